@@ -1,0 +1,69 @@
+# What one does with pgherd, one target each. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+
+# The demo's build: `release`, or `dev` for a quicker build of a slower proxy.
+PROFILE ?= release
+# 1: the demo ends by itself, with an exit status.
+ONCE ?=
+# More arguments for the program behind `make demo` and `make bench`, as in ARGS='--quick'.
+ARGS ?=
+# How many cases `make fuzz` gives each property.
+CASES ?= 100000
+
+profile_dir = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+nextest = $$(deploy/cargo-tool.sh cargo-nextest) nextest run
+nextest_profile = $(if $(CI),--profile ci,)
+
+.PHONY: help demo build test doctest unit drivers bench fuzz lint docs web web-test
+
+help: ## List these targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end).
+	cargo build --profile $(PROFILE) -p pgherd-proxy -p pgherd-control -p pgherd-demo
+	@$(profile_dir)/pgherd-demo $(if $(filter 1,$(ONCE)),--once,) $(ARGS)
+
+build: packages-build web ## Build every program and test, for development.
+	cargo build --workspace --all-targets
+
+test: packages-test web-test doctest unit drivers ## Run every test.
+
+doctest: build
+	cargo test --workspace --doc --quiet
+
+unit: packages-test build ## Run the Rust tests, those with real servers included.
+	$(nextest) --workspace $(nextest_profile)
+
+drivers: packages-test build ## Run the drivers' suites directly and through the proxy.
+	deploy/node.sh tests/drivers/run.sh
+
+bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARGS=--quick: 3 minutes).
+	cargo build --release -p pgherd-proxy -p pgherd-bench
+	target/release/pgherd-bench $(ARGS)
+
+fuzz: packages-build ## Give the properties of the protocol crates CASES random cases each.
+	PROPTEST_CASES=$(CASES) $(nextest) --profile fuzz -p pgherd-wire -p pgherd-auth
+
+lint: packages-build ## Formatting, clippy, licences, bans, sources, and the types of the dashboard.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$$(deploy/cargo-tool.sh cargo-deny) --all-features check bans licenses sources
+	@deploy/web.sh lint
+
+docs: packages-build ## Write the references in docs/ anew, and the Rust documentation.
+	UPDATE_EXPECT=1 $(nextest) -p pgherd-config -p pgherd-api
+	cargo doc --workspace --no-deps
+
+web: ## Build the dashboard, where Node.js can be had.
+	@deploy/web.sh build
+
+web-test: web
+	@deploy/web.sh test
+
+packages-%:
+	@deploy/packages.sh $*

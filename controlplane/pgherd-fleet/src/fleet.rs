@@ -1,0 +1,305 @@
+//! Follows the database and keeps in memory what proxies and people are served from.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use pgherd_proto::v1::fleet_server::FleetServer;
+use pgherd_store::{Heard, ProxyRow, Store, StoreError, StoreErrorKind};
+use tokio::{
+    sync::{Mutex, Notify, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Identity, ProxyStatistics, ProxyStatus, Snapshot,
+    authority::{Authority, bearer},
+    registry::Registry,
+    service::FleetService,
+};
+
+/// How often the database is looked at when it announces nothing.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// How long the database may take to answer before it counts as away.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Largest message that a proxy may send: statistics of some ten thousand pools.
+const MAX_UP_BYTES: usize = 4 * 1024 * 1024;
+
+/// The fleet as this control plane knows it. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(crate) authority: watch::Sender<Arc<Authority>>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) streams: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+    database: watch::Sender<DatabaseState>,
+    wake: Notify,
+    refreshing: Mutex<()>,
+}
+
+/// Whether the control plane's own database answers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct DatabaseState {
+    /// It answers.
+    pub available: bool,
+    /// Why not.
+    pub detail: Option<String>,
+}
+
+/// Why a proxy is not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// There is no such proxy.
+    #[error("there is no such proxy")]
+    Unknown,
+    /// It is connected, and would be back at once.
+    #[error("the proxy is connected")]
+    Connected,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fleet {
+    /// Reads everything from the database once. Streams end when `shutdown` is cancelled.
+    pub async fn load(store: Store, shutdown: CancellationToken) -> Result<Self, StoreError> {
+        let current = store.current().await?;
+        let state = current.state;
+        let snapshot = Snapshot::new(current).unwrap_or_else(|errors| {
+            tracing::error!(
+                generation = state.generation,
+                ?errors,
+                "the stored topology is not valid: proxies keep what they have until it is mended"
+            );
+            let nothing = pgherd_store::Current {
+                // Generation 0 is older than anything that a proxy of this lineage holds.
+                state: pgherd_store::FleetState { generation: 0, revision: 0, ..state },
+                clusters: Vec::new(),
+            };
+            Snapshot::new(nothing).expect("an empty topology keeps every rule")
+        });
+        let authority = Authority::new(store.tokens().await?);
+        let registry = Registry::new(store.proxies().await?);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                snapshot: watch::Sender::new(Arc::new(snapshot)),
+                authority: watch::Sender::new(Arc::new(authority)),
+                registry: Arc::new(registry),
+                streams: TaskTracker::new(),
+                shutdown,
+                database: watch::Sender::new(DatabaseState { available: true, detail: None }),
+                wake: Notify::new(),
+                refreshing: Mutex::new(()),
+            }),
+        })
+    }
+
+    /// Follows the database until shutdown, then waits for the streams to end.
+    pub async fn run(self) {
+        let listening = tokio::spawn(self.clone().listen());
+        let shutdown = self.inner.shutdown.clone();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.inner.wake.notified() => {}
+                () = sleep(POLL_EVERY) => {}
+            }
+            self.refresh().await;
+            self.inner.registry.refresh_peers(Utc::now());
+            self.save_proxies().await;
+        }
+        self.inner.streams.close();
+        self.inner.streams.wait().await;
+        // So that the next control plane knows who was here a moment ago.
+        self.save_proxies().await;
+        // It only waits for notifications: nothing is lost by ending it here.
+        listening.abort();
+    }
+
+    /// Reads what is new in the database; what it serves stays as it was when that fails.
+    pub async fn refresh(&self) {
+        let _one_at_a_time = self.inner.refreshing.lock().await;
+        let read = timeout(ANSWER_WITHIN, self.read_changes()).await;
+        let detail = match read {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(describe(&error)),
+            Err(_) => Some(format!("it does not answer within {} s", ANSWER_WITHIN.as_secs())),
+        };
+        let state = DatabaseState { available: detail.is_none(), detail };
+        self.inner.database.send_if_modified(|known| {
+            match (known.available, &state.detail) {
+                (true, Some(detail)) => tracing::warn!(
+                    %detail,
+                    "the control plane's database is away: proxies go on with what is known"
+                ),
+                (false, None) => tracing::info!("the control plane's database is back"),
+                _ => {}
+            }
+            let changed = *known != state;
+            *known = state;
+            changed
+        });
+    }
+
+    /// The newest valid topology.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.inner.snapshot.borrow())
+    }
+
+    /// Tells when there is a newer topology.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.inner.snapshot.subscribe()
+    }
+
+    /// Tells when the database goes away or comes back.
+    pub fn database(&self) -> watch::Receiver<DatabaseState> {
+        self.inner.database.subscribe()
+    }
+
+    /// Counts changes of the list of proxies.
+    pub fn proxies_version(&self) -> watch::Receiver<u64> {
+        self.inner.registry.version()
+    }
+
+    /// All proxies by number.
+    pub fn proxies(&self) -> Vec<ProxyStatus> {
+        self.inner.registry.statuses(&self.snapshot())
+    }
+
+    /// The last numbers of the connected proxies.
+    pub fn statistics(&self) -> Vec<ProxyStatistics> {
+        self.inner.registry.statistics()
+    }
+
+    /// Forgets a proxy that is gone for good.
+    pub async fn forget(&self, id: &str, by: &str) -> Result<(), ForgetError> {
+        self.inner.registry.number(id).ok_or(ForgetError::Unknown)?;
+        let connected = self
+            .proxies()
+            .iter()
+            .any(|proxy| proxy.id == id && proxy.state != crate::ProxyState::Disconnected);
+        if connected {
+            return Err(ForgetError::Connected);
+        }
+        self.inner.store.forget_proxy(id, by).await?;
+        if self.inner.registry.forget(id) { Ok(()) } else { Err(ForgetError::Connected) }
+    }
+
+    /// Whose token an `Authorization` header carries.
+    pub fn authenticate(&self, header: &str) -> Option<Identity> {
+        self.inner.authority.borrow().authenticate(bearer(header)?)
+    }
+
+    /// Whether a token that was accepted before still counts.
+    pub fn still_holds(&self, identity: &Identity) -> bool {
+        self.inner.authority.borrow().still_holds(identity)
+    }
+
+    /// Cancelled when the control plane ends.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.inner.shutdown
+    }
+
+    /// The gRPC service.
+    pub fn service(&self) -> FleetServer<FleetService> {
+        FleetServer::new(FleetService::new(self.clone()))
+            .max_decoding_message_size(MAX_UP_BYTES)
+            .max_encoding_message_size(usize::MAX)
+    }
+
+    async fn read_changes(&self) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        if !self.inner.database.borrow().available {
+            // Another server may have taken its place, or a backup.
+            store.check_lineage().await?;
+        }
+        let state = store.fleet_state().await?;
+        if self.inner.snapshot.borrow().state != state {
+            self.read_topology().await?;
+        }
+        let authority = Authority::new(store.tokens().await?);
+        self.inner.authority.send_if_modified(|known| {
+            let changed = **known != authority;
+            if changed {
+                *known = Arc::new(authority);
+            }
+            changed
+        });
+        Ok(())
+    }
+
+    async fn read_topology(&self) -> Result<(), StoreError> {
+        let current = self.inner.store.current().await?;
+        let state = current.state;
+        match Snapshot::new(current) {
+            Ok(snapshot) => {
+                tracing::info!(
+                    revision = state.revision,
+                    generation = state.generation,
+                    lineage = %state.lineage,
+                    "new topology"
+                );
+                self.inner.snapshot.send_replace(Arc::new(snapshot));
+            }
+            // Can only come from an older version's rules or another hand in the database.
+            Err(errors) => tracing::error!(
+                generation = state.generation,
+                ?errors,
+                "the stored topology is not valid: proxies keep what they have"
+            ),
+        }
+        Ok(())
+    }
+
+    async fn save_proxies(&self) {
+        if !self.inner.database.borrow().available {
+            return;
+        }
+        let unsaved: Vec<ProxyRow> = self.inner.registry.take_unsaved(Utc::now());
+        for row in &unsaved {
+            let saved = timeout(ANSWER_WITHIN, self.inner.store.save_proxy(row)).await;
+            if !matches!(saved, Ok(Ok(()))) {
+                tracing::debug!(proxy = row.hello.id, "saving what is known of a proxy failed");
+                self.inner.registry.mark_unsaved(&row.hello.id);
+            }
+        }
+    }
+
+    /// Hears at once what other control planes change; the poll finds what this misses.
+    async fn listen(self) {
+        loop {
+            if let Ok(mut listener) = self.inner.store.listen().await {
+                self.inner.wake.notify_one();
+                while let Ok(heard) = listener.heard().await {
+                    self.inner.wake.notify_one();
+                    if heard == Heard::Lost {
+                        break;
+                    }
+                }
+            }
+            sleep(POLL_EVERY).await;
+        }
+    }
+}
+
+/// For people: what failed, with its causes.
+fn describe(error: &StoreError) -> String {
+    if error.kind() == StoreErrorKind::Internal {
+        tracing::error!(?error, "reading the control plane's database failed");
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,113 @@
+//! What waits to be sent to one proxy: a slot for each kind of message, where the latest wins.
+//!
+//! The stream takes from it only when the connection can send. A proxy that reads slowly
+//! therefore skips generations instead of making a queue grow.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use parking_lot::Mutex;
+use pgherd_proto::v1::{Down, Peers, Ping, Refused, Snapshot, Welcome, down::Message};
+use tokio::sync::Notify;
+use tonic::Status;
+
+/// The slots of one stream.
+#[derive(Default)]
+pub struct Outbox {
+    slots: Mutex<Slots>,
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Slots {
+    welcome: Option<Welcome>,
+    ping: Option<Ping>,
+    snapshot: Option<Snapshot>,
+    peers: Option<Peers>,
+    /// The last word, after which the stream ends.
+    refused: Option<Refused>,
+    closed: bool,
+}
+
+impl Slots {
+    fn take(&mut self) -> Option<Message> {
+        if let Some(refused) = self.refused.take() {
+            self.closed = true;
+            return Some(Message::Refused(refused));
+        }
+        if self.closed {
+            return None;
+        }
+        // The welcome is always first; a ping is small and must not wait behind a snapshot.
+        (self.welcome.take().map(Message::Welcome))
+            .or_else(|| self.ping.take().map(Message::Ping))
+            .or_else(|| self.snapshot.take().map(Message::Snapshot))
+            .or_else(|| self.peers.take().map(Message::Peers))
+    }
+}
+
+impl Outbox {
+    /// Puts a message into its slot.
+    pub fn put(&self, message: Message) {
+        let mut slots = self.slots.lock();
+        match message {
+            Message::Welcome(welcome) => slots.welcome = Some(welcome),
+            Message::Ping(ping) => slots.ping = Some(ping),
+            Message::Snapshot(snapshot) => slots.snapshot = Some(snapshot),
+            Message::Peers(peers) => slots.peers = Some(peers),
+            Message::Refused(refused) => slots.refused = Some(refused),
+        }
+        drop(slots);
+        self.filled.notify_one();
+    }
+
+    /// Ends the stream; a refusal that was put before is still sent.
+    pub fn close(&self) {
+        self.slots.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// The messages as they can be sent.
+    pub fn into_stream(self: Arc<Self>) -> impl Stream<Item = Result<Down, Status>> + Send {
+        stream::unfold(self, |outbox| async move {
+            loop {
+                let (message, closed) = {
+                    let mut slots = outbox.slots.lock();
+                    (slots.take(), slots.closed)
+                };
+                match message {
+                    Some(message) => return Some((Ok(Down { message: Some(message) }), outbox)),
+                    None if closed => return None,
+                    None => outbox.filled.notified().await,
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::StreamExt as _;
+    use pgherd_proto::v1::{Ping, Refused, Welcome, down::Message};
+
+    use super::Outbox;
+
+    #[tokio::test]
+    async fn the_latest_wins_and_a_refusal_is_the_last_word() {
+        let outbox = Arc::new(Outbox::default());
+        let mut stream = Box::pin(Arc::clone(&outbox).into_stream());
+        outbox.put(Message::Ping(Ping { nonce: 1 }));
+        outbox.put(Message::Ping(Ping { nonce: 2 }));
+        outbox.put(Message::Welcome(Welcome::default()));
+        let mut next = async || stream.next().await.map(|down| down.unwrap().message.unwrap());
+        assert_eq!(next().await, Some(Message::Welcome(Welcome::default())));
+        assert_eq!(next().await, Some(Message::Ping(Ping { nonce: 2 })));
+        outbox.put(Message::Ping(Ping { nonce: 3 }));
+        outbox.put(Message::Refused(Refused::default()));
+        outbox.close();
+        assert_eq!(next().await, Some(Message::Refused(Refused::default())));
+        assert_eq!(next().await, None);
+    }
+}

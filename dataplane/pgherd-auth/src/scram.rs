@@ -1,0 +1,33 @@
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677) as Postgres speaks it, from either side.
+
+mod attributes;
+pub mod client;
+mod gs2;
+mod keys;
+mod password;
+pub mod server;
+mod verifier;
+
+pub use keys::ClientKeys;
+pub use verifier::{InvalidVerifier, Verifier};
+
+/// The name of the mechanism in AuthenticationSASL and SASLInitialResponse.
+pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// Iterations for new verifiers, the default of Postgres.
+pub const DEFAULT_ITERATIONS: u32 = 4096;
+
+/// Most iterations accepted, from a server or in a verifier: about half a second of one core.
+pub const MAX_ITERATIONS: u32 = 1_000_000;
+
+/// Bytes of salt in new verifiers, as many as Postgres uses (`SCRAM_DEFAULT_SALT_LEN`).
+pub const SALT_LEN: usize = 16;
+
+/// Most bytes of salt accepted, from a server or in a verifier.
+pub const MAX_SALT: usize = 256;
+
+/// Most bytes in a message of the client (Postgres: `PG_MAX_SASL_MESSAGE_LENGTH`).
+pub const MAX_CLIENT_MESSAGE: usize = 1024;
+
+/// Most bytes in a message of the server (libpq refuses more before login).
+pub const MAX_SERVER_MESSAGE: usize = 2000;

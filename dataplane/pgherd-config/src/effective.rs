@@ -1,0 +1,86 @@
+//! What holds for one user or instance once defaults and overrides are taken together.
+
+use crate::{Cluster, Instance, InstanceRole, PoolMode, ProxyFile, Secret, Shard, Topology, User};
+
+/// How a SCRAM verifier begins, as Postgres stores it in `pg_authid.rolpassword`.
+const VERIFIER_PREFIX: &str = "SCRAM-SHA-256$";
+
+impl ProxyFile {
+    /// The part of the file that a control plane would otherwise hand out.
+    pub fn topology(&self) -> Topology {
+        Topology { clusters: self.clusters.clone() }
+    }
+}
+
+impl Topology {
+    /// The cluster that serves a database name: the one so called, else the one called `*`.
+    pub fn cluster_for(&self, database: &str) -> Option<&Cluster> {
+        let named = |name: &str| self.clusters.iter().find(|cluster| cluster.name == name);
+        named(database).or_else(|| named("*"))
+    }
+}
+
+impl Cluster {
+    /// The user with this name.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
+    }
+
+    /// Most server connections of this user to one instance.
+    pub fn effective_pool_size(&self, user: &User) -> usize {
+        user.pool_size.unwrap_or(self.pool_size)
+    }
+
+    /// When this user's server connections go back to their pool.
+    pub fn effective_pool_mode(&self, user: &User) -> PoolMode {
+        user.pool_mode.unwrap_or(self.pool_mode)
+    }
+}
+
+impl User {
+    /// The name to log in to the instances with.
+    pub fn effective_server_user(&self) -> &str {
+        self.server_user.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The password to log in to the instances with; `None` only where validation was skipped.
+    pub fn effective_server_password(&self) -> Option<&Secret> {
+        self.server_password
+            .as_ref()
+            .or_else(|| (!self.password.is_verifier()).then_some(&self.password))
+    }
+}
+
+impl Secret {
+    /// Whether this is a SCRAM verifier, or meant to be one, and not a password.
+    pub fn is_verifier(&self) -> bool {
+        self.expose().starts_with(VERIFIER_PREFIX)
+    }
+}
+
+impl Shard {
+    /// The instance that takes writes: the one named primary, or the only one there is.
+    pub fn primary(&self) -> Option<&Instance> {
+        let named = |instance: &&Instance| instance.role == InstanceRole::Primary;
+        self.instances.iter().find(named).or(match self.instances.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        })
+    }
+}
+
+impl Instance {
+    /// Whether the instance is reached through a Unix socket in the directory `host`.
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
+    /// The instance's name in messages and statistics: `host:port`, IPv6 in brackets.
+    pub fn address(&self) -> String {
+        if !self.is_unix_socket() && self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Every setting of pgherd as a type, with its default, its validation and its documentation.
+//!
+//! A proxy takes the same [`Topology`] from its file or from the control plane; both run the
+//! same validation, so that what one accepts the other does too.
+
+mod document;
+mod duration;
+mod effective;
+mod file;
+mod proxy;
+#[cfg(test)]
+mod reference;
+mod secret;
+mod shape;
+mod snapshot;
+mod topology;
+mod validate;
+
+pub use duration::{Period, PeriodError};
+pub use file::{ConfigError, ConfigErrors, ConfigProblem};
+pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
+pub use secret::Secret;
+pub use shape::Deviation;
+pub use topology::{
+    Cluster, Instance, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, ShardedTable,
+    ShardingAlgorithm, Topology, User,
+};
+pub use validate::{Invalid, Warning, limits};

@@ -1,0 +1,149 @@
+//! Rules for one cluster: its pools, users, shards and instances.
+
+use crate::{Cluster, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, User};
+
+use super::{
+    Findings, endpoint, limits, name, password,
+    rule::{Caution, Rule},
+};
+
+pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    name::check_cluster(&cluster.name, &format!("{at}/name"), findings);
+    check_pool_size(cluster.pool_size, &format!("{at}/pool_size"), findings);
+    check_mode(cluster.pool_mode, &format!("{at}/pool_mode"), findings);
+    let zero = cluster.checkout_timeout.limit().is_none();
+    findings.reject_if(zero, format!("{at}/checkout_timeout"), Rule::PeriodZero);
+    let zero = cluster.connect_timeout.limit().is_none();
+    findings.reject_if(zero, format!("{at}/connect_timeout"), Rule::PeriodZero);
+    check_users(cluster, at, findings);
+    check_min_pool_size(cluster, at, findings);
+    check_shards(cluster, at, findings);
+    warn_of_settings_without_effect(cluster, at, findings);
+}
+
+fn check_pool_size(size: usize, at: &str, findings: &mut Findings) {
+    let most = limits::POOL_SIZE;
+    let rule = Rule::OutOfRange { what: "pool_size", least: 1, most };
+    findings.reject_if(!(1..=most).contains(&size), at, rule);
+}
+
+fn check_mode(mode: PoolMode, at: &str, findings: &mut Findings) {
+    match mode {
+        PoolMode::Transaction | PoolMode::Session => {}
+        PoolMode::Statement => findings.reject(at, Rule::StatementMode),
+    }
+}
+
+// === users ===
+
+fn check_users(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    let at = format!("{at}/users");
+    let (count, most) = (cluster.users.len(), limits::USERS);
+    findings.reject_if(count == 0, &at, Rule::NoUsers);
+    if count > most {
+        return findings.reject(&at, Rule::TooMany { what: "users", count, most });
+    }
+    let names = cluster.users.iter().map(|user| user.name.as_str());
+    findings.reject_duplicates("user", names, |index| format!("{at}/{index}/name"));
+    for (index, user) in cluster.users.iter().enumerate() {
+        check_user(user, &format!("{at}/{index}"), findings);
+    }
+}
+
+fn check_user(user: &User, at: &str, findings: &mut Findings) {
+    name::check(&user.name, &format!("{at}/name"), findings);
+    if let Some(server_user) = &user.server_user {
+        name::check(server_user, &format!("{at}/server_user"), findings);
+    }
+    password::check(&user.password, &format!("{at}/password"), findings);
+    password::check_for_server(user, at, findings);
+    if let Some(size) = user.pool_size {
+        check_pool_size(size, &format!("{at}/pool_size"), findings);
+    }
+    if let Some(mode) = user.pool_mode {
+        check_mode(mode, &format!("{at}/pool_mode"), findings);
+    }
+}
+
+/// `min_pool_size` holds for every user, also for those with a smaller pool of their own.
+fn check_min_pool_size(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    let min = cluster.min_pool_size;
+    let tightest = cluster
+        .users
+        .iter()
+        .enumerate()
+        .map(|(index, user)| (cluster.effective_pool_size(user), index, user))
+        .min_by_key(|(size, index, _)| (*size, *index));
+    if let Some((size, index, user)) = tightest
+        && min > size
+    {
+        let at = match user.pool_size {
+            Some(_) => format!("{at}/users/{index}/pool_size"),
+            None => format!("{at}/min_pool_size"),
+        };
+        findings.reject(at, Rule::MinAboveSize { min, size, user: user.name.clone() });
+    }
+}
+
+// === shards ===
+
+fn check_shards(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    let at = format!("{at}/shards");
+    findings.reject_if(cluster.shards.is_empty(), &at, Rule::NoShards);
+    findings.reject_if(cluster.shards.len() > 1, format!("{at}/1"), Rule::Sharding);
+    for (index, shard) in cluster.shards.iter().enumerate() {
+        check_shard(shard, &format!("{at}/{index}/instances"), findings);
+    }
+}
+
+fn check_shard(shard: &Shard, at: &str, findings: &mut Findings) {
+    findings.reject_if(shard.instances.is_empty(), at, Rule::NoInstances);
+    let addresses: Vec<String> =
+        shard.instances.iter().map(|instance| instance.address().to_lowercase()).collect();
+    let names = addresses.iter().map(String::as_str);
+    findings.reject_duplicates("instance", names, |index| format!("{at}/{index}"));
+    for (index, instance) in shard.instances.iter().enumerate() {
+        let at = format!("{at}/{index}");
+        endpoint::check(instance, &at, findings);
+        if let Some(database) = &instance.database {
+            name::check(database, &format!("{at}/database"), findings);
+        }
+    }
+    check_roles(shard, at, findings);
+}
+
+fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
+    let mut primaries = shard
+        .instances
+        .iter()
+        .enumerate()
+        .filter(|(_, instance)| instance.role == InstanceRole::Primary);
+    if let Some((_, first)) = primaries.next() {
+        for (index, _) in primaries {
+            let first = first.address();
+            findings.reject(format!("{at}/{index}/role"), Rule::SecondPrimary { first });
+        }
+    } else if shard.instances.len() > 1 {
+        let auto = shard.instances.iter().any(|instance| instance.role == InstanceRole::Auto);
+        findings.reject(at, if auto { Rule::PrimaryUnnamed } else { Rule::PrimaryMissing });
+    }
+}
+
+// === warnings ===
+
+/// A setting counts as set when it differs from its default; what was written is not known here.
+fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    let usual = Cluster::default();
+    let settings = [
+        ("reads", cluster.reads != Reads::Primary),
+        ("load_balancing", cluster.load_balancing != LoadBalancing::Random),
+        ("sharded_tables", !cluster.sharded_tables.is_empty()),
+        ("reference_tables", !cluster.reference_tables.is_empty()),
+        ("query_timeout", cluster.query_timeout != usual.query_timeout),
+        ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
+        ("ban_time", cluster.ban_time != usual.ban_time),
+    ];
+    for (setting, set) in settings {
+        findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });
+    }
+}

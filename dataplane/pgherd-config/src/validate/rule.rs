@@ -1,0 +1,136 @@
+//! The rules that a topology or a proxy's settings can break, and the settings that do nothing yet.
+
+use crate::validate::limits;
+
+/// A rule that is broken. What is shown never carries a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rule {
+    #[error("a name is needed here")]
+    NameEmpty,
+    #[error("the name has {bytes} bytes; Postgres cuts names at {}", limits::NAME_BYTES)]
+    NameTooLong { bytes: usize },
+    #[error("the name contains control characters")]
+    NameControl,
+    #[error("`{name}` is the admin database; choose another name")]
+    NameReserved { name: String },
+    #[error("{what} `{name}` is already defined at {earlier}")]
+    Duplicate { what: &'static str, name: String, earlier: String },
+    #[error("the cluster has no users, so that nobody could log in")]
+    NoUsers,
+    #[error("the cluster has no shards; one that is not sharded has exactly one")]
+    NoShards,
+    #[error("the shard has no instances")]
+    NoInstances,
+    #[error("{what} must be from {least} to {most}")]
+    OutOfRange { what: &'static str, least: usize, most: usize },
+    #[error("min_pool_size {min} is more than the pool_size {size} of user `{user}`")]
+    MinAboveSize { min: usize, size: usize, user: String },
+    #[error("must be longer than 0s: without a limit, clients would wait for ever")]
+    PeriodZero,
+    #[error("the port cannot be 0")]
+    PortZero,
+    #[error("a host name, an IP address or the directory of a Unix socket is needed here")]
+    HostEmpty,
+    #[error("`{host}` is no host: write the port into `port`")]
+    HostWithPort { host: String },
+    #[error("`{host}`: write an IPv6 address without brackets")]
+    HostInBrackets { host: String },
+    #[error("`{host}` is no host name, IP address or absolute directory")]
+    HostMalformed { host: String },
+    #[error("the path of the socket would be {bytes} bytes long; the system allows 107")]
+    SocketPathTooLong { bytes: usize },
+    #[error("`{address}` is not of the form host:port")]
+    AddressMalformed { address: String },
+    #[error("at least one address to listen on is needed")]
+    NoListeners,
+    #[error("the password is empty; Postgres never accepts an empty one")]
+    PasswordEmpty,
+    #[error("`***` stands for a secret that was not shown; write the password itself")]
+    PasswordMasked,
+    #[error("looks like a SCRAM verifier, but is none: SCRAM-SHA-256$<iterations>:<salt>$<keys>")]
+    VerifierMalformed,
+    #[error("an MD5 hash cannot serve here; give the password itself or a SCRAM verifier")]
+    Md5Hash,
+    #[error(
+        "`server_password` is needed: `password` is a SCRAM verifier, which is enough to check \
+         clients but not to log in to an instance"
+    )]
+    ServerPasswordMissing,
+    #[error("a SCRAM verifier cannot log in to an instance; give the password itself")]
+    ServerPasswordIsVerifier,
+    #[error("the shard already has a primary, `{first}`; only one instance can be it")]
+    SecondPrimary { first: String },
+    #[error(
+        "role = \"auto\" is not available yet for shards of several instances: name the primary"
+    )]
+    PrimaryUnnamed,
+    #[error("the shard has replicas only: name the primary")]
+    PrimaryMissing,
+    #[error("sharding is not available yet: a cluster has exactly one shard in this version")]
+    Sharding,
+    #[error("pool_mode = \"statement\" is not available yet: use \"transaction\" or \"session\"")]
+    StatementMode,
+    #[error("there are {count} {what}; at most {most} are allowed")]
+    TooMany { what: &'static str, count: usize, most: usize },
+    #[error("the document has {bytes} bytes; at most {} are allowed", limits::DOCUMENT_BYTES)]
+    DocumentTooLarge { bytes: usize },
+    #[error("must be from 0 to 1")]
+    NotARatio,
+    #[error("{count} more problems are not listed")]
+    More { count: usize },
+}
+
+impl Rule {
+    /// A fixed word for programs to act on.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NameEmpty => "name_empty",
+            Self::NameTooLong { .. } => "name_too_long",
+            Self::NameControl => "name_malformed",
+            Self::NameReserved { .. } => "name_reserved",
+            Self::Duplicate { .. } => "duplicate",
+            Self::NoUsers => "no_users",
+            Self::NoShards => "no_shards",
+            Self::NoInstances => "no_instances",
+            Self::OutOfRange { .. } | Self::PeriodZero | Self::PortZero | Self::NotARatio => {
+                "out_of_range"
+            }
+            Self::MinAboveSize { .. } => "min_pool_size_above_pool_size",
+            Self::HostEmpty
+            | Self::HostWithPort { .. }
+            | Self::HostInBrackets { .. }
+            | Self::HostMalformed { .. } => "bad_host",
+            Self::SocketPathTooLong { .. } => "socket_path_too_long",
+            Self::AddressMalformed { .. } => "bad_address",
+            Self::NoListeners => "no_listeners",
+            Self::PasswordEmpty => "password_empty",
+            Self::PasswordMasked => "password_masked",
+            Self::VerifierMalformed => "bad_verifier",
+            Self::Md5Hash => "md5_hash",
+            Self::ServerPasswordMissing => "server_password_missing",
+            Self::ServerPasswordIsVerifier => "server_password_is_verifier",
+            Self::SecondPrimary { .. } => "several_primaries",
+            Self::PrimaryUnnamed | Self::PrimaryMissing => "primary_not_named",
+            Self::Sharding | Self::StatementMode => "not_available",
+            Self::TooMany { .. } => "too_many",
+            Self::DocumentTooLarge { .. } => "document_too_large",
+            Self::More { .. } => "more",
+        }
+    }
+}
+
+/// A setting that is accepted although it does not do what its reader may hope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Caution {
+    #[error("`{setting}` has no effect yet in this version")]
+    NoEffectYet { setting: &'static str },
+}
+
+impl Caution {
+    /// A fixed word for programs to act on.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NoEffectYet { .. } => "no_effect_yet",
+        }
+    }
+}

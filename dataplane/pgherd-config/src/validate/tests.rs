@@ -1,0 +1,439 @@
+//! Each rule of a topology as a row: a change to a valid cluster and what is said about it.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::Topology;
+
+const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+
+fn cluster(changes: Value) -> Value {
+    let mut cluster = json!({
+        "name": "app",
+        "users": [{"name": "u", "password": "secret"}],
+        "shards": [{"instances": [{"host": "10.0.0.1"}]}],
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        cluster[key] = value.clone();
+    }
+    cluster
+}
+
+fn shown(topology: &Value) -> String {
+    let topology = Topology::from_json(topology.to_string().as_bytes()).unwrap();
+    let lines: Vec<String> = match topology.validate() {
+        Ok(warnings) => warnings
+            .iter()
+            .map(|found| format!("warning {} [{}] {}", found.pointer, found.code, found.message))
+            .collect(),
+        Err(invalid) => invalid
+            .iter()
+            .map(|found| format!("{} [{}] {}", found.pointer, found.code, found.message))
+            .collect(),
+    };
+    if lines.is_empty() { "valid".to_owned() } else { lines.join("\n") }
+}
+
+#[track_caller]
+fn check(changes: Value, expected: Expect) {
+    let text = shown(&json!({"clusters": [cluster(changes)]}));
+    expected.assert_eq(&text.replace("/clusters/0", ""));
+}
+
+#[track_caller]
+fn check_user(user: Value, expected: Expect) {
+    check(json!({"users": [user]}), expected);
+}
+
+#[track_caller]
+fn check_instances(instances: Value, expected: Expect) {
+    check(json!({"shards": [{"instances": instances}]}), expected);
+}
+
+#[test]
+fn an_ordinary_or_empty_topology_is_valid() {
+    check(json!({}), expect!["valid"]);
+    check(json!({"name": "*"}), expect!["valid"]);
+    expect!["valid"].assert_eq(&shown(&json!({"clusters": []})));
+}
+
+#[test]
+fn names() {
+    check(json!({"name": ""}), expect!["/name [name_empty] a name is needed here"]);
+    check(json!({"name": "x".repeat(63)}), expect!["valid"]);
+    check(
+        json!({"name": "ä".repeat(32)}),
+        expect!["/name [name_too_long] the name has 64 bytes; Postgres cuts names at 63"],
+    );
+    check(
+        json!({"name": "a\u{0}b"}),
+        expect!["/name [name_malformed] the name contains control characters"],
+    );
+    check(
+        json!({"name": "pgherd"}),
+        expect!["/name [name_reserved] `pgherd` is the admin database; choose another name"],
+    );
+    check(
+        json!({"name": "pgbouncer"}),
+        expect!["/name [name_reserved] `pgbouncer` is the admin database; choose another name"],
+    );
+    expect!["/clusters/1/name [duplicate] cluster `app` is already defined at clusters[0].name"]
+        .assert_eq(&shown(&json!({"clusters": [cluster(json!({})), cluster(json!({}))]})));
+}
+
+#[test]
+fn pools() {
+    check(
+        json!({"pool_size": 0}),
+        expect!["/pool_size [out_of_range] pool_size must be from 1 to 10000"],
+    );
+    check(json!({"pool_size": 10_000}), expect!["valid"]);
+    check(
+        json!({"pool_size": 10_001}),
+        expect!["/pool_size [out_of_range] pool_size must be from 1 to 10000"],
+    );
+    check(
+        json!({"pool_size": 5, "min_pool_size": 6}),
+        expect![
+            "/min_pool_size [min_pool_size_above_pool_size] min_pool_size 6 is more than the pool_size 5 of user `u`"
+        ],
+    );
+    check(json!({"pool_mode": "session"}), expect!["valid"]);
+    check(
+        json!({"pool_mode": "statement"}),
+        expect![[
+            r#"/pool_mode [not_available] pool_mode = "statement" is not available yet: use "transaction" or "session""#
+        ]],
+    );
+    check(
+        json!({"checkout_timeout": 0, "connect_timeout": "0s"}),
+        expect![[r#"
+        /checkout_timeout [out_of_range] must be longer than 0s: without a limit, clients would wait for ever
+        /connect_timeout [out_of_range] must be longer than 0s: without a limit, clients would wait for ever"#]],
+    );
+}
+
+#[test]
+fn users() {
+    check(
+        json!({"users": []}),
+        expect!["/users [no_users] the cluster has no users, so that nobody could log in"],
+    );
+    check(
+        json!({"users": [{"name": "u", "password": "a"}, {"name": "u", "password": "b"}]}),
+        expect![
+            "/users/1/name [duplicate] user `u` is already defined at clusters[0].users[0].name"
+        ],
+    );
+    check_user(
+        json!({"name": "", "password": "", "server_user": ""}),
+        expect![[r#"
+        /users/0/name [name_empty] a name is needed here
+        /users/0/server_user [name_empty] a name is needed here
+        /users/0/password [password_empty] the password is empty; Postgres never accepts an empty one"#]],
+    );
+    check_user(
+        json!({"name": "u", "password": "a", "pool_size": 0}),
+        expect!["/users/0/pool_size [out_of_range] pool_size must be from 1 to 10000"],
+    );
+    check_user(
+        json!({"name": "u", "password": "a", "pool_mode": "statement"}),
+        expect![[
+            r#"/users/0/pool_mode [not_available] pool_mode = "statement" is not available yet: use "transaction" or "session""#
+        ]],
+    );
+    check(
+        json!({"min_pool_size": 3, "users": [{"name": "u", "password": "a", "pool_size": 2}]}),
+        expect![
+            "/users/0/pool_size [min_pool_size_above_pool_size] min_pool_size 3 is more than the pool_size 2 of user `u`"
+        ],
+    );
+}
+
+#[test]
+fn passwords_and_verifiers() {
+    check_user(
+        json!({"name": "u", "password": "***", "server_password": "***"}),
+        expect![[r#"
+        /users/0/password [password_masked] `***` stands for a secret that was not shown; write the password itself
+        /users/0/server_password [password_masked] `***` stands for a secret that was not shown; write the password itself"#]],
+    );
+    check_user(
+        json!({"name": "u", "password": VERIFIER, "server_password": "a"}),
+        expect!["valid"],
+    );
+    check_user(
+        json!({"name": "u", "password": VERIFIER}),
+        expect![
+            "/users/0 [server_password_missing] `server_password` is needed: `password` is a SCRAM verifier, which is enough to check clients but not to log in to an instance"
+        ],
+    );
+    check_user(
+        json!({"name": "u", "password": "a", "server_password": VERIFIER}),
+        expect![
+            "/users/0/server_password [server_password_is_verifier] a SCRAM verifier cannot log in to an instance; give the password itself"
+        ],
+    );
+    check_user(
+        json!({"name": "u", "password": "SCRAM-SHA-256$4096", "server_password": "a"}),
+        expect![
+            "/users/0/password [bad_verifier] looks like a SCRAM verifier, but is none: SCRAM-SHA-256$<iterations>:<salt>$<keys>"
+        ],
+    );
+    check_user(
+        json!({"name": "u", "password": "md5".to_owned() + &"0a".repeat(16)}),
+        expect![
+            "/users/0/password [md5_hash] an MD5 hash cannot serve here; give the password itself or a SCRAM verifier"
+        ],
+    );
+    check_user(
+        json!({"name": "u", "password": "a", "server_password": ""}),
+        expect![
+            "/users/0/server_password [password_empty] the password is empty; Postgres never accepts an empty one"
+        ],
+    );
+}
+
+#[test]
+fn shards_and_instances() {
+    check(
+        json!({"shards": []}),
+        expect![
+            "/shards [no_shards] the cluster has no shards; one that is not sharded has exactly one"
+        ],
+    );
+    check_instances(
+        json!([]),
+        expect!["/shards/0/instances [no_instances] the shard has no instances"],
+    );
+    check(
+        json!({"shards": [{"instances": [{"host": "a"}]}, {"instances": [{"host": "b"}]}]}),
+        expect![
+            "/shards/1 [not_available] sharding is not available yet: a cluster has exactly one shard in this version"
+        ],
+    );
+    check_instances(
+        json!([{"host": "a", "role": "primary"}, {"host": "b", "role": "replica"}]),
+        expect!["valid"],
+    );
+    check_instances(
+        json!([{"host": "a", "role": "primary"}, {"host": "A", "role": "replica"}]),
+        expect![
+            "/shards/0/instances/1 [duplicate] instance `a:5432` is already defined at clusters[0].shards[0].instances[0]"
+        ],
+    );
+    check_instances(
+        json!([{"host": "a", "role": "primary"}, {"host": "b", "role": "primary"}]),
+        expect![
+            "/shards/0/instances/1/role [several_primaries] the shard already has a primary, `a:5432`; only one instance can be it"
+        ],
+    );
+    check_instances(
+        json!([{"host": "a"}, {"host": "b", "role": "replica"}]),
+        expect![[
+            r#"/shards/0/instances [primary_not_named] role = "auto" is not available yet for shards of several instances: name the primary"#
+        ]],
+    );
+    check_instances(
+        json!([{"host": "a", "role": "replica"}, {"host": "b", "role": "replica"}]),
+        expect![
+            "/shards/0/instances [primary_not_named] the shard has replicas only: name the primary"
+        ],
+    );
+    check_instances(
+        json!([{"host": "a", "port": 0}]),
+        expect!["/shards/0/instances/0/port [out_of_range] the port cannot be 0"],
+    );
+}
+
+#[test]
+fn hosts() {
+    for host in ["db", "db.example.org", "10.0.0.1", "::1", "fe80::1%eth0", "/run/postgresql"] {
+        check_instances(json!([{ "host": host }]), expect!["valid"]);
+    }
+    check_instances(
+        json!([{"host": ""}]),
+        expect![
+            "/shards/0/instances/0/host [bad_host] a host name, an IP address or the directory of a Unix socket is needed here"
+        ],
+    );
+    check_instances(
+        json!([{"host": "a b"}]),
+        expect![
+            "/shards/0/instances/0/host [bad_host] `a b` is no host name, IP address or absolute directory"
+        ],
+    );
+    check_instances(
+        json!([{"host": "db:5432"}]),
+        expect![
+            "/shards/0/instances/0/host [bad_host] `db:5432` is no host: write the port into `port`"
+        ],
+    );
+    check_instances(
+        json!([{"host": "[::1]"}]),
+        expect![
+            "/shards/0/instances/0/host [bad_host] `[::1]`: write an IPv6 address without brackets"
+        ],
+    );
+    check_instances(
+        json!([{"host": "http://db"}]),
+        expect![
+            "/shards/0/instances/0/host [bad_host] `http://db` is no host name, IP address or absolute directory"
+        ],
+    );
+    check_instances(
+        json!([{"host": "/".repeat(100)}]),
+        expect![
+            "/shards/0/instances/0/host [socket_path_too_long] the path of the socket would be 114 bytes long; the system allows 107"
+        ],
+    );
+}
+
+#[test]
+fn settings_without_effect_are_warned_of() {
+    check(
+        json!({
+            "reads": "any",
+            "load_balancing": "weighted",
+            "query_timeout": "1s",
+            "stall_timeout": "1s",
+            "ban_time": "1s",
+            "reference_tables": ["t"],
+            "sharded_tables": [{"column": "id", "type": "bigint"}],
+        }),
+        expect![[r#"
+            warning /reads [no_effect_yet] `reads` has no effect yet in this version
+            warning /load_balancing [no_effect_yet] `load_balancing` has no effect yet in this version
+            warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
+            warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version
+            warning /query_timeout [no_effect_yet] `query_timeout` has no effect yet in this version
+            warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version
+            warning /ban_time [no_effect_yet] `ban_time` has no effect yet in this version"#]],
+    );
+    check(json!({"reads": "primary", "ban_time": "60s"}), expect!["valid"]);
+}
+
+#[test]
+fn sizes_are_limited_and_errors_are_counted() {
+    let clusters: Vec<Value> =
+        (0..1_001).map(|n| cluster(json!({"name": n.to_string()}))).collect();
+    expect!["/clusters [too_many] there are 1001 clusters; at most 1000 are allowed"]
+        .assert_eq(&shown(&json!({ "clusters": clusters })));
+    let user = |n: usize| json!({"name": n.to_string(), "password": "a"});
+    let users: Vec<Value> = (0..10_001).map(user).collect();
+    check(
+        json!({ "users": users }),
+        expect!["/users [too_many] there are 10001 users; at most 10000 are allowed"],
+    );
+    check(
+        json!({"users": vec![json!({"name": "", "password": "a"}); 150]}),
+        expect![[r#"
+        /users/0/name [name_empty] a name is needed here
+        /users/1/name [name_empty] a name is needed here
+        /users/2/name [name_empty] a name is needed here
+        /users/3/name [name_empty] a name is needed here
+        /users/4/name [name_empty] a name is needed here
+        /users/5/name [name_empty] a name is needed here
+        /users/6/name [name_empty] a name is needed here
+        /users/7/name [name_empty] a name is needed here
+        /users/8/name [name_empty] a name is needed here
+        /users/9/name [name_empty] a name is needed here
+        /users/10/name [name_empty] a name is needed here
+        /users/11/name [name_empty] a name is needed here
+        /users/12/name [name_empty] a name is needed here
+        /users/13/name [name_empty] a name is needed here
+        /users/14/name [name_empty] a name is needed here
+        /users/15/name [name_empty] a name is needed here
+        /users/16/name [name_empty] a name is needed here
+        /users/17/name [name_empty] a name is needed here
+        /users/18/name [name_empty] a name is needed here
+        /users/19/name [name_empty] a name is needed here
+        /users/20/name [name_empty] a name is needed here
+        /users/21/name [name_empty] a name is needed here
+        /users/22/name [name_empty] a name is needed here
+        /users/23/name [name_empty] a name is needed here
+        /users/24/name [name_empty] a name is needed here
+        /users/25/name [name_empty] a name is needed here
+        /users/26/name [name_empty] a name is needed here
+        /users/27/name [name_empty] a name is needed here
+        /users/28/name [name_empty] a name is needed here
+        /users/29/name [name_empty] a name is needed here
+        /users/30/name [name_empty] a name is needed here
+        /users/31/name [name_empty] a name is needed here
+        /users/32/name [name_empty] a name is needed here
+        /users/33/name [name_empty] a name is needed here
+        /users/34/name [name_empty] a name is needed here
+        /users/35/name [name_empty] a name is needed here
+        /users/36/name [name_empty] a name is needed here
+        /users/37/name [name_empty] a name is needed here
+        /users/38/name [name_empty] a name is needed here
+        /users/39/name [name_empty] a name is needed here
+        /users/40/name [name_empty] a name is needed here
+        /users/41/name [name_empty] a name is needed here
+        /users/42/name [name_empty] a name is needed here
+        /users/43/name [name_empty] a name is needed here
+        /users/44/name [name_empty] a name is needed here
+        /users/45/name [name_empty] a name is needed here
+        /users/46/name [name_empty] a name is needed here
+        /users/47/name [name_empty] a name is needed here
+        /users/48/name [name_empty] a name is needed here
+        /users/49/name [name_empty] a name is needed here
+        /users/50/name [name_empty] a name is needed here
+        /users/51/name [name_empty] a name is needed here
+        /users/52/name [name_empty] a name is needed here
+        /users/53/name [name_empty] a name is needed here
+        /users/54/name [name_empty] a name is needed here
+        /users/55/name [name_empty] a name is needed here
+        /users/56/name [name_empty] a name is needed here
+        /users/57/name [name_empty] a name is needed here
+        /users/58/name [name_empty] a name is needed here
+        /users/59/name [name_empty] a name is needed here
+        /users/60/name [name_empty] a name is needed here
+        /users/61/name [name_empty] a name is needed here
+        /users/62/name [name_empty] a name is needed here
+        /users/63/name [name_empty] a name is needed here
+        /users/64/name [name_empty] a name is needed here
+        /users/65/name [name_empty] a name is needed here
+        /users/66/name [name_empty] a name is needed here
+        /users/67/name [name_empty] a name is needed here
+        /users/68/name [name_empty] a name is needed here
+        /users/69/name [name_empty] a name is needed here
+        /users/70/name [name_empty] a name is needed here
+        /users/71/name [name_empty] a name is needed here
+        /users/72/name [name_empty] a name is needed here
+        /users/73/name [name_empty] a name is needed here
+        /users/74/name [name_empty] a name is needed here
+        /users/75/name [name_empty] a name is needed here
+        /users/76/name [name_empty] a name is needed here
+        /users/77/name [name_empty] a name is needed here
+        /users/78/name [name_empty] a name is needed here
+        /users/79/name [name_empty] a name is needed here
+        /users/80/name [name_empty] a name is needed here
+        /users/81/name [name_empty] a name is needed here
+        /users/82/name [name_empty] a name is needed here
+        /users/83/name [name_empty] a name is needed here
+        /users/84/name [name_empty] a name is needed here
+        /users/85/name [name_empty] a name is needed here
+        /users/86/name [name_empty] a name is needed here
+        /users/87/name [name_empty] a name is needed here
+        /users/88/name [name_empty] a name is needed here
+        /users/89/name [name_empty] a name is needed here
+        /users/90/name [name_empty] a name is needed here
+        /users/91/name [name_empty] a name is needed here
+        /users/92/name [name_empty] a name is needed here
+        /users/93/name [name_empty] a name is needed here
+        /users/94/name [name_empty] a name is needed here
+        /users/95/name [name_empty] a name is needed here
+        /users/96/name [name_empty] a name is needed here
+        /users/97/name [name_empty] a name is needed here
+        /users/98/name [name_empty] a name is needed here
+        /users/99/name [name_empty] a name is needed here
+         [more] 50 more problems are not listed"#]],
+    );
+    let mut large =
+        Topology::from_json(json!({"clusters": [cluster(json!({}))]}).to_string().as_bytes())
+            .unwrap();
+    large.clusters[0].users[0].password = crate::Secret::new("x".repeat(17 << 20));
+    let invalid = large.validate().unwrap_err();
+    assert_eq!((invalid.len(), invalid[0].code), (1, "document_too_large"));
+}

@@ -1,0 +1,335 @@
+//! Making a server connection: resolve, dial, log in.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pgherd_auth::AuthError;
+use pgherd_auth::scram::{ClientKeys, client};
+use pgherd_config::Secret;
+use pgherd_wire::backend::{self, Authentication, tag};
+use pgherd_wire::error_response::ServerError as Report;
+use pgherd_wire::{FrameError, ParamSet, frontend, sqlstate, startup};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt;
+use tokio::net::lookup_host;
+
+use crate::cancel::{CancelTarget, ServerAddress};
+use crate::server::{MessageReader, ServerInfo};
+use crate::socket::Socket;
+
+/// Where an instance is and as whom to log in.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Host name, IP address, or directory of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role on the server.
+    pub user: String,
+    /// Its password, if the server asks for one.
+    pub password: Option<Secret>,
+    /// Keys of the last SCRAM login, so that the next need not derive them from the password.
+    keys: Mutex<Option<Arc<ClientKeys>>>,
+}
+
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        self.host == other.host
+            && self.port == other.port
+            && self.database == other.database
+            && self.user == other.user
+            && self.password == other.password
+    }
+}
+
+/// Why a server connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("could not resolve host name")]
+    Resolve(#[source] io::Error),
+    /// No address took the connection.
+    #[error("could not connect")]
+    Dial(#[source] io::Error),
+    /// It took longer than `connect_timeout`.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The connection broke during the login.
+    #[error("connection broke during login")]
+    Io(#[source] io::Error),
+    /// The server refused the login.
+    #[error("server refused the login: {} (SQLSTATE {})", .0.message, .0.code)]
+    Refused(Report),
+    /// The server asks for a kind of authentication that cannot be given.
+    #[error("server asks for authentication method {0}, which pgherd does not know")]
+    UnknownMethod(i32),
+    /// The server offers no SASL mechanism that pgherd knows.
+    #[error("server offers no SASL mechanism that pgherd knows")]
+    UnknownMechanism,
+    /// The server asks for a password and none is configured.
+    #[error("server asks for a password, but the user has no server_password")]
+    NoPassword,
+    /// SCRAM failed, or the server could not prove that it knows the password.
+    #[error("SCRAM authentication with the server failed")]
+    Scram(#[source] AuthError),
+    /// A message that makes no sense during a login.
+    #[error("server sent message {0:#04x} during login")]
+    UnexpectedMessage(u8),
+    /// A message that is no message.
+    #[error("server sent a malformed message during login")]
+    Malformed,
+    /// A message that is too long or too short.
+    #[error("server sent a malformed message during login")]
+    Frame(#[source] FrameError),
+}
+
+impl ConnectError {
+    /// Whether trying again soon makes sense, without anybody changing a setting.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Resolve(_) | Self::Dial(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Refused(report) => {
+                report.code == sqlstate::CANNOT_CONNECT_NOW
+                    || report.code == sqlstate::TOO_MANY_CONNECTIONS
+                    || report.code == sqlstate::ADMIN_SHUTDOWN
+            }
+            Self::UnknownMethod(_)
+            | Self::UnknownMechanism
+            | Self::NoPassword
+            | Self::Scram(_)
+            | Self::UnexpectedMessage(_)
+            | Self::Malformed
+            | Self::Frame(_) => false,
+        }
+    }
+
+    /// The error and its causes in one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// What a login leaves: the socket and what the server said of itself.
+pub(crate) struct Connected {
+    pub(crate) socket: Socket,
+    pub(crate) info: ServerInfo,
+    pub(crate) params: ParamSet,
+}
+
+impl Endpoint {
+    /// An instance to log in to.
+    pub fn new(
+        host: &str,
+        port: u16,
+        database: &str,
+        user: &str,
+        password: Option<Secret>,
+    ) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            database: database.to_owned(),
+            user: user.to_owned(),
+            password,
+            keys: Mutex::new(None),
+        }
+    }
+
+    /// `host:port`, as shown to people.
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Dials and logs in. Cancel safe: a connection that is not finished is closed.
+    pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connected, ConnectError> {
+        let connect = async {
+            let (socket, address) = self.dial().await?;
+            self.log_in(socket, address).await
+        };
+        match tokio::time::timeout(timeout, connect).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectError::Timeout(timeout)),
+        }
+    }
+
+    async fn dial(&self) -> Result<(Socket, ServerAddress), ConnectError> {
+        if self.host.starts_with('/') {
+            let path = PathBuf::from(&self.host).join(format!(".s.PGSQL.{}", self.port));
+            let address = ServerAddress::Unix(path);
+            let socket = address.dial().await.map_err(ConnectError::Dial)?;
+            return Ok((socket, address));
+        }
+        let addresses = lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(ConnectError::Resolve)?;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            let address = ServerAddress::Tcp(address);
+            match address.dial().await {
+                Ok(socket) => {
+                    tune(&socket).map_err(ConnectError::Dial)?;
+                    return Ok((socket, address));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(ConnectError::Dial(last))
+    }
+
+    async fn log_in(
+        &self,
+        mut socket: Socket,
+        address: ServerAddress,
+    ) -> Result<Connected, ConnectError> {
+        let mut out = Vec::with_capacity(128);
+        startup::put_startup(
+            &mut out,
+            [
+                ("user", self.user.as_str()),
+                ("database", self.database.as_str()),
+                ("application_name", "pgherd"),
+            ],
+        );
+        socket.write_all(&out).await.map_err(ConnectError::Io)?;
+
+        let mut reader = MessageReader::default();
+        let mut params = ParamSet::default();
+        let mut cancel = CancelTarget { address, pid: 0, key: Box::default() };
+        self.authenticate(&mut socket, &mut reader).await?;
+        loop {
+            let (tag, body) = reader.next(&mut socket).await?;
+            match tag {
+                tag::PARAMETER_STATUS => {
+                    let (name, value) =
+                        backend::parse_parameter_status(body).ok_or(ConnectError::Malformed)?;
+                    params.set(name, value);
+                }
+                tag::BACKEND_KEY_DATA => {
+                    let (pid, key) =
+                        backend::parse_backend_key(body).ok_or(ConnectError::Malformed)?;
+                    cancel.pid = pid;
+                    cancel.key = key.into();
+                }
+                tag::READY_FOR_QUERY => break,
+                tag::ERROR => return Err(ConnectError::Refused(Report::parse(body))),
+                tag::NOTICE => {}
+                other => return Err(ConnectError::UnexpectedMessage(other)),
+            }
+        }
+        if !reader.is_empty() {
+            return Err(ConnectError::Malformed);
+        }
+        let version = params.get("server_version").unwrap_or_default().to_owned();
+        Ok(Connected { socket, info: ServerInfo { cancel: Arc::new(cancel), version }, params })
+    }
+
+    async fn authenticate(
+        &self,
+        socket: &mut Socket,
+        reader: &mut MessageReader,
+    ) -> Result<(), ConnectError> {
+        loop {
+            let mut out = Vec::new();
+            match next_authentication(socket, reader).await? {
+                Authentication::Ok => return Ok(()),
+                Authentication::Cleartext => {
+                    frontend::put_password(&mut out, self.password()?.as_bytes());
+                }
+                Authentication::Md5(salt) => {
+                    let digest = pgherd_auth::md5::response(&self.user, self.password()?, salt);
+                    frontend::put_password(&mut out, digest.as_bytes());
+                }
+                Authentication::Sasl(mechanisms) => {
+                    if !mechanisms.split(|&b| b == 0).any(|m| m == b"SCRAM-SHA-256") {
+                        return Err(ConnectError::UnknownMechanism);
+                    }
+                    self.scram(socket, reader).await?;
+                    continue;
+                }
+                Authentication::SaslContinue(_) | Authentication::SaslFinal(_) => {
+                    return Err(ConnectError::Malformed);
+                }
+                Authentication::Unsupported(method) => {
+                    return Err(ConnectError::UnknownMethod(method));
+                }
+            }
+            socket.write_all(&out).await.map_err(ConnectError::Io)?;
+        }
+    }
+
+    async fn scram(
+        &self,
+        socket: &mut Socket,
+        reader: &mut MessageReader,
+    ) -> Result<(), ConnectError> {
+        let nonce = pgherd_auth::nonce(&mut rand::rng());
+        let (start, first) = client::Start::new(self.password()?, &nonce);
+        let start = start.with_keys(self.keys.lock().clone());
+        let mut out = Vec::new();
+        frontend::put_sasl_initial(&mut out, b"SCRAM-SHA-256", &first);
+        socket.write_all(&out).await.map_err(ConnectError::Io)?;
+
+        let Authentication::SaslContinue(data) = next_authentication(socket, reader).await? else {
+            return Err(ConnectError::Malformed);
+        };
+        let (expected, last) = start.server_first(data).map_err(ConnectError::Scram)?;
+        out.clear();
+        frontend::put_sasl_response(&mut out, &last);
+        socket.write_all(&out).await.map_err(ConnectError::Io)?;
+
+        let Authentication::SaslFinal(data) = next_authentication(socket, reader).await? else {
+            return Err(ConnectError::Malformed);
+        };
+        let keys = expected.keys();
+        expected.server_final(data).map_err(ConnectError::Scram)?;
+        *self.keys.lock() = Some(keys);
+        Ok(())
+    }
+
+    fn password(&self) -> Result<&str, ConnectError> {
+        self.password.as_ref().map(Secret::expose).ok_or(ConnectError::NoPassword)
+    }
+}
+
+async fn next_authentication<'r>(
+    socket: &mut Socket,
+    reader: &'r mut MessageReader,
+) -> Result<Authentication<'r>, ConnectError> {
+    let (tag, body) = reader.next_skipping_notices(socket).await?;
+    match tag {
+        tag::AUTHENTICATION => Authentication::parse(body).ok_or(ConnectError::Malformed),
+        tag::ERROR => Err(ConnectError::Refused(Report::parse(body))),
+        other => Err(ConnectError::UnexpectedMessage(other)),
+    }
+}
+
+/// No delay, and a dead peer is found within half a minute even when nothing is sent.
+fn tune(socket: &Socket) -> io::Result<()> {
+    if let Socket::Tcp(stream) = socket {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(10))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! From the name of a database and a user to the pool that serves them, across topology changes.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::AHashMap;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pgherd_auth::scram::{Verifier, server};
+use pgherd_config::{Cluster, Topology, User};
+
+use crate::connect::Endpoint;
+use crate::pool::{Pool, PoolSettings};
+use crate::statements::StatementRegistry;
+
+/// Iterations of a verifier made from a configured password, as Postgres makes them by default.
+const SCRAM_ITERATIONS: u32 = 4096;
+
+/// All pools of a proxy, and the topology by which they are found.
+#[derive(Debug)]
+pub struct Directory {
+    current: ArcSwap<Loaded>,
+    /// Raised by each new topology, so that a session can ask cheaply whether it must look again.
+    generation: AtomicU64,
+    pools: Mutex<AHashMap<PoolKey, Arc<Pool>>>,
+    statements: Arc<StatementRegistry>,
+    workers: usize,
+    /// Makes salts that are the same for a user at each attempt, known or not.
+    salt_secret: [u8; 32],
+}
+
+#[derive(Debug, Default)]
+struct Loaded {
+    clusters: AHashMap<String, Arc<LoadedCluster>>,
+}
+
+#[derive(Debug)]
+struct LoadedCluster {
+    cluster: Cluster,
+    users: AHashMap<String, Arc<ClusterUser>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    cluster: String,
+    user: String,
+    database: String,
+}
+
+/// One user of one cluster.
+#[derive(Debug)]
+pub struct ClusterUser {
+    /// Against what clients are checked.
+    pub credentials: Credentials,
+    user: User,
+    cluster: String,
+}
+
+/// A password or verifier against which clients are checked.
+#[derive(Debug)]
+pub struct Credentials {
+    secret: pgherd_config::Secret,
+    salt: [u8; 16],
+    /// Deriving costs milliseconds, so it is done once, at the first login.
+    verifier: OnceLock<Option<Arc<Verifier>>>,
+}
+
+impl Credentials {
+    /// From what stands in the configuration. `salt` is used when a verifier must be derived.
+    pub fn new(secret: pgherd_config::Secret, salt: [u8; 16]) -> Self {
+        Self { secret, salt, verifier: OnceLock::new() }
+    }
+
+    /// The verifier; `None` when what is configured looks like one but is none.
+    pub fn verifier(&self) -> Option<Arc<Verifier>> {
+        self.verifier
+            .get_or_init(|| {
+                let text = self.secret.expose();
+                if text.starts_with("SCRAM-SHA-256$") {
+                    text.parse().ok().map(Arc::new)
+                } else {
+                    Some(Arc::new(Verifier::derive(text, &self.salt, SCRAM_ITERATIONS)))
+                }
+            })
+            .clone()
+    }
+}
+
+/// Why a client has no pool.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No cluster of that name, and none for every name.
+    #[error("no cluster serves the database")]
+    UnknownDatabase,
+    /// The cluster has no such user.
+    #[error("the cluster has no such user")]
+    UnknownUser,
+    /// No instance can take the statements of this client.
+    #[error("the cluster has no primary")]
+    NoInstance,
+}
+
+impl Directory {
+    /// An empty directory for a process with that many workers.
+    pub fn new(workers: usize, salt_secret: [u8; 32]) -> Self {
+        Self {
+            current: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            pools: Mutex::default(),
+            statements: Arc::default(),
+            workers,
+            salt_secret,
+        }
+    }
+
+    /// Serves this topology from now on. Pools that are the same in it live on with their
+    /// connections and waiters; the others are retired.
+    pub fn load(&self, topology: &Topology) {
+        let clusters = topology
+            .clusters
+            .iter()
+            .map(|cluster| (cluster.name.clone(), Arc::new(self.load_cluster(cluster))))
+            .collect();
+        self.current.store(Arc::new(Loaded { clusters }));
+        self.generation.fetch_add(1, Ordering::Release);
+
+        let gone: Vec<Arc<Pool>> = {
+            let mut pools = self.pools.lock();
+            let (keep, gone) = pools.drain().partition(|(key, pool)| {
+                self.settings(&key.database, &key.user)
+                    .is_ok_and(|settings| settings == *pool.settings())
+            });
+            *pools = keep;
+            let gone: AHashMap<PoolKey, Arc<Pool>> = gone;
+            gone.into_values().collect()
+        };
+        for pool in gone {
+            pool.retire();
+        }
+    }
+
+    fn load_cluster(&self, cluster: &Cluster) -> LoadedCluster {
+        let users = cluster
+            .users
+            .iter()
+            .map(|user| {
+                let credentials = Credentials::new(user.password.clone(), self.salt(&user.name));
+                let cluster_user = ClusterUser {
+                    credentials,
+                    user: user.clone(),
+                    cluster: cluster.name.clone(),
+                };
+                (user.name.clone(), Arc::new(cluster_user))
+            })
+            .collect();
+        LoadedCluster { cluster: cluster.clone(), users }
+    }
+
+    /// Changes when the topology does.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The salt that a login of this user sees, whether the user exists or not.
+    pub fn salt(&self, user: &str) -> [u8; 16] {
+        server::stable_salt(&self.salt_secret, user)
+    }
+
+    /// A verifier that no password fits, for users that do not exist.
+    pub fn mock_verifier(&self, user: &str) -> Verifier {
+        server::mock_verifier(&self.salt_secret, user)
+    }
+
+    /// Whether a database is served at all.
+    pub fn serves(&self, database: &str) -> bool {
+        self.cluster(database).is_ok()
+    }
+
+    /// The user with whom a client may log in.
+    pub fn user(&self, database: &str, user: &str) -> Result<Arc<ClusterUser>, LookupError> {
+        let cluster = self.cluster(database)?;
+        cluster.users.get(user).cloned().ok_or(LookupError::UnknownUser)
+    }
+
+    /// The pool for a client, made when it is the first.
+    pub fn pool(&self, database: &str, user: &str) -> Result<Arc<Pool>, LookupError> {
+        let settings = self.settings(database, user)?;
+        let key = PoolKey {
+            cluster: settings.cluster.clone(),
+            user: user.to_owned(),
+            database: database.to_owned(),
+        };
+        let mut pools = self.pools.lock();
+        if let Some(pool) = pools.get(&key)
+            && !pool.is_retired()
+            && *pool.settings() == settings
+        {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = Arc::new(Pool::new(settings, Arc::clone(&self.statements), self.workers));
+        if let Some(former) = pools.insert(key, Arc::clone(&pool)) {
+            former.retire();
+        }
+        Ok(pool)
+    }
+
+    /// All pools that exist now.
+    pub fn pools(&self) -> Vec<Arc<Pool>> {
+        self.pools.lock().values().cloned().collect()
+    }
+
+    /// Makes the pools that must exist before a client asks: those with a least size.
+    pub fn warm_up(&self) {
+        let current = self.current.load_full();
+        for loaded in current.clusters.values() {
+            if loaded.cluster.min_pool_size > 0 && loaded.cluster.name != "*" {
+                for user in loaded.users.keys() {
+                    // A pool that cannot be made tells the client that asks for it.
+                    let _ = self.pool(&loaded.cluster.name, user);
+                }
+            }
+        }
+    }
+
+    fn cluster(&self, database: &str) -> Result<Arc<LoadedCluster>, LookupError> {
+        let current = self.current.load();
+        current
+            .clusters
+            .get(database)
+            .or_else(|| current.clusters.get("*"))
+            .cloned()
+            .ok_or(LookupError::UnknownDatabase)
+    }
+
+    fn settings(&self, database: &str, user: &str) -> Result<PoolSettings, LookupError> {
+        let loaded = self.cluster(database)?;
+        let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
+        let (cluster, user) = (&loaded.cluster, &entry.user);
+        let shard = cluster.shards.first().ok_or(LookupError::NoInstance)?;
+        let instance = pgherd_balance::for_write(shard)
+            .and_then(|index| shard.instances.get(index))
+            .ok_or(LookupError::NoInstance)?;
+        let size = cluster.effective_pool_size(user);
+        Ok(PoolSettings {
+            cluster: entry.cluster.clone(),
+            user: user.name.clone(),
+            endpoint: Endpoint::new(
+                &instance.host,
+                instance.port,
+                instance.database.as_deref().unwrap_or(database),
+                user.effective_server_user(),
+                user.effective_server_password().cloned(),
+            ),
+            mode: cluster.effective_pool_mode(user),
+            size,
+            min_size: cluster.min_pool_size.min(size),
+            checkout_timeout: cluster.checkout_timeout.0,
+            connect_timeout: cluster.connect_timeout.0,
+            idle_timeout: cluster.idle_timeout.limit(),
+            server_lifetime: cluster.server_lifetime.limit(),
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! Server connections: making them, lending them out one client at a time, and taking them back.
+//!
+//! A [`Pool`] holds the connections of one (cluster, user, instance). A [`Lease`] is the right to
+//! use one of them; what is not given back clean is closed. [`Directory`] finds the pool for a
+//! client and lives through changes of the topology.
+
+mod cancel;
+mod connect;
+mod directory;
+mod pool;
+mod server;
+mod socket;
+mod statements;
+mod stats;
+
+pub use cancel::{CancelTarget, send_cancel};
+pub use connect::{ConnectError, Endpoint};
+pub use directory::{ClusterUser, Credentials, Directory, LookupError};
+pub use pool::{CheckoutError, Lease, Pool, PoolCounts, PoolSettings};
+pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
+pub use socket::Socket;
+pub use statements::{Effect, Note, ServerStatements, Statement, StatementRegistry, Unnamed};
+pub use stats::{PoolStats, WorkerStats};

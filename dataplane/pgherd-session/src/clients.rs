@@ -1,0 +1,282 @@
+//! Every logged-in client of the process: who it is, what it does, and how a cancel finds it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use std::task::Waker;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use pgherd_pool::CancelTarget;
+use tokio::sync::Notify;
+
+/// Bits of the process id in a cancel key that number the client; those above number the proxy.
+const SLOT_BITS: u32 = 20;
+/// Highest number of a proxy: the process id must stay positive.
+pub const MAX_PROXY_NUMBER: u16 = (1 << (31 - SLOT_BITS)) - 1;
+
+/// What a client is doing, for people who look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ClientState {
+    /// Nothing: no server connection is held.
+    Idle = 0,
+    /// It waits for a server connection.
+    Waiting = 1,
+    /// It has a server connection.
+    Active = 2,
+}
+
+/// One logged-in client.
+#[derive(Debug)]
+pub struct ClientEntry {
+    /// Index in the registry; part of the cancel key.
+    slot: u32,
+    /// The other part of the cancel key.
+    secret: u32,
+    /// User name.
+    pub user: Arc<str>,
+    /// Database name, as the client gave it.
+    pub database: Arc<str>,
+    /// Address of the client; `None` on a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// `application_name` at login.
+    pub application_name: Arc<str>,
+    /// When it logged in.
+    pub connected_at: SystemTime,
+    state: AtomicU8,
+    pinned: AtomicBool,
+    /// Woken when the process wants something of an idle client.
+    waker: Mutex<Option<Waker>>,
+    cancel: Mutex<CancelSlot>,
+}
+
+#[derive(Debug, Default)]
+struct CancelSlot {
+    target: Option<Arc<CancelTarget>>,
+    in_flight: Option<Arc<InFlight>>,
+}
+
+/// Cancels that are on their way to one server connection.
+#[derive(Debug, Default)]
+struct InFlight {
+    count: AtomicU16,
+    done: Notify,
+}
+
+/// A cancel on its way. While it lives the server connection serves nobody else.
+#[derive(Debug)]
+pub struct CancelInFlight {
+    /// Where it goes.
+    pub target: Arc<CancelTarget>,
+    in_flight: Arc<InFlight>,
+}
+
+impl Drop for CancelInFlight {
+    fn drop(&mut self) {
+        self.in_flight.count.fetch_sub(1, Ordering::AcqRel);
+        self.in_flight.done.notify_waiters();
+    }
+}
+
+impl ClientEntry {
+    /// What the client is doing.
+    pub fn state(&self) -> ClientState {
+        match self.state.load(Ordering::Relaxed) {
+            1 => ClientState::Waiting,
+            2 => ClientState::Active,
+            _ => ClientState::Idle,
+        }
+    }
+
+    /// Whether its server connection stays with it because of state.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_state(&self, state: ClientState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_pinned(&self, pinned: bool) {
+        self.pinned.store(pinned, Ordering::Relaxed);
+    }
+
+    /// The process id and key by which the client cancels.
+    pub fn cancel_key(&self, proxy_number: u16) -> (i32, [u8; 4]) {
+        // Slot 0 of proxy 0 would give process id 0: slots count from one.
+        let pid = (u32::from(proxy_number) << SLOT_BITS) | (self.slot + 1);
+        (pid.cast_signed(), self.secret.to_be_bytes())
+    }
+
+    /// From now on a cancel of this client goes to this server connection.
+    pub(crate) fn attach(&self, target: Arc<CancelTarget>) {
+        self.cancel.lock().target = Some(target);
+    }
+
+    /// From now on a cancel of this client goes nowhere. `false` when one is on its way: then the
+    /// server connection must be kept until [`ClientEntry::cancels_done`].
+    pub(crate) fn try_detach(&self) -> bool {
+        let mut slot = self.cancel.lock();
+        slot.target = None;
+        match &slot.in_flight {
+            Some(in_flight) if in_flight.count.load(Ordering::Acquire) > 0 => false,
+            _ => {
+                slot.in_flight = None;
+                true
+            }
+        }
+    }
+
+    /// Waits until no cancel is on its way. Cancel safe.
+    pub(crate) async fn cancels_done(&self) {
+        loop {
+            let Some(in_flight) = self.cancel.lock().in_flight.clone() else { return };
+            let done = in_flight.done.notified();
+            tokio::pin!(done);
+            done.as_mut().enable();
+            if in_flight.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            done.await;
+        }
+    }
+
+    fn begin_cancel(&self) -> Option<CancelInFlight> {
+        let mut slot = self.cancel.lock();
+        let target = slot.target.clone()?;
+        let in_flight = Arc::clone(slot.in_flight.get_or_insert_default());
+        in_flight.count.fetch_add(1, Ordering::AcqRel);
+        Some(CancelInFlight { target, in_flight })
+    }
+
+    /// Remembers whom to wake when the process wants something of the client.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut slot = self.waker.lock();
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Makes the client's task look at the phase of the process again.
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// What is known of a client when it logs in.
+#[derive(Debug)]
+pub(crate) struct ClientIdentity {
+    pub(crate) user: Arc<str>,
+    pub(crate) database: Arc<str>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) application_name: Arc<str>,
+}
+
+/// All logged-in clients, by slot.
+#[derive(Debug, Default)]
+pub struct ClientRegistry {
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    entries: Vec<Option<Arc<ClientEntry>>>,
+    free: Vec<u32>,
+}
+
+impl ClientRegistry {
+    /// Adds a client; `None` when there are more than a million.
+    pub(crate) fn add(self: &Arc<Self>, who: ClientIdentity) -> Option<Registration> {
+        let mut slots = self.slots.lock();
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(slots.entries.len()).ok()?;
+                if slot + 1 >= 1 << SLOT_BITS {
+                    return None;
+                }
+                slots.entries.push(None);
+                slot
+            }
+        };
+        let entry = Arc::new(ClientEntry {
+            slot,
+            secret: rand::random(),
+            user: who.user,
+            database: who.database,
+            address: who.address,
+            application_name: who.application_name,
+            connected_at: SystemTime::now(),
+            state: AtomicU8::new(ClientState::Idle as u8),
+            pinned: AtomicBool::new(false),
+            waker: Mutex::default(),
+            cancel: Mutex::default(),
+        });
+        slots.entries[slot as usize] = Some(Arc::clone(&entry));
+        drop(slots);
+        Some(Registration { entry, registry: Arc::clone(self) })
+    }
+
+    /// How many clients are logged in.
+    pub fn len(&self) -> usize {
+        let slots = self.slots.lock();
+        slots.entries.len() - slots.free.len()
+    }
+
+    /// Whether nobody is logged in.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All clients.
+    pub fn all(&self) -> Vec<Arc<ClientEntry>> {
+        self.slots.lock().entries.iter().flatten().cloned().collect()
+    }
+
+    /// Wakes every client's task.
+    pub fn wake_all(&self) {
+        for client in self.all() {
+            client.wake();
+        }
+    }
+
+    /// Begins a cancel: `None` when no client has that key or it has no server connection.
+    pub(crate) fn begin_cancel(&self, pid: i32, key: &[u8]) -> Option<CancelInFlight> {
+        let slot = (pid.cast_unsigned() & ((1 << SLOT_BITS) - 1)).checked_sub(1)?;
+        let entry = self.slots.lock().entries.get(slot as usize)?.clone()?;
+        let wrong = entry
+            .secret
+            .to_be_bytes()
+            .iter()
+            .zip(key)
+            .fold(u8::from(key.len() != 4), |wrong, (a, b)| wrong | (a ^ b));
+        if wrong != 0 {
+            return None;
+        }
+        entry.begin_cancel()
+    }
+
+    /// The proxy that gave out a process id.
+    pub(crate) fn owner(pid: i32) -> u16 {
+        u16::try_from(pid.cast_unsigned() >> SLOT_BITS & u32::from(MAX_PROXY_NUMBER)).unwrap_or(0)
+    }
+}
+
+/// A client's place in the registry, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) entry: Arc<ClientEntry>,
+    registry: Arc<ClientRegistry>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut slots = self.registry.slots.lock();
+        let slot = self.entry.slot;
+        slots.entries[slot as usize] = None;
+        slots.free.push(slot);
+    }
+}

@@ -1,0 +1,23 @@
+//! One client connection, from its first packet to its last.
+//!
+//! [`serve`] takes a fresh socket through [`login`] and then relays between the client and server
+//! connections that it checks out for as long as the pool mode says. The relay ([`relay`]) looks
+//! at headers, keeps the books of what is owed, and forwards bytes where they lie.
+
+mod admin;
+mod buffer;
+mod cancel;
+mod clients;
+mod login;
+mod mentions;
+mod outbox;
+mod relay;
+mod salvage;
+mod session;
+mod shared;
+
+pub use admin::{AdminConsole, AdminReply, Table};
+pub use buffer::BufferPool;
+pub use clients::{ClientEntry, ClientRegistry, ClientState};
+pub use session::serve;
+pub use shared::{Limits, Peer, Phase, Shared, Worker};

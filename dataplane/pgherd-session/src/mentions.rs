@@ -1,0 +1,219 @@
+//! What a statement's text says of session state that cannot follow a client to another server
+//! connection.
+//!
+//! This looks for words, it does not parse. It errs towards pinning: a pin too many costs a
+//! server connection for a while, a pin too few shows one client's state to another.
+
+/// Reasons for which a server connection stays with its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mentions(u8);
+
+impl Mentions {
+    /// A session-level advisory lock.
+    pub const ADVISORY_LOCK: Self = Self(1);
+    /// `set_config(…)`.
+    pub const SET_CONFIG: Self = Self(2);
+    /// A temporary table, view or sequence.
+    pub const TEMPORARY: Self = Self(4);
+    /// A cursor that outlives its transaction.
+    pub const HOLD: Self = Self(8);
+
+    /// Whether anything was found.
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Bytes before a chunk of text that are looked at again with the next chunk, so that no word is
+/// lost at the cut. Longer than every word and what must stand before it.
+pub const OVERLAP: usize = 64;
+
+/// Looks for mentions in a statement or a part of one.
+pub fn find(text: &[u8]) -> Mentions {
+    let mut found = Mentions::default();
+    let mut at = 0;
+    // `_` stands in two of the words, `temp` and `hold` are rare: few statements go further.
+    while let Some(step) = next_candidate(&text[at..]) {
+        at += step;
+        let rest = &text[at..];
+        let before = &text[..at];
+        match rest[0] {
+            b'_' => {
+                if ends_with(before, b"advisory") && starts_with(rest, b"_lock") {
+                    found = found.and(Mentions::ADVISORY_LOCK);
+                } else if ends_with(before, b"set") && starts_with(rest, b"_config") {
+                    found = found.and(Mentions::SET_CONFIG);
+                } else if ends_with(before, b"pg") && starts_with(rest, b"_temp") {
+                    found = found.and(Mentions::TEMPORARY);
+                }
+            }
+            _ if starts_with(rest, b"temp") && makes_temporary(before) => {
+                found = found.and(Mentions::TEMPORARY);
+            }
+            _ if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") => {
+                found = found.and(Mentions::HOLD);
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+fn next_candidate(text: &[u8]) -> Option<usize> {
+    let underscore = memchr::memchr(b'_', text);
+    let limit = underscore.unwrap_or(text.len());
+    // `mp` of temp and `ld` of hold: their first letters are too frequent to look for.
+    let word = memchr::memchr2_iter(b'm', b'M', &text[..limit])
+        .filter(|&i| i >= 2 && starts_with(&text[i - 2..], b"temp"))
+        .map(|i| i - 2)
+        .next();
+    let limit = word.unwrap_or(limit);
+    let hold = memchr::memchr2_iter(b'h', b'H', &text[..limit])
+        .find(|&i| starts_with(&text[i..], b"hold"));
+    hold.or(word).or(underscore)
+}
+
+fn starts_with(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+}
+
+fn ends_with(text: &[u8], word: &[u8]) -> bool {
+    text.len() >= word.len() && text[text.len() - word.len()..].eq_ignore_ascii_case(word)
+}
+
+/// `CREATE [OR REPLACE] [LOCAL | GLOBAL] TEMP…` and `INTO [LOCAL | GLOBAL] TEMP…`.
+fn makes_temporary(before: &[u8]) -> bool {
+    let word = last_word(before);
+    [&b"create"[..], b"replace", b"into", b"local", b"global"]
+        .iter()
+        .any(|start| word.eq_ignore_ascii_case(start))
+        // A comment between the words hides the first one.
+        || before.trim_ascii_end().ends_with(b"*/")
+}
+
+/// The last word before some white space; empty when the text does not end in white space.
+fn last_word(text: &[u8]) -> &[u8] {
+    let trimmed = text.trim_ascii_end();
+    if trimmed.len() == text.len() {
+        return &[];
+    }
+    let start = trimmed.iter().rposition(|b| !b.is_ascii_alphanumeric()).map_or(0, |i| i + 1);
+    &trimmed[start..]
+}
+
+/// The parameter that a statement sets, when the text is one plain `SET [SESSION] name = …` of
+/// one that Postgres reports by itself, and so follows the client without further ado.
+pub fn sets_reported_parameter(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let text = text.strip_suffix(b";").unwrap_or(text);
+    // Anything behind a semicolon or inside a comment is another matter.
+    if text.len() > 512 || text.contains(&b';') || text.windows(2).any(|w| w == b"--" || w == b"/*")
+    {
+        return false;
+    }
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let mut words = text
+        .split(|c: char| c.is_ascii_whitespace() || c == '=')
+        .filter(|word| !word.is_empty());
+    if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("set")) {
+        return false;
+    }
+    let Some(mut name) = words.next() else { return false };
+    if name.eq_ignore_ascii_case("session") {
+        match words.next() {
+            Some(next) => name = next,
+            None => return false,
+        }
+    }
+    let rest = words.next();
+    match name.to_ascii_lowercase().as_str() {
+        // `SET TIME ZONE …`, `SET NAMES …`.
+        "time" => rest.is_some_and(|word| word.eq_ignore_ascii_case("zone")),
+        "names" => rest.is_some(),
+        // Reported from Postgres 18 on only.
+        "search_path" | "default_transaction_read_only" => false,
+        name => rest.is_some() && pgherd_wire::params::reported_name(name).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Mentions) {
+        assert_eq!(find(text.as_bytes()), expected, "{text}");
+    }
+
+    #[test]
+    fn session_state_is_found() {
+        check("SELECT pg_advisory_lock(1)", Mentions::ADVISORY_LOCK);
+        check("select PG_TRY_ADVISORY_LOCK_SHARED(1)", Mentions::ADVISORY_LOCK);
+        check("SELECT set_config('a.b', 'c', false)", Mentions::SET_CONFIG);
+        check("CREATE TEMP TABLE t (a int)", Mentions::TEMPORARY);
+        check("create\n temporary table t (a int)", Mentions::TEMPORARY);
+        check("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Mentions::TEMPORARY);
+        check("CREATE /* x */ TEMP TABLE t ()", Mentions::TEMPORARY);
+        check("SELECT 1 INTO LOCAL TEMP t", Mentions::TEMPORARY);
+        check("CREATE TABLE pg_temp.t (a int)", Mentions::TEMPORARY);
+        check("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Mentions::HOLD);
+        check(
+            "SELECT pg_advisory_lock(1), set_config('a.b', 'c', true)",
+            Mentions::ADVISORY_LOCK.and(Mentions::SET_CONFIG),
+        );
+    }
+
+    #[test]
+    fn ordinary_statements_are_left_alone() {
+        let nothing = Mentions::default();
+        check("", nothing);
+        check("SELECT temp, household FROM template WHERE temperature > $1", nothing);
+        check("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 1", nothing);
+        check("SELECT pg_advisory_xact_lock(1)", nothing);
+        check("SELECT pg_advisory_unlock_all()", nothing);
+        check("INSERT INTO temp VALUES (1)", Mentions::TEMPORARY); // cheap to be wrong about
+    }
+
+    #[test]
+    fn a_cut_inside_a_word_is_covered_by_the_overlap() {
+        let text = format!("SELECT {} pg_advisory_lock(1)", "x".repeat(200));
+        for cut in 0..text.len() {
+            let start = cut.saturating_sub(OVERLAP);
+            let both = find(&text.as_bytes()[..cut]).and(find(&text.as_bytes()[start..]));
+            assert!(both.any(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn plain_sets_of_reported_parameters_are_told_from_others() {
+        for yes in [
+            "SET TimeZone = 'UTC'",
+            "set session datestyle to iso;",
+            "SET TIME ZONE 'Europe/Rome'",
+            "SET NAMES 'LATIN1'",
+            "SET application_name='x y'",
+            "SET client_encoding = 'UTF8'",
+        ] {
+            assert!(sets_reported_parameter(yes.as_bytes()), "{yes}");
+        }
+        for no in [
+            "SET statement_timeout = 5",
+            "SET ROLE x",
+            "SET LOCAL TimeZone = 'UTC'",
+            "SET TimeZone = 'UTC'; SET work_mem = '1MB'",
+            "SET /* x */ TimeZone = 'UTC'",
+            "SET",
+            "SET SESSION AUTHORIZATION x",
+            "SELECT 1",
+        ] {
+            assert!(!sets_reported_parameter(no.as_bytes()), "{no}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The relay: bytes between a client and the server connection that it holds.
+//!
+//! One poll moves what can be moved in both directions and never waits half way: all progress is
+//! in the session, so dropping the future loses nothing. A side is read only when what was read
+//! before has been written to the other, which bounds memory and carries back-pressure through.
+
+mod from_client;
+mod from_server;
+
+use std::task::{Context, Poll};
+
+use pgherd_pool::{Socket, WorkerStats};
+
+use crate::session::{End, Session, Stop};
+use crate::shared::Phase;
+
+/// Requests in flight on one server connection after which no more are taken from the client.
+const MAX_PIPELINE: usize = 64 * 1024;
+/// Bytes that the proxy adds of its own before it waits for the socket.
+const MAX_OWN_BYTES: usize = 256 * 1024;
+
+impl Session {
+    /// Relays until the server connection is free or the session ends.
+    pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        self.entry().register(cx.waker());
+        loop {
+            let moved = match self.poll_from_server(cx) {
+                Ok(moved) => moved,
+                Err(end) => return Poll::Ready(Stop::End(end)),
+            };
+            if self.is_releasable() {
+                return Poll::Ready(Stop::Release);
+            }
+            match self.poll_from_client(cx) {
+                Ok(false) if !moved => break,
+                Ok(_) => {}
+                Err(end) => return Poll::Ready(Stop::End(end)),
+            }
+        }
+        // An idle session that keeps its server connection keeps no buffers.
+        self.from_client.buffer.park(&self.worker.buffers);
+        self.from_server.buffer.park(&self.worker.buffers);
+        if self.worker.shared.phase() != Phase::Running && self.is_idle() {
+            return Poll::Ready(Stop::End(End::ShuttingDown));
+        }
+        Poll::Pending
+    }
+
+    /// Whether the server connection can serve somebody else now.
+    fn is_releasable(&self) -> bool {
+        !self.pinned && !self.is_session_mode() && self.is_idle()
+    }
+
+    /// Whether nothing is under way in either direction and no transaction is open.
+    fn is_idle(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.owed.is_free())
+            && self.from_client.outbox.is_empty()
+            && self.from_client.is_between_messages()
+            && self.from_server.buffer.is_empty()
+            && self.from_server.is_between_messages()
+    }
+
+    /// Moves replies to the client. `true` when something was moved.
+    fn poll_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        match self.poll_flush_client(cx) {
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
+            Poll::Pending => return Ok(false),
+        }
+        let Some(lease) = &mut self.lease else { return Ok(false) };
+        if self.from_server.buffer.is_empty() && !is_readable(&lease.socket, cx) {
+            return Ok(false);
+        }
+        let buffers = &self.worker.buffers;
+        match self.from_server.buffer.poll_fill(cx, &mut lease.socket, buffers) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(End::ServerClosed),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Err(End::ServerIo(error)),
+        }
+        self.scan_server()?;
+        if self.is_releasable() {
+            // The caller releases first and writes to the client afterwards.
+            return Ok(true);
+        }
+        match self.poll_flush_client(cx) {
+            Poll::Ready(Err(error)) => Err(End::ClientIo(error)),
+            Poll::Ready(Ok(_)) | Poll::Pending => {
+                if self.from_server.outbox.is_empty() {
+                    self.from_server.buffer.compact();
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Moves requests to the server. `true` when something was moved.
+    fn poll_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.poll_flush_server(cx)? {
+            return Ok(false);
+        }
+        let moved = self.scan_client()?;
+        if !self.poll_flush_server(cx)? {
+            return Ok(moved);
+        }
+        if self.terminating {
+            return if self.lease.as_ref().is_none_or(|lease| lease.owed.is_empty()) {
+                Err(End::Terminated)
+            } else {
+                Ok(moved)
+            };
+        }
+        // A pipeline at its limit, or replies that the client does not take, stop the reading.
+        if self.is_full() {
+            return Ok(moved);
+        }
+        if self.from_client.buffer.is_empty() && !is_readable(&self.client, cx) {
+            return Ok(moved);
+        }
+        let buffers = &self.worker.buffers;
+        match self.from_client.buffer.poll_fill(cx, &mut self.client, buffers) {
+            Poll::Pending => return Ok(moved),
+            Poll::Ready(Ok(0)) => return Err(End::ClientGone),
+            Poll::Ready(Ok(n)) => WorkerStats::add(&self.stats().bytes_received, n as u64),
+            Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
+        }
+        self.scan_client()?;
+        self.poll_flush_server(cx)?;
+        Ok(true)
+    }
+
+    /// Writes to the server what is due. `true` when all is written.
+    fn poll_flush_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(lease) = &mut self.lease else { return Ok(false) };
+        if !self.from_client.outbox.is_empty() {
+            let buffer = &self.from_client.buffer;
+            match self.from_client.outbox.poll_flush(cx, &mut lease.socket, buffer) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(Ok(_)) => {}
+                // The server may have said why before it closed: read that first.
+                Poll::Ready(Err(_)) => self.from_client.outbox.clear(),
+            }
+        }
+        self.from_client.buffer.compact();
+        Ok(true)
+    }
+
+    fn is_full(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.owed.len() >= MAX_PIPELINE)
+            || self.from_server.outbox.own_len() >= MAX_OWN_BYTES
+    }
+}
+
+/// Whether a read would find something. When not, the waker is registered.
+fn is_readable(socket: &Socket, cx: &mut Context<'_>) -> bool {
+    match socket {
+        Socket::Tcp(stream) => stream.poll_read_ready(cx).is_ready(),
+        Socket::Unix(stream) => stream.poll_read_ready(cx).is_ready(),
+    }
+}

@@ -1,0 +1,438 @@
+//! Requests on their way to the server: names of prepared statements are exchanged, everything
+//! is entered into the queue of owed replies, the rest passes as it is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pgherd_pool::{Effect, Lease, Note, Statement, Unnamed};
+use pgherd_wire::frame::{self, HEADER_LEN, Header};
+use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
+use pgherd_wire::owed::{Audience, Request};
+use pgherd_wire::{TransactionStatus, backend};
+
+use super::MAX_PIPELINE;
+use crate::mentions;
+use crate::session::{End, Session, is_frontend_tag};
+
+/// The longest Parse that is remembered, so that it can be given to another server connection.
+/// A longer one passes as it is and keeps its server connection.
+const MAX_DEFINITION: usize = 1 << 20;
+/// The longest pair of names in a Bind.
+const MAX_BIND_NAMES: usize = 64 * 1024;
+
+impl Session {
+    /// Deals with what the client has sent, as far as whole decisions can be made. `true` when
+    /// anything was dealt with.
+    pub(super) fn scan_client(&mut self) -> Result<bool, End> {
+        let mut moved = false;
+        loop {
+            if self.from_client.passing > 0 || self.from_client.dropping > 0 {
+                if self.from_client.buffer.is_empty() {
+                    return Ok(moved);
+                }
+                moved = true;
+                if !self.continue_message() {
+                    return Ok(moved);
+                }
+            }
+            let unscanned = self.from_client.buffer.unscanned();
+            let Some(header) = Header::peek(unscanned).map_err(End::ClientFrame)? else {
+                return Ok(moved);
+            };
+            let Some(lease) = &self.lease else { return Ok(moved) };
+            if lease.owed.len() >= MAX_PIPELINE {
+                return Ok(moved);
+            }
+            if !is_frontend_tag(header.tag) {
+                return Err(End::UnknownMessage(header.tag));
+            }
+            if header.tag == tag::TERMINATE {
+                // What came before it is done first.
+                self.terminating = true;
+                return Ok(moved);
+            }
+            if lease.owed.is_skipping() && header.tag != tag::SYNC {
+                // The server would discard it too; so nothing of it may enter the books.
+                self.from_client.discard(header.total_len());
+            } else if !self.take_message(header)? {
+                return Ok(moved);
+            }
+            moved = true;
+        }
+    }
+
+    /// More of a message that was too long for the buffer. `true` when it is through.
+    fn continue_message(&mut self) -> bool {
+        if self.from_client.passing > 0 && !self.query_tail.is_empty() {
+            self.look_at_more_of_query();
+        }
+        let through = self.from_client.move_on();
+        if through {
+            self.query_tail.clear();
+        }
+        through
+    }
+
+    /// `false` when more of the message must come first.
+    fn take_message(&mut self, header: Header) -> Result<bool, End> {
+        match header.tag {
+            tag::QUERY => self.take_query(header),
+            tag::PARSE => return self.take_parse(header),
+            tag::BIND => return self.take_bind(header),
+            tag::DESCRIBE | tag::CLOSE => return self.take_target(header),
+            tag::EXECUTE => {
+                let note = Note { plain_set: self.portal_sets, ..Note::default() };
+                self.pass(header, Request::Execute, note);
+            }
+            tag::SYNC => self.pass(header, Request::Sync, Note::default()),
+            tag::FUNCTION_CALL => self.pass(header, Request::FunctionCall, Note::default()),
+            tag::COPY_DONE | tag::COPY_FAIL => {
+                if let Some(lease) = &mut self.lease {
+                    lease.owed.push_copy_end();
+                }
+                self.from_client.pass(header.total_len());
+            }
+            // CopyData and Flush are not answered.
+            _ => self.from_client.pass(header.total_len()),
+        }
+        Ok(true)
+    }
+
+    fn pass(&mut self, header: Header, request: Request, note: Note) {
+        if let Some(lease) = &mut self.lease {
+            lease.owed.push(request, Audience::Client, note);
+        }
+        self.from_client.pass(header.total_len());
+    }
+
+    fn body(&self, header: Header) -> &[u8] {
+        let unscanned = self.from_client.buffer.unscanned();
+        let end = header.total_len().min(unscanned.len());
+        unscanned.get(HEADER_LEN..end).unwrap_or_default()
+    }
+
+    /// The body, once all of it is there.
+    fn whole_body(&self, header: Header) -> Option<&[u8]> {
+        let body = self.body(header);
+        (body.len() == header.body_len).then_some(body)
+    }
+
+    // === Query ===
+
+    fn take_query(&mut self, header: Header) {
+        let text = self.body(header);
+        let whole = text.len() == header.body_len;
+        let mut plain_set = false;
+        let mut pins = false;
+        if !self.is_session_mode() {
+            pins = mentions::find(text).any();
+            let text = text.strip_suffix(&[0]).unwrap_or(text);
+            plain_set = whole && is_set(text) && mentions::sets_reported_parameter(text);
+            if !whole {
+                let tail = text.len().saturating_sub(mentions::OVERLAP);
+                // Never empty while a query is under way, by which it is told from other messages.
+                self.query_tail = text[tail..].to_vec();
+                self.query_tail.push(b' ');
+            }
+        }
+        if pins {
+            self.pin();
+        }
+        // A simple query drops the unnamed statement.
+        let Some(lease) = &mut self.lease else { return };
+        let undo = if self.unnamed.is_some() || lease.unnamed != 0 {
+            Effect::Unnamed {
+                client: self.unnamed.take(),
+                server: std::mem::take(&mut lease.unnamed),
+            }
+        } else {
+            Effect::Nothing
+        };
+        self.pass(header, Request::Query, Note { undo, plain_set });
+    }
+
+    fn look_at_more_of_query(&mut self) {
+        let unscanned = self.from_client.buffer.unscanned();
+        let chunk = &unscanned[..self.from_client.passing.min(unscanned.len())];
+        // The blank at the end was put there by this proxy.
+        let mut seam = self.query_tail[..self.query_tail.len() - 1].to_vec();
+        seam.extend_from_slice(&chunk[..chunk.len().min(mentions::OVERLAP)]);
+        let found = mentions::find(&seam).and(mentions::find(chunk));
+        let mut tail = if chunk.len() < mentions::OVERLAP { seam } else { chunk.to_vec() };
+        tail.drain(..tail.len().saturating_sub(mentions::OVERLAP));
+        tail.push(b' ');
+        self.query_tail = tail;
+        if found.any() {
+            self.pin();
+        }
+    }
+
+    // === Parse ===
+
+    fn take_parse(&mut self, header: Header) -> Result<bool, End> {
+        if self.is_session_mode() {
+            self.pass(header, Request::Parse, Note::default());
+            return Ok(true);
+        }
+        if header.body_len > MAX_DEFINITION {
+            self.take_large_parse(header);
+            return Ok(true);
+        }
+        let Some(body) = self.whole_body(header) else { return Ok(false) };
+        let Some(parse) = Parse::parse(body) else {
+            // Postgres says what is wrong with it.
+            self.pass(header, Request::Parse, Note::default());
+            return Ok(true);
+        };
+        let sets = is_set(parse.text()) && mentions::sets_reported_parameter(parse.text());
+        let pins = mentions::find(parse.text()).any();
+        if parse.name.is_empty() {
+            let definition = Bytes::copy_from_slice(parse.definition);
+            self.take_unnamed_parse(header, definition);
+            self.unnamed_sets = sets;
+        } else {
+            let name = Bytes::copy_from_slice(parse.name);
+            let statement = self.pool.statements().intern(parse.definition);
+            self.take_named_parse(header, name, statement);
+        }
+        if pins {
+            self.pin();
+        }
+        Ok(true)
+    }
+
+    /// Too long to be kept: the statement lives on this server connection alone.
+    fn take_large_parse(&mut self, header: Header) {
+        self.pin();
+        if let Some(lease) = &mut self.lease {
+            lease.unnamed = 0;
+        }
+        self.unnamed = None;
+        self.pass(header, Request::Parse, Note::default());
+    }
+
+    fn take_unnamed_parse(&mut self, header: Header, definition: Bytes) {
+        let generation = self.pool.statements().next_id();
+        let Some(lease) = &mut self.lease else { return };
+        let undo = Effect::Unnamed {
+            client: self.unnamed.replace(Unnamed { generation, definition }),
+            server: std::mem::replace(&mut lease.unnamed, generation),
+        };
+        self.pass(header, Request::Parse, undo.into());
+    }
+
+    fn take_named_parse(&mut self, header: Header, name: Bytes, statement: Arc<Statement>) {
+        let Some(lease) = &mut self.lease else { return };
+        if self.statements.contains_key(&name) {
+            // Postgres refuses a name that is taken, in its own words: the name is taken there
+            // for as long as it needs to say so.
+            let outbox = &mut self.from_client.outbox;
+            outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
+            lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
+            lease.statements.doom(name);
+            self.pass(header, Request::Parse, Note::default());
+            return;
+        }
+        close_doomed(lease, &mut self.from_client.outbox);
+        let before = self.statements.insert(name.clone(), Arc::clone(&statement));
+        let known = lease.statements.name(statement.id).is_some();
+        // In a failed transaction Postgres refuses a Parse, so it must see it.
+        let certain = lease.owed.status() != TransactionStatus::Failed && lease.owed.readies() == 0;
+        if known && certain {
+            let undo = Effect::Defined { name, before, parsed: None };
+            lease.owed.push_invented(backend::tag::PARSE_COMPLETE, undo.into());
+            self.give_invented();
+        } else {
+            let server_name = lease.statements.add(statement.id);
+            let undo = Effect::Defined { name, before, parsed: Some(statement.id) };
+            lease.owed.push(Request::Parse, Audience::Client, undo.into());
+            let outbox = &mut self.from_client.outbox;
+            outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
+        }
+        self.from_client.discard(header.total_len());
+    }
+
+    // === Bind ===
+
+    fn take_bind(&mut self, header: Header) -> Result<bool, End> {
+        if self.is_session_mode() {
+            self.pass(header, Request::Bind, Note::default());
+            return Ok(true);
+        }
+        let body = self.body(header);
+        let Some(names) = BindNames::parse(body) else {
+            if body.len() < header.body_len && body.len() < MAX_BIND_NAMES {
+                return Ok(false);
+            }
+            return Err(End::MalformedMessage(header.tag));
+        };
+        if names.statement.is_empty() {
+            self.portal_sets = self.unnamed_sets;
+            self.prepare_unnamed();
+            self.pass(header, Request::Bind, Note::default());
+            return Ok(true);
+        }
+        let (portal, name) = (names.portal.to_vec(), names.statement.to_vec());
+        let names_len = names.encoded_len();
+        let Some(server_name) = self.prepare_named(&name) else {
+            self.pass(header, Request::Bind, Note::default());
+            return Ok(true);
+        };
+        let rest = header.body_len - names_len;
+        let length = portal.len() + server_name.len() + 2 + rest;
+        let Ok(length) = u32::try_from(length + 4) else {
+            return Err(End::MalformedMessage(header.tag));
+        };
+        self.from_client.outbox.own(|out| {
+            out.push(tag::BIND);
+            out.extend_from_slice(&length.to_be_bytes());
+            frame::put_cstr(out, &portal);
+            frame::put_cstr(out, &server_name);
+        });
+        if let Some(lease) = &mut self.lease {
+            lease.owed.push(Request::Bind, Audience::Client, Note::default());
+        }
+        self.from_client.discard(HEADER_LEN + names_len);
+        self.from_client.pass(rest);
+        Ok(true)
+    }
+
+    // === Describe and Close ===
+
+    fn take_target(&mut self, header: Header) -> Result<bool, End> {
+        let request = |target| match (header.tag, target) {
+            (tag::CLOSE, _) => Request::Close,
+            (_, Target::Statement) => Request::DescribeStatement,
+            (_, Target::Portal) => Request::DescribePortal,
+        };
+        if header.body_len > MAX_BIND_NAMES {
+            return Err(End::MalformedMessage(header.tag));
+        }
+        let Some(body) = self.whole_body(header) else { return Ok(false) };
+        let Some((target, name)) = frontend::parse_target(body) else {
+            // Postgres says what is wrong with it.
+            self.pass(header, request(Target::Portal), Note::default());
+            return Ok(true);
+        };
+        if target == Target::Portal || self.is_session_mode() {
+            self.pass(header, request(target), Note::default());
+            return Ok(true);
+        }
+        let name = name.to_vec();
+        if header.tag == tag::CLOSE {
+            self.take_close(header, &name);
+        } else if name.is_empty() {
+            self.prepare_unnamed();
+            self.pass(header, Request::DescribeStatement, Note::default());
+        } else if let Some(server_name) = self.prepare_named(&name) {
+            self.from_client.outbox.own(|out| {
+                frontend::put_target(out, tag::DESCRIBE, Target::Statement, &server_name);
+            });
+            if let Some(lease) = &mut self.lease {
+                let note = Note::default();
+                lease.owed.push(Request::DescribeStatement, Audience::Client, note);
+            }
+            self.from_client.discard(header.total_len());
+        } else {
+            self.pass(header, Request::DescribeStatement, Note::default());
+        }
+        Ok(true)
+    }
+
+    /// The statement stays on the server connection, where others may want it; only the name of
+    /// this client goes. The answer is due in its place all the same.
+    fn take_close(&mut self, header: Header, name: &[u8]) {
+        let Some(lease) = &mut self.lease else { return };
+        if name.is_empty() {
+            let undo = Effect::Unnamed {
+                client: self.unnamed.take(),
+                server: std::mem::take(&mut lease.unnamed),
+            };
+            self.pass(header, Request::Close, undo.into());
+            return;
+        }
+        let undo = match self.statements.remove_entry(name) {
+            Some((name, before)) => Effect::Closed { name, before },
+            None => Effect::Nothing,
+        };
+        lease.owed.push_invented(backend::tag::CLOSE_COMPLETE, undo.into());
+        self.from_client.discard(header.total_len());
+        self.give_invented();
+    }
+
+    // === Statements on the server connection ===
+
+    /// Makes the unnamed statement of the server connection that of this client.
+    fn prepare_unnamed(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        let outbox = &mut self.from_client.outbox;
+        match &self.unnamed {
+            Some(unnamed) if unnamed.generation == lease.unnamed => {}
+            Some(unnamed) => {
+                let undo = Effect::Unnamed {
+                    client: Some(unnamed.clone()),
+                    server: std::mem::replace(&mut lease.unnamed, unnamed.generation),
+                };
+                outbox.own(|out| frontend::put_parse(out, b"", &unnamed.definition));
+                lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
+            }
+            // Another client's statement must not be found where this one has none.
+            None if lease.unnamed != 0 => {
+                let undo = Effect::Unnamed {
+                    client: None,
+                    server: std::mem::take(&mut lease.unnamed),
+                };
+                outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, b""));
+                lease.owed.push(Request::Close, Audience::Proxy, undo.into());
+            }
+            None => {}
+        }
+    }
+
+    /// The name that a statement of this client has on the server connection, where it is parsed
+    /// first if need be. `None` when the client has no such statement: then its message passes as
+    /// it is, and Postgres says so.
+    fn prepare_named(&mut self, name: &[u8]) -> Option<Bytes> {
+        let lease = self.lease.as_mut()?;
+        let outbox = &mut self.from_client.outbox;
+        let Some(statement) = self.statements.get(name) else {
+            lease.statements.evict_name(name);
+            close_doomed(lease, outbox);
+            self.portal_sets = false;
+            return None;
+        };
+        let text = frontend::definition_text(&statement.definition);
+        self.portal_sets = is_set(text) && mentions::sets_reported_parameter(text);
+        if let Some(server_name) = lease.statements.name(statement.id) {
+            return Some(server_name);
+        }
+        let statement = Arc::clone(statement);
+        close_doomed(lease, outbox);
+        let server_name = lease.statements.add(statement.id);
+        outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
+        let undo = Effect::Parsed(statement.id);
+        lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
+        if mentions::find(frontend::definition_text(&statement.definition)).any() {
+            self.pin();
+        }
+        Some(server_name)
+    }
+}
+
+/// Closes what the server connection no longer needs. Only at the beginning of a batch, so that
+/// nothing is closed that the batch uses.
+fn close_doomed(lease: &mut Lease, outbox: &mut crate::outbox::Outbox) {
+    if !lease.owed.is_empty() || !lease.statements.has_doomed() {
+        return;
+    }
+    for name in lease.statements.take_doomed() {
+        outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, &name));
+        let undo = Effect::ServerClosed(name);
+        lease.owed.push(Request::Close, Audience::Proxy, undo.into());
+    }
+}
+
+/// Whether a statement may be a `SET`: a cheap look before the careful one.
+fn is_set(text: &[u8]) -> bool {
+    text.trim_ascii_start().get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set"))
+}

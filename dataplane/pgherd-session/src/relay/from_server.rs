@@ -1,0 +1,226 @@
+//! Replies on their way to the client: each is checked against what is owed, those that the
+//! client did not ask for are swallowed, those that the proxy owes it are put in their place.
+
+use std::sync::Arc;
+
+use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
+use pgherd_wire::TransactionStatus;
+use pgherd_wire::backend::{self, tag};
+use pgherd_wire::error_response::ServerError as Report;
+use pgherd_wire::frame::{self, HEADER_LEN, Header};
+use pgherd_wire::owed::{Audience, Failure};
+
+use crate::session::{End, Session};
+
+/// The longest message that is waited for as a whole: those are short by nature.
+const MAX_WHOLE: usize = 8 * 1024;
+
+impl Session {
+    /// Deals with what the server has sent, as far as it is there.
+    pub(super) fn scan_server(&mut self) -> Result<(), End> {
+        loop {
+            if !self.from_server.move_on() {
+                return Ok(());
+            }
+            self.give_invented();
+            let unscanned = self.from_server.buffer.unscanned();
+            let Some(header) = Header::peek(unscanned).map_err(End::ServerFrame)? else {
+                return Ok(());
+            };
+            let audience = match header.tag {
+                tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE => {
+                    if header.body_len > MAX_WHOLE {
+                        return Err(End::ServerMalformed(header.tag));
+                    }
+                    if unscanned.len() < header.total_len() {
+                        return Ok(());
+                    }
+                    self.take_whole(header)?
+                }
+                tag::ERROR => {
+                    if unscanned.len() < header.total_len() && header.body_len <= MAX_WHOLE {
+                        return Ok(());
+                    }
+                    self.take_error(header);
+                    Audience::Client
+                }
+                tag::NOTICE | tag::NOTIFICATION => Audience::Client,
+                tag => self.take_reply(tag)?,
+            };
+            match audience {
+                Audience::Client => self.from_server.pass(header.total_len()),
+                Audience::Proxy => self.from_server.discard(header.total_len()),
+            }
+        }
+    }
+
+    /// Replies of the proxy whose turn has come.
+    pub(super) fn give_invented(&mut self) {
+        // Not into the middle of a message: its rest comes first.
+        if !self.from_server.is_between_messages() {
+            return;
+        }
+        let Some(lease) = &mut self.lease else { return };
+        while let Some((tag, _)) = lease.owed.next_invented() {
+            self.from_server.outbox.own(|out| frame::put(out, tag, |_| {}));
+        }
+    }
+
+    fn take_reply(&mut self, tag: u8) -> Result<Audience, End> {
+        let Some(lease) = &mut self.lease else { return Ok(Audience::Client) };
+        let audience = lease.owed.reply(tag).map_err(End::ServerUnexpected)?;
+        if matches!(tag, tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED) {
+            WorkerStats::add(&self.stats().queries, 1);
+        }
+        Ok(audience)
+    }
+
+    fn take_whole(&mut self, header: Header) -> Result<Audience, End> {
+        let malformed = End::ServerMalformed(header.tag);
+        let Some(lease) = &mut self.lease else { return Ok(Audience::Client) };
+        let unscanned = self.from_server.buffer.unscanned();
+        let body = unscanned.get(HEADER_LEN..header.total_len()).unwrap_or_default();
+        match header.tag {
+            tag::READY_FOR_QUERY => {
+                let status = body.first().copied().and_then(TransactionStatus::from_byte);
+                let status = status.ok_or(malformed)?;
+                lease.owed.ready(status).map_err(End::ServerUnexpected)
+            }
+            tag::PARAMETER_STATUS => {
+                // Not UTF-8 under some client encodings: passed on, but not carried over.
+                if let Some((name, value)) = backend::parse_parameter_status(body) {
+                    note_parameter(&mut lease.params, name, value);
+                    note_parameter(&mut self.params, name, value);
+                }
+                Ok(Audience::Client)
+            }
+            _ => {
+                let consequence = Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
+                let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
+                let last = lease.owed.readies() <= 1;
+                let audience =
+                    lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
+                WorkerStats::add(&self.stats().queries, 1);
+                if let Some(consequence) = consequence
+                    && !self.is_session_mode()
+                {
+                    self.follow(consequence, plain_set, last);
+                }
+                Ok(audience)
+            }
+        }
+    }
+
+    /// What a statement did to the session. `last` says that no other one is on its way.
+    fn follow(&mut self, consequence: Consequence, plain_set: bool, last: bool) {
+        match consequence {
+            Consequence::Set if plain_set => {}
+            Consequence::Set | Consequence::Pins => self.pin(),
+            Consequence::Reset => self.reset_params(),
+            Consequence::DeallocateAll => self.forget_statements(),
+            Consequence::DiscardAll => {
+                self.forget_statements();
+                self.reset_params();
+                if last {
+                    self.unpin();
+                }
+            }
+        }
+    }
+
+    /// RESET leads to the values that the client began with, which the server connection has for
+    /// those parameters only that it began with itself. The others are set with the next checkout.
+    fn reset_params(&mut self) {
+        self.params = Arc::clone(&self.startup_params);
+        if let Some(lease) = &mut self.lease {
+            let known: Vec<String> = lease.params.iter().map(|(name, _)| name.to_owned()).collect();
+            let params = Arc::make_mut(&mut lease.params);
+            for name in known {
+                if pgherd_wire::params::reported_name(&name).is_none() {
+                    params.remove(&name);
+                }
+            }
+        }
+    }
+
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.unnamed = None;
+        if let Some(lease) = &mut self.lease {
+            lease.statements.clear();
+            lease.unnamed = 0;
+        }
+    }
+
+    fn take_error(&mut self, header: Header) {
+        WorkerStats::add(&self.stats().errors, 1);
+        let unscanned = self.from_server.buffer.unscanned();
+        if let Some(body) = unscanned.get(HEADER_LEN..header.total_len())
+            && Report::parse(body).is_fatal()
+        {
+            self.saw_fatal = true;
+        }
+        let Some(lease) = &mut self.lease else { return };
+        if let Failure::Extended { failed, discarded } = lease.owed.error() {
+            for note in discarded {
+                self.undo(note, false);
+            }
+            self.undo(failed, true);
+        }
+    }
+
+    /// Takes a request out of the books: it was never executed, or it `failed`.
+    fn undo(&mut self, note: Note, failed: bool) {
+        let Some(lease) = &mut self.lease else { return };
+        match note.undo {
+            Effect::Nothing => {}
+            // A Parse of the unnamed statement drops the former one before it can fail.
+            Effect::Unnamed { .. } if failed => {
+                self.unnamed = None;
+                lease.unnamed = 0;
+            }
+            Effect::Unnamed { client, server } => {
+                self.unnamed = client;
+                lease.unnamed = server;
+            }
+            Effect::Defined { name, before, parsed } => {
+                match before {
+                    Some(before) => self.statements.insert(name, before),
+                    None => self.statements.remove(&name),
+                };
+                if let Some(id) = parsed {
+                    lease.statements.remove(id);
+                }
+            }
+            Effect::Parsed(id) => lease.statements.remove(id),
+            Effect::Closed { name, before } => {
+                self.statements.insert(name, before);
+            }
+            Effect::ServerClosed(name) => lease.statements.doom(name),
+        }
+    }
+}
+
+/// What a command tag says of the state of the session.
+#[derive(Clone, Copy)]
+enum Consequence {
+    Set,
+    Reset,
+    DeallocateAll,
+    DiscardAll,
+    /// State that lives on this server connection alone.
+    Pins,
+}
+
+impl Consequence {
+    fn of(tag: &[u8]) -> Option<Self> {
+        match tag {
+            b"SET" => Some(Self::Set),
+            b"RESET" => Some(Self::Reset),
+            b"DEALLOCATE ALL" => Some(Self::DeallocateAll),
+            b"DISCARD ALL" => Some(Self::DiscardAll),
+            b"LISTEN" | b"LOAD" | b"PREPARE" => Some(Self::Pins),
+            _ => None,
+        }
+    }
+}

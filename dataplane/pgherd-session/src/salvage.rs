@@ -1,0 +1,89 @@
+//! What becomes of a server connection whose client has left: back to the pool when it can be
+//! made clean within a deadline, closed on any doubt.
+
+use std::time::Duration;
+
+use pgherd_pool::{Lease, Note, ServerError, send_cancel};
+use pgherd_wire::owed::{Audience, Request};
+use pgherd_wire::{TransactionStatus, frontend};
+use tokio::io::AsyncWriteExt;
+
+use crate::session::{End, Session};
+
+/// How long a server connection may take to become clean.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+impl Session {
+    /// Not cancel safe: dropped, the server connection is closed.
+    pub(crate) async fn salvage(mut self, lease: Lease, end: &End) {
+        if !end.spares_server() || !self.is_salvageable(&lease) {
+            self.entry().try_detach();
+            self.entry().cancels_done().await;
+            return;
+        }
+        // What the client asked to cancel is over; no cancel of its own may hit what follows.
+        if !self.entry().try_detach() {
+            self.entry().cancels_done().await;
+        }
+        let unread = self.from_server.buffer.unscanned().to_vec();
+        let skip = self.from_server.passing + self.from_server.dropping;
+        let needs_reset = self.pinned || self.is_session_mode() || lease.tainted;
+        let clean = clean(lease, unread, skip, needs_reset);
+        match tokio::time::timeout(DEADLINE, clean).await {
+            Ok(Ok(lease)) => lease.release(),
+            Ok(Err(error)) => tracing::debug!("server connection not salvaged: {error}"),
+            Err(_) => tracing::info!("server connection not salvaged within {DEADLINE:?}"),
+        }
+    }
+
+    /// Whether the server has got whole messages only, so that the next one can follow.
+    fn is_salvageable(&mut self, lease: &Lease) -> bool {
+        !lease.owed.is_in_doubt()
+            && self.from_client.outbox.is_empty()
+            && self.from_client.passing == 0
+    }
+}
+
+async fn clean(
+    mut lease: Lease,
+    unread: Vec<u8>,
+    skip: usize,
+    needs_reset: bool,
+) -> Result<Lease, ServerError> {
+    let mut out = Vec::new();
+    if lease.owed.is_copy_in() {
+        // In the extended protocol the server waits for a Sync after the copy has failed.
+        let extended = lease.owed.head_request() == Some(Request::Execute);
+        frontend::put_copy_fail(&mut out, b"the client has gone");
+        lease.owed.push_copy_end();
+        if extended {
+            frontend::put_empty(&mut out, frontend::tag::SYNC);
+            lease.owed.push(Request::Sync, Audience::Proxy, Note::default());
+        }
+    } else {
+        if !lease.owed.is_empty() {
+            let target = std::sync::Arc::clone(&lease.info.cancel);
+            // Without the cancel the query ends by itself, or the deadline closes the connection.
+            if let Err(error) = send_cancel(&target).await {
+                tracing::debug!("cannot cancel the query of a client that has gone: {error}");
+            }
+        }
+        if !lease.owed.is_answered() && lease.owed.readies() == 0 {
+            frontend::put_empty(&mut out, frontend::tag::SYNC);
+            lease.owed.push(Request::Sync, Audience::Proxy, Note::default());
+        }
+    }
+    lease.socket.write_all(&out).await.map_err(ServerError::Io)?;
+    match lease.drain_after(unread, skip).await {
+        // The cancelled query, the failed copy.
+        Ok(_) | Err(ServerError::Reported(_)) => {}
+        Err(error) => return Err(error),
+    }
+    if lease.owed.status() != TransactionStatus::Idle {
+        lease.execute("ROLLBACK").await?;
+    }
+    if needs_reset {
+        lease.reset().await?;
+    }
+    Ok(lease)
+}

@@ -1,0 +1,612 @@
+//! The life of one client: login, then idle and relaying by turns, then an orderly end.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use pgherd_config::PoolMode;
+use pgherd_pool::{
+    CheckoutError, Lease, Pool, ServerError, Socket, Statement, Unnamed, WorkerStats,
+};
+use pgherd_wire::backend;
+use pgherd_wire::frame::Header;
+use pgherd_wire::owed::UnexpectedReply;
+use pgherd_wire::{ErrorResponse, FrameError, ParamSet, TransactionStatus, frontend, sqlstate};
+use tokio::io::AsyncWriteExt;
+
+use crate::buffer::Buffer;
+use crate::clients::{ClientEntry, ClientState, Registration};
+use crate::login::{self, Client, LoggedIn};
+use crate::outbox::Outbox;
+use crate::shared::{Phase, Worker};
+
+/// One direction of the relay: what was read on one side, and what of it goes to the other.
+#[derive(Debug, Default)]
+pub(crate) struct Direction {
+    pub(crate) buffer: Buffer,
+    pub(crate) outbox: Outbox,
+    /// Bytes of a message whose header has been dealt with that still go through.
+    pub(crate) passing: usize,
+    /// Bytes of a message that still come and go nowhere.
+    pub(crate) dropping: usize,
+}
+
+impl Direction {
+    /// Moves the rest of the current message as far as it has come. `false` when more must come.
+    pub(crate) fn move_on(&mut self) -> bool {
+        let here = self.buffer.unscanned().len();
+        if self.passing > 0 {
+            let n = self.passing.min(here);
+            let at = self.buffer.position();
+            self.outbox.pass(at, at + n);
+            self.buffer.advance(n);
+            self.passing -= n;
+        } else if self.dropping > 0 {
+            let n = self.dropping.min(here);
+            self.buffer.advance(n);
+            self.dropping -= n;
+        }
+        self.passing == 0 && self.dropping == 0
+    }
+
+    /// Sends a message of `len` bytes on its way, as far as it is there.
+    pub(crate) fn pass(&mut self, len: usize) {
+        self.passing = len;
+        self.move_on();
+    }
+
+    /// Throws a message of `len` bytes away, as far as it is there.
+    pub(crate) fn discard(&mut self, len: usize) {
+        self.dropping = len;
+        self.move_on();
+    }
+
+    /// Whether no message is half way through.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.passing == 0 && self.dropping == 0
+    }
+}
+
+/// A client that has logged in.
+pub(crate) struct Session {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) client: Socket,
+    registration: Registration,
+    pub(crate) pool: Arc<Pool>,
+    /// Which topology the pool was found in.
+    generation: u64,
+    pub(crate) lease: Option<Lease>,
+    /// Since when the lease is held.
+    pub(crate) leased_at: Instant,
+    /// State that cannot be carried over keeps the lease with this client.
+    pub(crate) pinned: bool,
+    pub(crate) from_client: Direction,
+    pub(crate) from_server: Direction,
+    /// The session parameters that the client has now, and those that it began with.
+    pub(crate) params: Arc<ParamSet>,
+    pub(crate) startup_params: Arc<ParamSet>,
+    pub(crate) statements: AHashMap<Bytes, Arc<Statement>>,
+    pub(crate) unnamed: Option<Unnamed>,
+    /// Whether the unnamed statement, and the one bound last, is a plain `SET`.
+    pub(crate) unnamed_sets: bool,
+    pub(crate) portal_sets: bool,
+    /// The end of the part of a long query that was looked at already.
+    pub(crate) query_tail: Vec<u8>,
+    /// After an error of the proxy itself: everything up to the next Sync is discarded.
+    discarding: bool,
+    /// The server has told the client itself that the connection ends.
+    pub(crate) saw_fatal: bool,
+    /// The client has said goodbye, behind requests that are still to be answered.
+    pub(crate) terminating: bool,
+}
+
+/// How a session ends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the client said goodbye")]
+    Terminated,
+    #[error("the client vanished")]
+    ClientGone,
+    #[error("the connection to the client broke")]
+    ClientIo(#[source] io::Error),
+    #[error("the client broke the protocol")]
+    ClientFrame(#[source] FrameError),
+    #[error("the client sent a message of unknown type {0}")]
+    UnknownMessage(u8),
+    #[error("the client sent a malformed message of type {0:#04x}")]
+    MalformedMessage(u8),
+    #[error("the server closed the connection")]
+    ServerClosed,
+    #[error("the server connection broke")]
+    ServerIo(#[source] io::Error),
+    #[error("the server broke the protocol")]
+    ServerFrame(#[source] FrameError),
+    #[error("the server broke the protocol")]
+    ServerUnexpected(#[source] UnexpectedReply),
+    #[error("the server sent a malformed message of type {0:#04x}")]
+    ServerMalformed(u8),
+    #[error("the cluster is not served any more")]
+    NotServed,
+    #[error("the proxy is shutting down")]
+    ShuttingDown,
+}
+
+impl End {
+    /// What the client is told before the connection is closed.
+    fn for_client(&self) -> Option<ErrorResponse<'static>> {
+        Some(match self {
+            Self::Terminated | Self::ClientGone | Self::ClientIo(_) => return None,
+            Self::ClientFrame(_) => {
+                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length")
+            }
+            Self::UnknownMessage(tag) => ErrorResponse::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!("invalid frontend message type {tag}"),
+            ),
+            Self::MalformedMessage(_) => {
+                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format")
+            }
+            Self::ServerClosed | Self::ServerIo(_) => ErrorResponse::fatal(
+                sqlstate::CONNECTION_FAILURE,
+                "the server closed the connection unexpectedly",
+            ),
+            Self::ServerFrame(_) | Self::ServerUnexpected(_) | Self::ServerMalformed(_) => {
+                ErrorResponse::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    "the server broke the protocol; the proxy has closed its connection",
+                )
+            }
+            Self::NotServed => ErrorResponse::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection because the database is not served any more",
+            ),
+            Self::ShuttingDown => ErrorResponse::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection due to administrator command",
+            ),
+        })
+    }
+
+    /// Whether the server connection can be given back after salvage.
+    pub(crate) fn spares_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Terminated
+                | Self::ClientGone
+                | Self::ClientIo(_)
+                | Self::NotServed
+                | Self::ShuttingDown
+        )
+    }
+}
+
+/// Serves one accepted connection until it ends. Runs on the worker's own thread.
+///
+/// Not cancel safe: dropped, it closes the client's connection and the server connection that it
+/// holds.
+pub async fn serve(worker: Rc<Worker>, mut socket: Socket, address: Option<SocketAddr>) {
+    let login = Box::pin(tokio::time::timeout(
+        worker.shared.limits.login_timeout,
+        login::log_in(&mut socket, &worker, address),
+    ));
+    match login.await {
+        Err(_) => {
+            tracing::info!(?address, "login took too long");
+            worker.shared.failed_logins.fetch_add(1, Ordering::Relaxed);
+            let error = ErrorResponse::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                "canceling authentication due to timeout",
+            );
+            say(&mut socket, &error).await;
+        }
+        Ok(Err(error)) => {
+            login::report_failure(&worker, address, &error);
+            if let Some(response) = error.for_client() {
+                say(&mut socket, &response).await;
+            }
+        }
+        Ok(Ok(LoggedIn::Nobody)) => {}
+        Ok(Ok(LoggedIn::Admin { user })) => {
+            let shared = Arc::clone(&worker.shared);
+            if let Err(error) = Box::pin(crate::admin::serve(&mut socket, &shared, &user)).await {
+                tracing::debug!(user, "admin session ended: {error}");
+            }
+        }
+        Ok(Ok(LoggedIn::Client(client))) => Session::new(worker, socket, *client).run().await,
+    }
+}
+
+/// Says one last thing, as far as the socket takes it within a moment.
+async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
+    let mut out = Vec::new();
+    error.put(&mut out);
+    let write = async {
+        socket.write_all(&out).await?;
+        socket.shutdown().await
+    };
+    // A peer that does not listen misses it.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), write).await;
+}
+
+/// What an idle session is woken for.
+enum Wake {
+    /// A message that needs a server connection stands at the head of the buffer.
+    Work,
+    End(End),
+}
+
+/// What the relay stops for.
+pub(crate) enum Stop {
+    /// The server connection is free for the next client.
+    Release,
+    End(End),
+}
+
+impl Session {
+    fn new(worker: Rc<Worker>, client: Socket, login: Client) -> Self {
+        let mut from_client = Direction::default();
+        from_client.buffer.preload(&login.unread, &worker.buffers);
+        Self {
+            generation: worker.shared.directory.generation(),
+            worker,
+            client,
+            registration: login.registration,
+            pool: login.pool,
+            lease: None,
+            leased_at: Instant::now(),
+            pinned: false,
+            from_client,
+            from_server: Direction::default(),
+            startup_params: Arc::clone(&login.params),
+            params: login.params,
+            statements: AHashMap::new(),
+            unnamed: None,
+            unnamed_sets: false,
+            portal_sets: false,
+            query_tail: Vec::new(),
+            discarding: false,
+            saw_fatal: false,
+            terminating: false,
+        }
+    }
+
+    pub(crate) fn entry(&self) -> &ClientEntry {
+        &self.registration.entry
+    }
+
+    pub(crate) fn stats(&self) -> &WorkerStats {
+        self.pool.worker_stats(self.worker.index)
+    }
+
+    async fn run(mut self) {
+        let end = loop {
+            if self.lease.is_none() {
+                match poll_fn(|cx| self.poll_idle(cx)).await {
+                    Wake::Work => {}
+                    Wake::End(end) => break end,
+                }
+                match self.check_out().await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(end) => break end,
+                }
+            }
+            match poll_fn(|cx| self.poll_relay(cx)).await {
+                Stop::Release => {
+                    if !self.release() {
+                        Box::pin(self.release_after_cancels()).await;
+                    }
+                }
+                Stop::End(end) => break end,
+            }
+        };
+        Box::pin(self.finish(end)).await;
+    }
+
+    /// Waits without a server connection, answering by itself what needs none.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        self.registration.entry.register(cx.waker());
+        loop {
+            match ready!(self.poll_flush_client(cx)) {
+                Ok(_) => self.from_server.buffer.park(&self.worker.buffers),
+                Err(error) => return Poll::Ready(Wake::End(End::ClientIo(error))),
+            }
+            match self.look_at_head() {
+                Ok(Head::NeedsServer) => return Poll::Ready(Wake::Work),
+                Ok(Head::Answered) => continue,
+                Ok(Head::Incomplete) => {}
+                Err(end) => return Poll::Ready(Wake::End(end)),
+            }
+            self.from_client.buffer.compact();
+            self.from_client.buffer.park(&self.worker.buffers);
+            if self.worker.shared.phase() != Phase::Running {
+                return Poll::Ready(Wake::End(End::ShuttingDown));
+            }
+            // The buffer is taken only once there are bytes to put into it.
+            let ready = match &self.client {
+                Socket::Tcp(stream) => stream.poll_read_ready(cx),
+                Socket::Unix(stream) => stream.poll_read_ready(cx),
+            };
+            if let Err(error) = ready!(ready) {
+                return Poll::Ready(Wake::End(End::ClientIo(error)));
+            }
+            let buffers = &self.worker.buffers;
+            match self.from_client.buffer.poll_fill(cx, &mut self.client, buffers) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Wake::End(End::ClientGone)),
+                Poll::Ready(Ok(n)) => WorkerStats::add(&self.stats().bytes_received, n as u64),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Wake::End(End::ClientIo(error)));
+                }
+                // Readiness was stale: the waker is registered now.
+                Poll::Pending => {
+                    self.from_client.buffer.park(&self.worker.buffers);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Writes to the client what is due. The buffer of the other side is free afterwards.
+    pub(crate) fn poll_flush_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.from_server.outbox.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let buffer = &self.from_server.buffer;
+        let sent = ready!(self.from_server.outbox.poll_flush(cx, &mut self.client, buffer))?;
+        WorkerStats::add(&self.stats().bytes_sent, sent as u64);
+        self.from_server.buffer.compact();
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Looks at the message at the head of the buffer while no server connection is held.
+    fn look_at_head(&mut self) -> Result<Head, End> {
+        if !self.from_client.move_on() {
+            return Ok(Head::Incomplete);
+        }
+        let unscanned = self.from_client.buffer.unscanned();
+        let Some(header) = Header::peek(unscanned).map_err(End::ClientFrame)? else {
+            return Ok(Head::Incomplete);
+        };
+        match header.tag {
+            frontend::tag::TERMINATE => return Err(End::Terminated),
+            frontend::tag::SYNC if self.discarding => {
+                self.discarding = false;
+                let outbox = &mut self.from_server.outbox;
+                outbox.own(|out| backend::put_ready(out, TransactionStatus::Idle));
+            }
+            tag if !is_frontend_tag(tag) => return Err(End::UnknownMessage(tag)),
+            // Left over from a COPY that has ended: Postgres ignores them too.
+            frontend::tag::COPY_DATA
+            | frontend::tag::COPY_DONE
+            | frontend::tag::COPY_FAIL
+            | frontend::tag::FLUSH => {}
+            _ if self.discarding => {}
+            _ => return Ok(Head::NeedsServer),
+        }
+        self.from_client.discard(header.total_len());
+        Ok(Head::Answered)
+    }
+
+    /// Gets a server connection with the client's parameters. `false` when there is none and the
+    /// client has been told.
+    async fn check_out(&mut self) -> Result<bool, End> {
+        loop {
+            self.find_pool()?;
+            let lease = match self.pool.try_checkout(self.worker.index) {
+                Some(lease) => lease,
+                None => match Box::pin(self.wait_for_lease()).await? {
+                    Ok(lease) => lease,
+                    Err(CheckoutError::Retired) => continue,
+                    Err(error) => {
+                        self.refuse(&login::checkout_error(&error, false));
+                        return Ok(false);
+                    }
+                },
+            };
+            self.leased_at = Instant::now();
+            let synchronised = if Arc::ptr_eq(&lease.params, &self.params) {
+                Ok(lease)
+            } else {
+                Box::pin(self.synchronise(lease)).await
+            };
+            match synchronised {
+                Ok(lease) => {
+                    self.entry().attach(Arc::clone(&lease.info.cancel));
+                    self.entry().set_state(ClientState::Active);
+                    self.lease = Some(lease);
+                    return Ok(true);
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        cluster = self.pool.settings().cluster,
+                        "cannot give a server connection the client's parameters: {error}",
+                    );
+                    self.refuse(&match error {
+                        ServerError::Reported(report) => {
+                            ErrorResponse::error(sqlstate::CONNECTION_FAILURE, report.message)
+                                .detail("The server refused the session parameters of the client.")
+                        }
+                        _ => ErrorResponse::error(
+                            sqlstate::CONNECTION_FAILURE,
+                            "the server connection broke before the statement was sent",
+                        ),
+                    });
+                    return Ok(false);
+                }
+            }
+        }
+    }
+
+    /// Looks the pool up again when the topology has changed.
+    fn find_pool(&mut self) -> Result<(), End> {
+        let directory = &self.worker.shared.directory;
+        let generation = directory.generation();
+        if generation != self.generation || self.pool.is_retired() {
+            let entry = &self.registration.entry;
+            self.pool = directory
+                .pool(&entry.database, &entry.user)
+                .map_err(|_| End::NotServed)?;
+            self.generation = generation;
+        }
+        Ok(())
+    }
+
+    /// Waits in the queue of the pool, watching whether the client is still there.
+    async fn wait_for_lease(&mut self) -> Result<Result<Lease, CheckoutError>, End> {
+        self.entry().set_state(ClientState::Waiting);
+        let since = Instant::now();
+        let pool = Arc::clone(&self.pool);
+        let checkout = pool.checkout(self.worker.index);
+        tokio::pin!(checkout);
+        let (client, from_client) = (&mut self.client, &mut self.from_client);
+        let buffers = &self.worker.buffers;
+        let result = poll_fn(|cx| {
+            if let Poll::Ready(result) = checkout.as_mut().poll(cx) {
+                return Poll::Ready(Ok(result));
+            }
+            while from_client.buffer.has_room() {
+                match ready!(from_client.buffer.poll_fill(cx, client, buffers)) {
+                    Ok(0) => return Poll::Ready(Err(End::ClientGone)),
+                    Ok(_) => {}
+                    Err(error) => return Poll::Ready(Err(End::ClientIo(error))),
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        WorkerStats::add(&self.stats().wait_micros, waited);
+        self.entry().set_state(ClientState::Idle);
+        result
+    }
+
+    /// Gives a server connection the session parameters of the client.
+    async fn synchronise(&self, mut lease: Lease) -> Result<Lease, ServerError> {
+        let sql = lease.params.sql_to(&self.params);
+        if !sql.is_empty() {
+            lease.execute(&sql).await?;
+        }
+        lease.params = Arc::clone(&self.params);
+        Ok(lease)
+    }
+
+    /// Tells the client that its request fails, as Postgres would with an error of its own.
+    fn refuse(&mut self, error: &ErrorResponse<'_>) {
+        let head = Header::peek(self.from_client.buffer.unscanned());
+        let Ok(Some(header)) = head else { return };
+        let outbox = &mut self.from_server.outbox;
+        outbox.own(|out| error.put(out));
+        match header.tag {
+            frontend::tag::QUERY | frontend::tag::FUNCTION_CALL | frontend::tag::SYNC => {
+                outbox.own(|out| backend::put_ready(out, TransactionStatus::Idle));
+            }
+            _ => self.discarding = true,
+        }
+        self.from_client.discard(header.total_len());
+    }
+
+    /// Gives the server connection back, before what it sent has reached a slow client. `false`
+    /// when a cancel is on its way to it.
+    fn release(&mut self) -> bool {
+        if !self.entry().try_detach() {
+            return false;
+        }
+        if let Some(lease) = self.lease.take() {
+            WorkerStats::add(&self.stats().transactions, 1);
+            self.account();
+            self.entry().set_state(ClientState::Idle);
+            lease.release();
+        }
+        true
+    }
+
+    /// A cancel may still hit this server connection: nobody else gets it before it has.
+    async fn release_after_cancels(&mut self) {
+        while !self.release() {
+            self.entry().cancels_done().await;
+        }
+    }
+
+    pub(crate) fn account(&self) {
+        let busy = u64::try_from(self.leased_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        WorkerStats::add(&self.stats().busy_micros, busy);
+    }
+
+    /// Keeps the server connection with this client until its state is gone.
+    pub(crate) fn pin(&mut self) {
+        if let Some(lease) = &mut self.lease
+            && !self.pinned
+        {
+            lease.tainted = true;
+            self.pinned = true;
+            self.registration.entry.set_pinned(true);
+            WorkerStats::add(&self.stats().pins, 1);
+        }
+    }
+
+    /// The state that pinned the server connection is gone.
+    pub(crate) fn unpin(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.tainted = false;
+        }
+        self.pinned = false;
+        self.registration.entry.set_pinned(false);
+    }
+
+    /// Whether server connections stay with the client until it leaves.
+    pub(crate) fn is_session_mode(&self) -> bool {
+        self.pool.settings().mode == PoolMode::Session
+    }
+
+    async fn finish(mut self, end: End) {
+        match &end {
+            End::Terminated | End::ClientGone | End::ShuttingDown => {
+                tracing::debug!(user = %self.entry().user, "client session ended: {end}");
+            }
+            _ => {
+                let cause = std::error::Error::source(&end).map(ToString::to_string);
+                tracing::info!(
+                    user = %self.entry().user,
+                    database = %self.entry().database,
+                    cause,
+                    "client session ended: {end}",
+                );
+            }
+        }
+        if let Some(response) = end.for_client() {
+            let flush = poll_fn(|cx| self.poll_flush_client(cx));
+            let flushed = tokio::time::timeout(std::time::Duration::from_secs(1), flush).await;
+            // A FATAL error of the server itself has said it already.
+            let said = matches!(end, End::ServerClosed | End::ServerIo(_)) && self.saw_fatal;
+            if matches!(flushed, Ok(Ok(_))) && !said && self.from_server.is_between_messages() {
+                say(&mut self.client, &response).await;
+            }
+        }
+        if let Some(lease) = self.lease.take() {
+            self.account();
+            Box::pin(self.salvage(lease, &end)).await;
+        }
+    }
+}
+
+/// What stands at the head of the buffer.
+enum Head {
+    NeedsServer,
+    Answered,
+    Incomplete,
+}
+
+/// Whether a client may send this message after startup.
+pub(crate) fn is_frontend_tag(tag: u8) -> bool {
+    matches!(
+        tag,
+        b'B' | b'C' | b'D' | b'E' | b'F' | b'H' | b'P' | b'Q' | b'S' | b'X' | b'c' | b'd' | b'f'
+    )
+}

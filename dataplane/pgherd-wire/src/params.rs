@@ -1,0 +1,215 @@
+//! A set of session parameters (GUCs) that a client wants or a server connection has.
+
+use std::collections::BTreeMap;
+
+/// The parameters that Postgres 13 to 18 reports by itself with ParameterStatus when they change,
+/// and that a session can set.
+const REPORTED: [&str; 11] = [
+    "application_name",
+    "client_encoding",
+    "DateStyle",
+    "default_transaction_read_only",
+    "in_hot_standby",
+    "IntervalStyle",
+    "is_superuser",
+    "search_path",
+    "session_authorization",
+    "standard_conforming_strings",
+    "TimeZone",
+];
+
+/// Parameters with their values, by name in Postgres's own spelling.
+///
+/// Compared by content; two sets are the same when a statement would see the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ParamSet(BTreeMap<Box<str>, Box<str>>);
+
+impl ParamSet {
+    /// Sets a parameter and says whether that changed anything.
+    pub fn set(&mut self, name: &str, value: &str) -> bool {
+        match self.0.get(name) {
+            Some(old) if **old == *value => false,
+            _ => {
+                self.0.insert(name.into(), value.into());
+                true
+            }
+        }
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| &**value)
+    }
+
+    /// Only the parameters that can be carried over to another connection.
+    #[must_use]
+    pub fn settable(&self) -> Self {
+        Self(self.0.iter().filter(|(name, _)| is_settable(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+    }
+
+    /// Takes a parameter out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
+    /// All parameters in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The SQL that takes a server connection from these parameters to `wanted`; empty when
+    /// nothing differs. Values are quoted as literals (CVE-2025-12819).
+    pub fn sql_to(&self, wanted: &Self) -> String {
+        let mut sql = String::new();
+        for (name, value) in wanted.iter().filter(|(name, _)| is_settable(name)) {
+            if self.get(name) != Some(value) {
+                push_set(&mut sql, name, value);
+            }
+        }
+        for (name, _) in self.iter().filter(|(name, _)| is_settable(name)) {
+            if wanted.get(name).is_none() {
+                sql.push_str("RESET ");
+                push_identifier(&mut sql, name);
+                sql.push(';');
+            }
+        }
+        sql
+    }
+}
+
+/// Postgres's own spelling of a parameter that it reports and a client can set.
+pub fn reported_name(name: &str) -> Option<&'static str> {
+    REPORTED
+        .iter()
+        .copied()
+        .filter(|reported| is_settable(reported))
+        .find(|reported| reported.eq_ignore_ascii_case(name))
+}
+
+/// Whether a reported parameter is one that `SET` can change and a proxy may carry over.
+pub fn is_settable(name: &str) -> bool {
+    !matches!(
+        name,
+        "server_version"
+            | "server_encoding"
+            | "integer_datetimes"
+            | "is_superuser"
+            | "session_authorization"
+            | "in_hot_standby"
+            | "scram_iterations"
+    )
+}
+
+/// Appends `SET name = 'value';` with name and value quoted.
+pub fn push_set(sql: &mut String, name: &str, value: &str) {
+    sql.push_str("SET ");
+    push_identifier(sql, name);
+    sql.push_str(" = ");
+    if name == "search_path" {
+        // A list: quoted as one literal it would name one schema with commas in it.
+        push_search_path(sql, value);
+    } else {
+        push_literal(sql, value);
+    }
+    sql.push(';');
+}
+
+/// `search_path` is reported as Postgres prints identifier lists, which `SET` reads back as
+/// literals, one for each element.
+fn push_search_path(sql: &mut String, value: &str) {
+    let mut elements: Vec<String> = Vec::new();
+    let mut element = String::new();
+    let mut quoted = false;
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                element.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => elements.push(std::mem::take(&mut element)),
+            c if c.is_ascii_whitespace() && !quoted => {}
+            c if quoted => element.push(c),
+            c => element.push(c.to_ascii_lowercase()),
+        }
+    }
+    elements.push(element);
+    for (index, element) in elements.iter().enumerate() {
+        if index > 0 {
+            sql.push_str(", ");
+        }
+        push_literal(sql, element);
+    }
+}
+
+fn push_identifier(sql: &mut String, name: &str) {
+    // A custom parameter has a prefix: each part is quoted by itself.
+    for (index, part) in name.split('.').enumerate() {
+        if index > 0 {
+            sql.push('.');
+        }
+        sql.push('"');
+        sql.push_str(&part.replace('"', "\"\""));
+        sql.push('"');
+    }
+}
+
+/// An escape string where there is a backslash, so that the literal means the same under either
+/// setting of `standard_conforming_strings`.
+fn push_literal(sql: &mut String, value: &str) {
+    if value.contains('\\') {
+        sql.push_str(" E'");
+        sql.push_str(&value.replace('\\', "\\\\").replace('\'', "''"));
+    } else {
+        sql.push('\'');
+        sql.push_str(&value.replace('\'', "''"));
+    }
+    sql.push('\'');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pairs: &[(&str, &str)]) -> ParamSet {
+        let mut params = ParamSet::default();
+        for (name, value) in pairs {
+            params.set(name, value);
+        }
+        params
+    }
+
+    #[track_caller]
+    fn check(have: &[(&str, &str)], want: &[(&str, &str)], sql: &str) {
+        assert_eq!(set(have).sql_to(&set(want)), sql);
+    }
+
+    #[test]
+    fn only_what_differs_is_set() {
+        check(&[("TimeZone", "UTC")], &[("TimeZone", "UTC")], "");
+        check(
+            &[("TimeZone", "UTC")],
+            &[("TimeZone", "Europe/Rome")],
+            "SET \"TimeZone\" = 'Europe/Rome';",
+        );
+        check(&[("work_mem", "1MB")], &[], "RESET \"work_mem\";");
+        check(&[("is_superuser", "on")], &[("is_superuser", "off")], "");
+    }
+
+    #[test]
+    fn values_cannot_leave_their_quotes() {
+        check(&[], &[("a.b", "x'; DROP TABLE t; --")], "SET \"a\".\"b\" = 'x''; DROP TABLE t; --';");
+        check(&[], &[("a", "\\'")], "SET \"a\" =  E'\\\\''';");
+        check(&[], &[("a\"b", "x")], "SET \"a\"\"b\" = 'x';");
+    }
+
+    #[test]
+    fn a_search_path_is_a_list() {
+        check(
+            &[],
+            &[("search_path", "\"$user\", public, \"Odd, \"\"one\"\"\"")],
+            "SET \"search_path\" = '$user', 'public', 'Odd, \"one\"';",
+        );
+    }
+}

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Runs the drivers' suites directly, through a transaction pool and through a session pool:
+#     tests/drivers/run.sh [python|node]... [-- ARGUMENTS FOR pytest OR node --test]
+# PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+scratch=$target/drivers
+testbed=${PGHERD_TESTBED:-$target/debug/pgherd-testbed}
+
+fail() { echo "drivers: $*" >&2; exit 1; }
+
+# Few server connections in the transaction pool, so that they change hands; one for each client in the session pool.
+pool_size() { case $1 in transaction) echo 6 ;; *) echo 60 ;; esac; }
+
+# Seconds for one suite; one that hangs is ended and counts as failed.
+limit=120
+
+# The mark says for which versions the installation was made.
+installed() { [ -f "$2" ] && cmp -s "$1" "$2"; }
+
+setup_python() {
+    local python=${PYTHON:-python3} mark=$scratch/python/requirements.installed
+    installed "$here/python/requirements.txt" "$mark" && return
+    command -v "$python" >/dev/null || fail "python3 is missing (Debian: apt-get install python3 python3-venv)"
+    echo "drivers: installing the Python drivers into $scratch/python" >&2
+    rm -rf "$scratch/python"
+    "$python" -m venv "$scratch/python" || fail "python3 has no venv (Debian: apt-get install python3-venv)"
+    "$scratch/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/python/requirements.txt" >&2
+    cp "$here/python/requirements.txt" "$mark"
+}
+
+# Node looks for packages in the folders above a file, so the suite is run from a copy beside them.
+setup_node() {
+    local mark=$scratch/node/package-lock.installed
+    if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+        fail "node and npm are missing (Debian: apt-get install nodejs npm)"
+    fi
+    mkdir -p "$scratch/node"
+    rm -f "$scratch"/node/*.js
+    cp "$here"/node/*.js "$here"/node/package*.json "$here"/node/.npmrc "$scratch/node/"
+    installed "$here/node/package-lock.json" "$mark" && return
+    echo "drivers: installing the Node drivers into $scratch/node" >&2
+    (cd "$scratch/node" && npm ci --no-audit --no-fund --loglevel=error >&2)
+    cp "$here/node/package-lock.json" "$mark"
+}
+
+run_python() { (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$@"); }
+run_node() { (cd "$scratch/node" && "$@"); }
+
+suites=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        python | node) suites+=("$1") ;;
+        --) shift; break ;;
+        *) fail "unknown argument $1; usage: run.sh [python|node]... [-- ARGUMENTS]" ;;
+    esac
+    shift
+done
+[ ${#suites[@]} -gt 0 ] || suites=(python node)
+[ -x "$testbed" ] || fail "$testbed is missing: cargo build -p pgherd-harness -p pgherd-proxy"
+
+failed=()
+for suite in "${suites[@]}"; do
+    "setup_$suite"
+    case $suite in
+        python) command=("$scratch/python/bin/python" -m pytest "$@") ;;
+        node) command=(node --test "$@") ;;
+    esac
+    for mode in ${PGHERD_MODES:-direct transaction session}; do
+        case $mode in
+            direct) way=(--direct) ;;
+            *) way=(--pool-mode "$mode" --pool-size "$(pool_size "$mode")" --logs) ;;
+        esac
+        echo "drivers: $suite, $mode" >&2
+        "run_$suite" "$testbed" "${way[@]}" -- timeout --kill-after=10 "$limit" "${command[@]}" || failed+=("$suite/$mode")
+    done
+done
+[ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"

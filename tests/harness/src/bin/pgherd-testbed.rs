@@ -1,0 +1,122 @@
+//! `pgherd-testbed`: a Postgres and a proxy for as long as one command runs.
+//!
+//! ```text
+//! pgherd-testbed --pool-mode transaction|session [--direct] [--pool-size N] -- COMMAND…
+//! ```
+//! The command gets `PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE` for the way it is to take
+//! (through the proxy, or with `--direct` straight to Postgres), the same with the prefix
+//! `DIRECT_` for Postgres itself (`DIRECT_PGHOST`, …), `DIRECT_SUPERUSER` and
+//! `DIRECT_SUPERUSER_PASSWORD`, `PGHERD_MODE` (`direct`, `transaction` or `session`), and, with a
+//! proxy, `PGHERD_ADMIN_USER`, `PGHERD_ADMIN_PASSWORD` (admin database `pgherd`) and
+//! `PGHERD_METRICS` (`host:port`). Its exit status becomes ours; when it fails, the servers' logs
+//! are shown with `--logs`.
+
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use pgherd_harness::postgres::{
+    APP_PASSWORD, APP_USER, DATABASE, Postgres, SUPERUSER, SUPERUSER_PASSWORD,
+};
+use pgherd_harness::proxy::{ADMIN_PASSWORD, ADMIN_USER, Proxy, ProxyConfig};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs a command against a Postgres of its own, through pgherd or directly.
+#[derive(Debug, Parser)]
+#[command(name = "pgherd-testbed")]
+struct Options {
+    /// When server connections go back to their pool.
+    #[arg(long, default_value = "transaction", value_parser = ["transaction", "session"])]
+    pool_mode: String,
+    /// Leave the proxy out.
+    #[arg(long)]
+    direct: bool,
+    /// Server connections per user.
+    #[arg(long, default_value_t = 20)]
+    pool_size: usize,
+    /// Print what the servers logged when the command fails.
+    #[arg(long)]
+    logs: bool,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Options::parse()).await {
+        Ok(status) => exit_code(status),
+        Err(error) => {
+            eprintln!("pgherd-testbed: {error:#}");
+            ExitCode::from(125)
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<ExitStatus> {
+    let postgres = Postgres::start()?;
+    let proxy = if options.direct {
+        None
+    } else {
+        let config = ProxyConfig::new(&options.pool_mode, &postgres).pool_size(options.pool_size);
+        Some(Proxy::start(&config.to_toml())?)
+    };
+    let target = proxy.as_ref().map_or(postgres.addr(), Proxy::addr);
+    let mode = if options.direct { "direct" } else { &options.pool_mode };
+
+    let (program, arguments) = options.command.split_first().context("clap requires a command")?;
+    let mut command = Command::new(program);
+    command.args(arguments).env("PGHERD_MODE", mode).kill_on_drop(true);
+    command.envs(connection("", target)).envs(connection("DIRECT_", postgres.addr()));
+    command.env("DIRECT_SUPERUSER", SUPERUSER).env("DIRECT_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD);
+    if let Some(proxy) = &proxy {
+        command.env("PGHERD_ADMIN_USER", ADMIN_USER).env("PGHERD_ADMIN_PASSWORD", ADMIN_PASSWORD);
+        if let Some(metrics) = proxy.metrics_addr() {
+            command.env("PGHERD_METRICS", metrics.to_string());
+        }
+    }
+    let status = wait(command, program).await?;
+    if options.logs && !status.success() {
+        eprintln!("--- Postgres\n{}", postgres.log());
+        if let Some(proxy) = &proxy {
+            eprintln!("--- pgherd-proxy\n{}", proxy.log());
+        }
+    }
+    Ok(status)
+}
+
+/// Waits for the command; a terminal's Ctrl-C reaches it by itself, TERM is passed on by killing it.
+async fn wait(mut command: Command, program: &str) -> Result<ExitStatus> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(status?),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => child.start_kill()?,
+        }
+    }
+}
+
+fn connection(prefix: &str, addr: SocketAddr) -> Vec<(String, String)> {
+    let port = addr.port().to_string();
+    [
+        ("PGHOST", "127.0.0.1"),
+        ("PGPORT", &port),
+        ("PGUSER", APP_USER),
+        ("PGPASSWORD", APP_PASSWORD),
+        ("PGDATABASE", DATABASE),
+    ]
+    .map(|(name, value)| (format!("{prefix}{name}"), value.to_owned()))
+    .to_vec()
+}
+
+/// As shells do: 128 and the signal's number for a command that was killed.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}

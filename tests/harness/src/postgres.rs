@@ -1,0 +1,314 @@
+//! A Postgres server on a free port with a data directory of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::ports::free_port;
+use crate::process::Process;
+use crate::raw::{Client, Login};
+use crate::scratch::Scratch;
+
+mod install;
+mod template;
+
+pub use install::Install;
+
+/// The superuser of every server.
+pub const SUPERUSER: &str = "postgres";
+/// Its password.
+pub const SUPERUSER_PASSWORD: &str = "postgres";
+/// The application's user, who owns [`DATABASE`].
+pub const APP_USER: &str = "app";
+/// Its password.
+pub const APP_PASSWORD: &str = "secret";
+/// The application's database.
+pub const DATABASE: &str = "app";
+
+/// Longest start, recovery included.
+const START: Duration = Duration::from_secs(60);
+/// Somebody else may take the port between our look and the server's bind.
+const PORT_ATTEMPTS: usize = 5;
+
+const SETTINGS: &[(&str, &str)] = &[
+    ("listen_addresses", "127.0.0.1"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("password_encryption", "scram-sha-256"),
+    ("max_connections", "150"),
+    ("max_prepared_transactions", "20"),
+    ("wal_level", "logical"),
+    ("max_wal_senders", "10"),
+    ("hot_standby", "on"),
+    ("wal_receiver_status_interval", "1s"),
+    ("autovacuum_naptime", "1h"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+    ("lc_messages", "C"),
+    ("log_line_prefix", "%m [%p] %q%u@%d "),
+];
+
+/// A running server; dropping it stops it and removes its data.
+#[derive(Debug)]
+pub struct Postgres {
+    // Before `scratch`: the server ends before its files go.
+    process: Process,
+    install: Install,
+    port: u16,
+    settings: Vec<(String, String)>,
+    scratch: Scratch,
+}
+
+/// What to start; see [`Postgres::builder`].
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    install: Option<Install>,
+    settings: Vec<(String, String)>,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// Another installation than the machine's usual one.
+    pub fn install(mut self, install: Install) -> Self {
+        self.install = Some(install);
+        self
+    }
+
+    /// Sets a parameter on the command line.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the server and waits until it takes connections.
+    pub fn start(self) -> Result<Postgres> {
+        let install = self.install.map_or_else(Install::find, Ok)?;
+        let scratch = Scratch::new("pg")?;
+        template::copy(&install, &scratch.path().join("data"))?;
+        Postgres::launch(install, scratch, self.settings)
+    }
+}
+
+// === impl Postgres ===
+
+impl Postgres {
+    /// Starts a server with the usual settings.
+    pub fn start() -> Result<Self> {
+        Self::builder().start()
+    }
+
+    /// Starts one that is different.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Makes a hot standby of this server by `pg_basebackup` and starts it.
+    pub fn streaming_replica(&self) -> Result<Self> {
+        let scratch = Scratch::new("pg")?;
+        // The parent belongs to us; `pg_basebackup` may make `data` only in a directory of its own.
+        let data = scratch.path().join("data");
+        self.install.make_private(&data)?;
+        let mut command = self.install.command(&self.install.program("pg_basebackup"));
+        command
+            .args(["-R", "--checkpoint=fast", "--no-sync", "--wal-method=stream"])
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", SUPERUSER])
+            .arg("-D")
+            .arg(&data)
+            .env("PGPASSWORD", SUPERUSER_PASSWORD);
+        install::run(command)?;
+        Self::launch(self.install.clone(), scratch, self.settings.clone())
+    }
+
+    fn launch(install: Install, scratch: Scratch, settings: Vec<(String, String)>) -> Result<Self> {
+        let socket_directory = scratch.path().join("s");
+        install.make_private(&socket_directory)?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let port = free_port()?;
+            let mut process = spawn(&install, &scratch, port, &settings)?;
+            match wait_ready(&mut process, &scratch) {
+                Ok(()) => return Ok(Self { process, install, port, settings, scratch }),
+                Err(_)
+                    if attempt < PORT_ATTEMPTS
+                        && process.log().contains("Address already in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The installation that it runs from.
+    pub fn install(&self) -> &Install {
+        &self.install
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Its TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory of its Unix socket.
+    pub fn socket_directory(&self) -> PathBuf {
+        self.scratch.path().join("s")
+    }
+
+    /// Its data directory.
+    pub fn data_directory(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    /// The postmaster's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// A connection URL for the application's user.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{APP_USER}:{APP_PASSWORD}@{}/{database}", self.addr())
+    }
+
+    /// A connection URL for the superuser.
+    pub fn superuser_url(&self, database: &str) -> String {
+        format!("postgres://{SUPERUSER}:{SUPERUSER_PASSWORD}@{}/{database}", self.addr())
+    }
+
+    /// The superuser's login in `database`.
+    pub fn superuser(&self, database: &str) -> Result<Client> {
+        let login = Login::new(SUPERUSER, SUPERUSER_PASSWORD, database);
+        Client::login_as(self.addr(), &login)
+    }
+
+    /// Runs SQL as superuser in [`DATABASE`]; the rows as text.
+    pub fn sql(&self, sql: &str) -> Result<Vec<Vec<String>>> {
+        self.superuser(DATABASE)?.rows(sql)
+    }
+
+    /// Makes an empty database that the application's user owns.
+    pub fn create_database(&self, name: &str) -> Result<()> {
+        self.sql(&format!("CREATE DATABASE {name} OWNER {APP_USER}")).map(drop)
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Stops it as `pg_ctl stop -m fast` does; [`Self::restart`] brings it back.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.signal(Signal::INT)?;
+        let status = self.process.wait(START)?;
+        ensure!(status.success(), "Postgres ended with {status}\n{}", self.process.log_tail());
+        Ok(())
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Starts it again on the same port with the same data.
+    pub fn restart(&mut self) -> Result<()> {
+        if self.process.try_wait()?.is_none() {
+            self.stop()?;
+        }
+        // A crashed server leaves this behind, and it says "ready".
+        let pid_file = self.data_directory().join("postmaster.pid");
+        if pid_file.exists() {
+            std::fs::remove_file(pid_file)?;
+        }
+        self.process = spawn(&self.install, &self.scratch, self.port, &self.settings)?;
+        wait_ready(&mut self.process, &self.scratch)
+    }
+
+    /// Makes it silent: connections stay open, nothing answers.
+    pub fn sigstop(&self) -> Result<()> {
+        self.signal_all(Signal::STOP)
+    }
+
+    /// Undoes [`Self::sigstop`].
+    pub fn sigcont(&self) -> Result<()> {
+        self.signal_all(Signal::CONT)
+    }
+
+    /// Turns a replica into a primary.
+    pub fn promote(&self) -> Result<()> {
+        let promoted = self.sql("SELECT pg_promote()")?;
+        ensure!(promoted == [["t"]], "pg_promote: {promoted:?}");
+        Ok(())
+    }
+
+    /// The postmaster and its children: the children are in sessions of their own.
+    fn signal_all(&self, signal: Signal) -> Result<()> {
+        let postmaster = self.pid();
+        let children =
+            std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))
+                .context("cannot list Postgres's processes")?;
+        let children = children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
+        for pid in std::iter::once(postmaster.cast_signed()).chain(children) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                // A child may have ended meanwhile.
+                let _ = rustix::process::kill_process(pid, signal);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // A stopped server would not see the signal that ends it.
+        let _ = self.sigcont();
+    }
+}
+
+fn spawn(
+    install: &Install,
+    scratch: &Scratch,
+    port: u16,
+    settings: &[(String, String)],
+) -> Result<Process> {
+    let directory = scratch.path();
+    let mut arguments = vec![
+        "-D".to_owned(),
+        path_text(&directory.join("data"))?,
+        "-p".to_owned(),
+        port.to_string(),
+        "-k".to_owned(),
+        path_text(&directory.join("s"))?,
+    ];
+    let usual = SETTINGS.iter().map(|&(name, value)| (name, value));
+    let special = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in usual.chain(special) {
+        arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
+    }
+    let program = install.program("postgres");
+    let log = directory.join("postgres.log");
+    let label = format!("Postgres on port {port}");
+    // QUIT: immediate shutdown, which removes shared memory.
+    let process = Process::spawn_as(&label, install.user(), &program, &arguments, log)?;
+    Ok(process.stop_with(Signal::QUIT))
+}
+
+/// Line 8 of postmaster.pid is how `pg_ctl` knows; no connection is spent on asking.
+fn wait_ready(process: &mut Process, scratch: &Scratch) -> Result<()> {
+    let pid_file = scratch.path().join("data/postmaster.pid");
+    process.wait_until(START, "ready for connections", |process| {
+        let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        let ours = text.lines().next() == Some(process.pid().to_string().as_str());
+        let ready = text.lines().nth(7).is_some_and(|status| status.trim() == "ready");
+        Ok((ours && ready).then_some(()))
+    })
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).with_context(|| format!("not UTF-8: {}", path.display()))
+}

@@ -1,0 +1,154 @@
+//! Proxy configuration files for tests.
+
+use std::fmt::Write;
+
+use crate::postgres::{APP_PASSWORD, APP_USER, Postgres};
+
+/// The admin database's user in [`ProxyConfig`].
+pub const ADMIN_USER: &str = "admin";
+/// Its password.
+pub const ADMIN_PASSWORD: &str = "adminsecret";
+
+/// A configuration with one cluster `"*"`, so that each database is served under its own name.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    pool_mode: String,
+    pool_size: usize,
+    users: Vec<(String, String)>,
+    instances: Vec<(String, u16, &'static str)>,
+    cluster_name: String,
+    database: Option<String>,
+    proxy_lines: String,
+    cluster_lines: String,
+}
+
+impl ProxyConfig {
+    /// Any pool mode; the application's user and the superuser may log in.
+    pub fn new(pool_mode: &str, primary: &Postgres) -> Self {
+        Self::for_address(pool_mode, "127.0.0.1", primary.port())
+    }
+
+    /// The same for a server that the harness did not start, or that is not there.
+    pub fn for_address(pool_mode: &str, host: &str, port: u16) -> Self {
+        let user = |name: &str, password: &str| (name.to_owned(), password.to_owned());
+        Self {
+            pool_mode: pool_mode.to_owned(),
+            pool_size: 20,
+            users: vec![
+                user(APP_USER, APP_PASSWORD),
+                user(crate::postgres::SUPERUSER, crate::postgres::SUPERUSER_PASSWORD),
+            ],
+            instances: vec![(host.to_owned(), port, "primary")],
+            cluster_name: "*".to_owned(),
+            database: None,
+            proxy_lines: String::new(),
+            cluster_lines: String::new(),
+        }
+    }
+
+    /// Transaction mode.
+    pub fn transaction(primary: &Postgres) -> Self {
+        Self::new("transaction", primary)
+    }
+
+    /// Session mode.
+    pub fn session(primary: &Postgres) -> Self {
+        Self::new("session", primary)
+    }
+
+    /// Names the cluster and the database that it stands for, instead of serving all.
+    pub fn named(mut self, cluster: &str, database: &str) -> Self {
+        cluster.clone_into(&mut self.cluster_name);
+        self.database = Some(database.to_owned());
+        self
+    }
+
+    /// Server connections per user.
+    pub fn pool_size(mut self, pool_size: usize) -> Self {
+        self.pool_size = pool_size;
+        self
+    }
+
+    /// Adds a replica.
+    pub fn replica(mut self, replica: &Postgres) -> Self {
+        self.instances.push(("127.0.0.1".to_owned(), replica.port(), "replica"));
+        self
+    }
+
+    /// Adds a user.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Adds a key to `[proxy]`; the value is TOML.
+    pub fn proxy_setting(mut self, key: &str, value: &str) -> Self {
+        push_line(&mut self.proxy_lines, key, value);
+        self
+    }
+
+    /// Adds a key to the cluster; the value is TOML.
+    pub fn cluster_setting(mut self, key: &str, value: &str) -> Self {
+        push_line(&mut self.cluster_lines, key, value);
+        self
+    }
+
+    /// The parts that a proxy with a control plane takes from its file: all but the clusters.
+    pub fn head(proxy_lines: &str) -> String {
+        let mut text = format!("[proxy]\nlisten = [\"127.0.0.1:0\"]\n{proxy_lines}");
+        if !proxy_lines.contains("workers") {
+            // As many as there are cores on the machines this is tested on, and never one only.
+            text.push_str("workers = 2\n");
+        }
+        text.push_str(&format!(
+            "[admin]\nusers = [{{ name = \"{ADMIN_USER}\", password = \"{ADMIN_PASSWORD}\" }}]\n\
+             [metrics]\nlisten = \"127.0.0.1:0\"\n"
+        ));
+        text
+    }
+
+    /// The file.
+    pub fn to_toml(&self) -> String {
+        let mut text = Self::head(&self.proxy_lines);
+        let users: Vec<String> = self
+            .users
+            .iter()
+            .map(|(name, password)| format!("{{ name = {name:?}, password = {password:?} }}"))
+            .collect();
+        let database = match &self.database {
+            Some(database) => format!(", database = {database:?}"),
+            None => String::new(),
+        };
+        let instances: Vec<String> = self
+            .instances
+            .iter()
+            .map(|(host, port, role)| {
+                format!("  {{ host = {host:?}, port = {port}, role = {role:?}{database} }},\n")
+            })
+            .collect();
+        text.push_str("[[clusters]]\n");
+        push_line(&mut text, "name", &format!("{:?}", self.cluster_name));
+        push_line(&mut text, "pool_mode", &format!("{:?}", self.pool_mode));
+        push_line(&mut text, "pool_size", &self.pool_size.to_string());
+        push_line(&mut text, "users", &format!("[{}]", users.join(", ")));
+        text.push_str(&self.cluster_lines);
+        text.push_str("[[clusters.shards]]\n");
+        push_line(&mut text, "instances", &format!("[\n{}]", instances.concat()));
+        text
+    }
+
+    /// The cluster as the JSON document that the REST API takes.
+    pub fn to_cluster_json(&self) -> serde_json::Value {
+        let document: toml::Table =
+            self.to_toml().parse().expect("the text that this type writes is TOML");
+        let cluster = document
+            .get("clusters")
+            .and_then(|clusters| clusters.get(0))
+            .expect("the text has a cluster");
+        serde_json::to_value(cluster).expect("TOML without dates is JSON")
+    }
+}
+
+fn push_line(text: &mut String, key: &str, value: &str) {
+    writeln!(text, "{key} = {value}").expect("writing to a String cannot fail");
+}

@@ -1,0 +1,1 @@
+//! Nothing: the integration tests are one binary, `tests/it`.

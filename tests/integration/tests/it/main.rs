@@ -1,0 +1,9 @@
+//! Integration tests over real processes: one binary, one module for each promise.
+
+mod admin;
+mod cancel;
+mod fleet;
+mod layering;
+mod misbehaving;
+mod tree;
+mod twin;

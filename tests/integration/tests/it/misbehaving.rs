@@ -1,0 +1,6 @@
+//! Clients, servers and settings that misbehave: whoever can act on it is told, nothing else stops.
+
+mod broken_clients;
+mod broken_servers;
+mod settings;
+mod vanishing;

@@ -1,0 +1,41 @@
+//! The twin test: the same bytes to Postgres and through the proxy, the same bytes back.
+//!
+//! Rows are sequences of frontend messages. Postgres itself says what the answer is. Each row then
+//! goes to the subject in one write, step by step, byte by byte, and cut in two at every point.
+//! In transaction mode another client takes server connections in between, so that what the row's
+//! client meets is never the connection that it left.
+
+mod compare;
+mod rows;
+mod script;
+mod stand;
+mod startup;
+
+use stand::{Stand, Subject};
+
+/// One test for each chapter of rows and each subject.
+macro_rules! chapters {
+    ($($chapter:ident),+ $(,)?) => { $(
+        mod $chapter {
+            use super::{Stand, Subject, rows};
+
+            /// The rows are deterministic: Postgres agrees with itself.
+            #[test]
+            fn on_postgres_itself() {
+                Stand::start(Subject::Postgres).check(&rows::$chapter::rows());
+            }
+
+            #[test]
+            fn in_transaction_mode() {
+                Stand::start(Subject::Transaction).check(&rows::$chapter::rows());
+            }
+
+            #[test]
+            fn in_session_mode() {
+                Stand::start(Subject::Session).check(&rows::$chapter::rows());
+            }
+        }
+    )+ };
+}
+
+chapters!(simple, extended, statements, pipelines, copy, transactions, session, broken, large);

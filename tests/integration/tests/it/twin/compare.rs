@@ -1,0 +1,55 @@
+//! Two streams of replies, less what must differ.
+
+use pgherd_harness::raw::Message;
+
+/// The end of the connection in a stream.
+const CLOSED: &str = "(closed)";
+
+/// A stream of replies as comparable lines.
+pub fn lines(messages: &[Message], closed: bool) -> Vec<String> {
+    let end = closed.then(|| CLOSED.to_owned());
+    messages.iter().map(line).chain(end).collect()
+}
+
+fn line(message: &Message) -> String {
+    match (message.tag, message.body.get(4..)) {
+        // The process that notified: another server connection in each run.
+        (b'A', Some(rest)) => format!("A pid {}", rest.escape_ascii()),
+        (b'K', _) => "K".to_owned(),
+        _ if message.body.len() > 4096 => {
+            format!(
+                "{} {} bytes, sum {}",
+                message.tag.escape_ascii(),
+                message.body.len(),
+                sum(message)
+            )
+        }
+        _ => format!("{message:?}"),
+    }
+}
+
+/// Large bodies are compared by a checksum, so that a failure stays readable.
+fn sum(message: &Message) -> u64 {
+    // FNV-1a.
+    message.body.iter().fold(0xcbf2_9ce4_8422_2325, |sum, &byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Nothing when equal; else both streams side by side from the first difference.
+pub fn difference(expected: &[String], actual: &[String]) -> Option<String> {
+    if expected == actual {
+        return None;
+    }
+    let same = expected.iter().zip(actual).take_while(|(a, b)| a == b).count();
+    let tail = |lines: &[String]| {
+        let shown: Vec<String> =
+            lines[same..].iter().take(8).map(|line| format!("      {line}")).collect();
+        if shown.is_empty() { "      (nothing)".to_owned() } else { shown.join("\n") }
+    };
+    Some(format!(
+        "    {same} messages agree, then Postgres says\n{}\n    and the subject says\n{}",
+        tail(expected),
+        tail(actual)
+    ))
+}

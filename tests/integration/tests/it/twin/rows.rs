@@ -1,0 +1,11 @@
+//! The rows of the twin test, one file for each chapter of the protocol.
+
+pub mod broken;
+pub mod copy;
+pub mod extended;
+pub mod large;
+pub mod pipelines;
+pub mod session;
+pub mod simple;
+pub mod statements;
+pub mod transactions;

@@ -1,0 +1,148 @@
+/** What the REST API and the event stream carry; `/api/openapi.json` is the contract. */
+
+export type Role = "viewer" | "operator" | "admin";
+
+/** Who the token belongs to. */
+export interface Session {
+  name: string;
+  role: Role;
+  version: string;
+}
+
+export interface Instance {
+  host: string;
+  port: number;
+  database?: string;
+  role: "primary" | "replica" | "auto";
+  weight?: number;
+}
+
+/** The fields of a cluster that the page shows; the document has more. */
+export interface Cluster {
+  name: string;
+  pool_mode: string;
+  pool_size: number;
+  reads: string;
+  load_balancing: string;
+  users: { name: string }[];
+  shards: { instances: Instance[] }[];
+}
+
+export interface ClusterEntry {
+  /** The revision that changed this cluster last. */
+  revision: number;
+  document: Cluster;
+}
+
+export interface Topology {
+  generation: number;
+  revision: number;
+  clusters: ClusterEntry[];
+}
+
+export interface PoolStatistics {
+  cluster: string;
+  user: string;
+  /** `host:port` */
+  instance: string;
+  active: number;
+  idle: number;
+  waiting: number;
+  transactions: number;
+}
+
+export interface Statistics {
+  at: string;
+  clients: number;
+  server_connections: number;
+  waiting_clients: number;
+  transactions: number;
+  queries: number;
+  pools: PoolStatistics[];
+}
+
+export interface InstanceHealth {
+  cluster: string;
+  shard: number;
+  instance: string;
+  reachable: boolean;
+  detail: string;
+  at: string;
+}
+
+export interface Nack {
+  generation: number;
+  code: string;
+  pointer: string;
+  message: string;
+  retriable: boolean;
+  at: string;
+}
+
+export interface Proxy {
+  id: string;
+  number: number;
+  incarnation: string;
+  version: string;
+  labels: Record<string, string>;
+  address: string | null;
+  state: "connected" | "draining" | "disconnected";
+  connected_since: string | null;
+  last_seen: string;
+  held: { lineage: string; generation: number } | null;
+  up_to_date: boolean;
+  last_nack: Nack | null;
+  statistics: Statistics | null;
+  health: InstanceHealth[];
+}
+
+export interface ProxyList {
+  current: { lineage: string; generation: number; revision: number };
+  proxies: Proxy[];
+}
+
+export interface StatisticsReport {
+  at: string;
+  proxies: { id: string; statistics: Statistics }[];
+}
+
+export interface DatabaseState {
+  available: boolean;
+  detail: string | null;
+}
+
+export interface Revision {
+  number: number;
+  created_at: string;
+  author: string;
+  reason: string | null;
+  action: "put" | "delete" | "rollback" | "init" | (string & {});
+  cluster: string | null;
+  rolled_back_to: number | null;
+}
+
+export interface RevisionList {
+  current: number;
+  revisions: Revision[];
+}
+
+export interface RevisionDocument extends Revision {
+  document: { clusters: Cluster[] };
+}
+
+export interface AuditEntry {
+  id: number;
+  at: string;
+  actor: string;
+  action: string;
+  target: string | null;
+  revision: number | null;
+  detail: string | null;
+}
+
+/** What a write answers. */
+export interface ChangeReceipt {
+  revision: number;
+  changed: boolean;
+  warnings: { pointer: string; code: string; message: string }[];
+}

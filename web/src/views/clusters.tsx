@@ -1,0 +1,136 @@
+/** Each cluster with its shards and the state of every instance. */
+import { useState } from "preact/hooks";
+import type { Cluster, ClusterEntry, Instance } from "../api/types";
+import { useDesk } from "../context";
+import { count, perSecond, plural, UNKNOWN } from "../format";
+import { addressOf, sharedAddresses, type InstanceView } from "../live/instances";
+import { href } from "../route";
+import { Badge, Cell, Empty, Section, Status } from "../ui/bits";
+import { NoClusters } from "./empty";
+
+export function Clusters({ only }: { only: string | null }) {
+  const { fleet } = useDesk();
+  const [filter, setFilter] = useState("");
+  if (fleet.topology === null) return <Empty title="Waiting for the first report …" />;
+  const all = fleet.topology.clusters;
+  if (all.length === 0) return <NoClusters />;
+  const wanted = filter.trim().toLowerCase();
+  const shown = only === null
+    ? all.filter(({ document }) => wanted === "" || matches(document, wanted))
+    : all.filter(({ document }) => document.name === only);
+  return (
+    <>
+      {only !== null && <p><a href={href("clusters")}>All clusters</a></p>}
+      {only === null && all.length > 3 && (
+        <input type="search" class="filter" placeholder="Filter by cluster or host" aria-label="Filter by cluster or host"
+          value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
+      )}
+      {shown.map((entry) => <ClusterBlock key={entry.document.name} entry={entry} />)}
+      {shown.length === 0 && (
+        <Empty title={only === null ? "Nothing matches the filter" : `There is no cluster ${only}`} />
+      )}
+    </>
+  );
+}
+
+const matches = (cluster: Cluster, wanted: string): boolean =>
+  cluster.name.toLowerCase().includes(wanted) ||
+  cluster.shards.some((shard) => shard.instances.some((instance) => addressOf(instance).toLowerCase().includes(wanted)));
+
+function ClusterBlock({ entry: { document: cluster, revision } }: { entry: ClusterEntry }) {
+  const shared = sharedAddresses(cluster.shards);
+  const facts = [
+    `${cluster.pool_mode} pooling`,
+    `pool size ${cluster.pool_size}`,
+    `reads: ${cluster.reads}`,
+    plural(cluster.users.length, "user"),
+    plural(cluster.shards.length, "shard"),
+  ];
+  return (
+    <Section title={cluster.name} aside={
+      <span class="muted">{facts.join(" · ")} · <a href={href("revisions", revision)}>revision {revision}</a></span>
+    }>
+      <table>
+        <thead>
+          <tr>
+            {cluster.shards.length > 1 && <th scope="col">Shard</th>}
+            <th scope="col">Role</th>
+            <th scope="col">Instance</th>
+            <th scope="col">Database</th>
+            <th scope="col">State</th>
+            <th scope="col" class="num">Active</th>
+            <th scope="col" class="num">Idle</th>
+            <th scope="col" class="num">Waiting</th>
+            <th scope="col" class="num">tps</th>
+          </tr>
+        </thead>
+        <tbody>
+          {cluster.shards.flatMap((shard, index) =>
+            shard.instances.map((instance, place) => (
+              <InstanceRow
+                key={`${index}/${place}`} cluster={cluster} shard={index} instance={instance}
+                first={place === 0} shared={shared.has(addressOf(instance))}
+              />
+            )),
+          )}
+        </tbody>
+      </table>
+      {shared.size > 0 && (
+        <p class="muted small">* Several instances of this cluster share an address; counts are those of the address.</p>
+      )}
+    </Section>
+  );
+}
+
+function InstanceRow({ cluster, shard, instance, first, shared }: {
+  cluster: Cluster;
+  shard: number;
+  instance: Instance;
+  first: boolean;
+  shared: boolean;
+}) {
+  const { fleet } = useDesk();
+  const view = fleet.instances().view(cluster.name, shard, instance);
+  const number = (value: number, tone = "") =>
+    <span class={`live ${tone}`}>{view.used ? count(value) : UNKNOWN}{shared && view.used ? "*" : ""}</span>;
+  return (
+    <tr class={first && shard > 0 ? "parted" : undefined}>
+      {cluster.shards.length > 1 && <Cell label="Shard">{shard}</Cell>}
+      <Cell label="Role"><Badge tone={instance.role === "primary" ? "info" : "none"}>{instance.role}</Badge></Cell>
+      <Cell label="Instance"><span class="name">{view.address}</span></Cell>
+      <Cell label="Database">{instance.database ?? <span class="muted">as the client's</span>}</Cell>
+      <Cell label="State"><Reachable view={view} /></Cell>
+      <Cell label="Active" num>{number(view.active)}</Cell>
+      <Cell label="Idle" num>{number(view.idle)}</Cell>
+      <Cell label="Waiting" num>{number(view.waiting, view.waiting > 0 ? "warn" : "")}</Cell>
+      <Cell label="tps" num><span class="live">{perSecond(fleet.addressRate(cluster.name, view.address))}</span></Cell>
+    </tr>
+  );
+}
+
+function Reachable({ view }: { view: InstanceView }) {
+  if (view.witnesses === 0) return <Status tone="none">no report</Status>;
+  if (view.failing.length === 0) {
+    return <Status tone="good" title={`seen by ${plural(view.witnesses, "proxy", "proxies")}`}>reachable</Status>;
+  }
+  const all = view.failing.length === view.witnesses;
+  return (
+    <div>
+      <Status tone={all ? "bad" : "warn"}>
+        {all ? "unreachable" : `unreachable for ${view.failing.length} of ${view.witnesses} proxies`}
+      </Status>
+      {reasons(view).map(({ detail, proxies }) => (
+        <div key={detail} class="muted small">{detail} <span>({proxies.join(", ")})</span></div>
+      ))}
+    </div>
+  );
+}
+
+/** What the proxies say, once for all that say the same. */
+function reasons(view: InstanceView): { detail: string; proxies: string[] }[] {
+  const found = new Map<string, string[]>();
+  for (const { proxy, detail } of view.failing) {
+    found.set(detail, [...(found.get(detail) ?? []), proxy]);
+  }
+  return [...found].map(([detail, proxies]) => ({ detail, proxies }));
+}
