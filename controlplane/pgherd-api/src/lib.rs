@@ -6,6 +6,7 @@
 mod audit;
 mod author;
 mod clusters;
+mod deadline;
 mod document;
 mod events;
 mod identity;
@@ -75,6 +76,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/{*path}", axum::routing::any(problem::no_such_resource))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(deadline::limit))
         .layer(middleware::from_fn_with_state(state.clone(), metrics::count))
         .with_state(state)
 }

@@ -34,7 +34,9 @@ fn main() -> ExitCode {
 fn start_log(options: &Options) {
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-        .parse_lossy(&options.log);
+        .parse_lossy(&options.log)
+        // "relation already exists, skipping" at every start.
+        .add_directive("sqlx::postgres::notice=warn".parse().expect("a constant directive"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.log_format {
         LogFormat::Text => {

@@ -129,7 +129,14 @@ impl Fleet {
         let read = timeout(ANSWER_WITHIN, self.read_changes()).await;
         let detail = match read {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(describe(&error)),
+            // The pool only says that it waited; a plain connection says why.
+            Ok(Err(error)) if error.kind() == StoreErrorKind::Unavailable => {
+                Some(describe(&self.inner.store.reach().await.err().unwrap_or(error)))
+            }
+            Ok(Err(error)) => {
+                tracing::error!(?error, "reading the control plane's database failed");
+                Some(describe(&error))
+            }
             Err(_) => Some(format!("it does not answer within {} s", ANSWER_WITHIN.as_secs())),
         };
         let state = DatabaseState { available: detail.is_none(), detail };
@@ -289,17 +296,11 @@ impl Fleet {
     }
 }
 
-/// For people: what failed, with its causes.
+/// For people: the innermost cause.
 fn describe(error: &StoreError) -> String {
-    if error.kind() == StoreErrorKind::Internal {
-        tracing::error!(?error, "reading the control plane's database failed");
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    cause.to_string()
 }

@@ -24,16 +24,26 @@ struct Slots {
     ping: Option<Ping>,
     snapshot: Option<Snapshot>,
     peers: Option<Peers>,
-    /// The last word, after which the stream ends.
-    refused: Option<Refused>,
+    last_word: Option<LastWord>,
     closed: bool,
 }
 
+/// What the stream ends with.
+enum LastWord {
+    /// Somebody has to act before the proxy is welcome.
+    Refused(Refused),
+    /// The proxy may try again at once.
+    Failed(Status),
+}
+
 impl Slots {
-    fn take(&mut self) -> Option<Message> {
-        if let Some(refused) = self.refused.take() {
+    fn take(&mut self) -> Option<Result<Message, Status>> {
+        if let Some(last_word) = self.last_word.take() {
             self.closed = true;
-            return Some(Message::Refused(refused));
+            return Some(match last_word {
+                LastWord::Refused(refused) => Ok(Message::Refused(refused)),
+                LastWord::Failed(status) => Err(status),
+            });
         }
         if self.closed {
             return None;
@@ -43,6 +53,7 @@ impl Slots {
             .or_else(|| self.ping.take().map(Message::Ping))
             .or_else(|| self.snapshot.take().map(Message::Snapshot))
             .or_else(|| self.peers.take().map(Message::Peers))
+            .map(Ok)
     }
 }
 
@@ -55,13 +66,19 @@ impl Outbox {
             Message::Ping(ping) => slots.ping = Some(ping),
             Message::Snapshot(snapshot) => slots.snapshot = Some(snapshot),
             Message::Peers(peers) => slots.peers = Some(peers),
-            Message::Refused(refused) => slots.refused = Some(refused),
+            Message::Refused(refused) => slots.last_word = Some(LastWord::Refused(refused)),
         }
         drop(slots);
         self.filled.notify_one();
     }
 
-    /// Ends the stream; a refusal that was put before is still sent.
+    /// Ends the stream with an error after which the proxy may try again at once.
+    pub fn fail(&self, status: Status) {
+        self.slots.lock().last_word = Some(LastWord::Failed(status));
+        self.filled.notify_one();
+    }
+
+    /// Ends the stream; a last word that was put before is still sent.
     pub fn close(&self) {
         self.slots.lock().closed = true;
         self.filled.notify_one();
@@ -76,7 +93,10 @@ impl Outbox {
                     (slots.take(), slots.closed)
                 };
                 match message {
-                    Some(message) => return Some((Ok(Down { message: Some(message) }), outbox)),
+                    Some(message) => {
+                        let down = message.map(|message| Down { message: Some(message) });
+                        return Some((down, outbox));
+                    }
                     None if closed => return None,
                     None => outbox.filled.notified().await,
                 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,6 +32,8 @@ const MAX_HEALTH: usize = 20_000;
 /// All proxies.
 pub struct Registry {
     proxies: Mutex<HashMap<String, Entry>>,
+    /// Tells streams apart, also those of one proxy that overlap.
+    streams: AtomicU64,
     /// Counts changes, for who shows the list.
     version: watch::Sender<u64>,
     peers: watch::Sender<Arc<Peers>>,
@@ -71,6 +76,7 @@ impl Registry {
         let entries = rows.into_iter().map(|row| (row.hello.id.clone(), Entry::known(row)));
         let registry = Self {
             proxies: Mutex::new(entries.collect()),
+            streams: AtomicU64::new(0),
             version: watch::Sender::new(0),
             peers: watch::Sender::new(Arc::default()),
         };
@@ -103,7 +109,7 @@ impl Registry {
                 last_nack: None,
             })
         });
-        let serial = entry.connection.as_ref().map_or(0, |connection| connection.serial) + 1;
+        let serial = self.streams.fetch_add(1, Ordering::Relaxed);
         if let Some(before) = entry.connection.take() {
             before.replaced.cancel();
         }

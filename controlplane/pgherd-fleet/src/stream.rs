@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 
 use crate::{
     Fleet, Identity, Snapshot, authority::Authority, convert, delivery::Delivery, outbox::Outbox,
@@ -31,7 +31,7 @@ const STATISTICS_EVERY_SECONDS: u32 = 2;
 /// What can happen on a stream.
 enum Event {
     Said(Option<Message>),
-    Ended(Option<tonic::Status>),
+    Ended(Option<Status>),
     NewTopology,
     NewPeers,
     NewTokens,
@@ -138,10 +138,9 @@ impl ProxyStream {
             Ok(Ok(number)) => Some(number),
             failed => {
                 tracing::warn!(proxy = hello.id, ?failed, "a new proxy cannot be registered");
-                self.refuse(
-                    "unavailable",
+                self.outbox.fail(Status::unavailable(
                     "this proxy is new and the control plane's database is away",
-                );
+                ));
                 None
             }
         }
@@ -193,7 +192,7 @@ impl Session {
             Event::Ended(why) => {
                 tracing::info!(
                     proxy = self.seat.id(),
-                    why = why.as_ref().map(tonic::Status::message),
+                    why = why.as_ref().map(Status::message),
                     "proxy disconnected"
                 );
                 return ControlFlow::Break(());
@@ -210,7 +209,10 @@ impl Session {
             Event::Replaced => {
                 return self.end("replaced", "another process connected with the same proxy id");
             }
-            Event::Shutdown => return self.end("shutdown", "the control plane shuts down"),
+            Event::Shutdown => {
+                self.outbox.fail(Status::unavailable("the control plane shuts down"));
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     }
@@ -259,7 +261,10 @@ impl Session {
 
     fn tick(&mut self) -> ControlFlow<()> {
         if self.last_heard.elapsed() >= SILENT_FOR {
-            return self.end("silent", "nothing was heard from the proxy for 15 s");
+            tracing::info!(proxy = self.seat.id(), "nothing was heard from the proxy for 15 s");
+            self.outbox
+                .fail(Status::deadline_exceeded("nothing was heard from the proxy for 15 s"));
+            return ControlFlow::Break(());
         }
         self.nonce += 1;
         self.outbox.put(Down::Ping(Ping { nonce: self.nonce }));

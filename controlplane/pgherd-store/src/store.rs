@@ -1,9 +1,9 @@
 //! The connection to the control plane's database, and its opening at start.
 
-use std::{str::FromStr as _, sync::Arc, time::Duration};
+use std::{io, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgPool,
+    ConnectOptions as _, Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -11,6 +11,9 @@ use crate::{StoreError, UnsealError, fleet_state, vault::SecretKey};
 
 /// What the key check in `fleet_state` holds once opened.
 const KEY_CHECK: &[u8] = b"pgherd";
+
+/// How long connecting may take. The pool keeps trying a server that refuses for as long.
+const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The control plane's database. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +25,9 @@ pub struct Store {
 /// Why the database cannot be used at start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The URL is for something else; sqlx takes any.
+    #[error("the database URL does not begin with postgres://")]
+    Scheme,
     /// The URL is not one of Postgres.
     #[error("the database URL cannot be read")]
     Url(#[source] sqlx::Error),
@@ -47,7 +53,7 @@ impl OpenError {
                     sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)
                 )
             }
-            Self::Url(_) | Self::Migrate(_) | Self::Key(_) => false,
+            Self::Scheme | Self::Url(_) | Self::Migrate(_) | Self::Key(_) => false,
         }
     }
 }
@@ -55,12 +61,17 @@ impl OpenError {
 impl Store {
     /// A store that connects when it is first used.
     pub fn new(database_url: &str, key: SecretKey) -> Result<Self, OpenError> {
+        if !["postgres://", "postgresql://"].iter().any(|start| database_url.starts_with(start)) {
+            return Err(OpenError::Scheme);
+        }
         let options = PgConnectOptions::from_str(database_url)
             .map_err(OpenError::Url)?
-            .application_name("pgherd-control");
+            .application_name("pgherd-control")
+            // A control plane that froze in a change must not hold the others up.
+            .options([("idle_in_transaction_session_timeout", "30s")]);
         let pool = PgPoolOptions::new()
             .max_connections(8)
-            .acquire_timeout(Duration::from_secs(5))
+            .acquire_timeout(CONNECT_WITHIN)
             .idle_timeout(Duration::from_secs(300))
             .connect_lazy_with(options);
         Ok(Self { pool, key: Arc::new(key) })
@@ -70,8 +81,7 @@ impl Store {
     ///
     /// Several control planes may do this at once: an advisory lock lets one go first.
     pub async fn prepare(&self) -> Result<(), OpenError> {
-        // One plain connection first: an unreachable server is told apart from a bad migration.
-        drop(self.pool.acquire().await.map_err(StoreError::from)?);
+        self.reach().await?;
         sqlx::migrate!("../../migrations").run(&self.pool).await.map_err(OpenError::Migrate)?;
         let mut transaction = self.pool.begin().await.map_err(StoreError::from)?;
         fleet_state::ensure(&mut transaction).await?;
@@ -89,9 +99,16 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await?;
+    /// Connects once, past the pool, which would only say that it waited too long.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+        let silent = |_| {
+            let what = format!("no answer within {} s", CONNECT_WITHIN.as_secs());
+            sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, what))
+        };
+        let connection = connecting.await.map_err(silent)??;
+        connection.close().await?;
         Ok(())
     }
 

@@ -175,9 +175,8 @@ impl Endpoint {
             let socket = address.dial().await.map_err(ConnectError::Dial)?;
             return Ok((socket, address));
         }
-        let addresses = lookup_host((self.host.as_str(), self.port))
-            .await
-            .map_err(ConnectError::Resolve)?;
+        let addresses =
+            lookup_host((self.host.as_str(), self.port)).await.map_err(ConnectError::Resolve)?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             let address = ServerAddress::Tcp(address);

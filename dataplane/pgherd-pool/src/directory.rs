@@ -146,11 +146,8 @@ impl Directory {
             .iter()
             .map(|user| {
                 let credentials = Credentials::new(user.password.clone(), self.salt(&user.name));
-                let cluster_user = ClusterUser {
-                    credentials,
-                    user: user.clone(),
-                    cluster: cluster.name.clone(),
-                };
+                let cluster_user =
+                    ClusterUser { credentials, user: user.clone(), cluster: cluster.name.clone() };
                 (user.name.clone(), Arc::new(cluster_user))
             })
             .collect();
@@ -208,6 +205,30 @@ impl Directory {
     /// All pools that exist now.
     pub fn pools(&self) -> Vec<Arc<Pool>> {
         self.pools.lock().values().cloned().collect()
+    }
+
+    /// All pools that exist now, each with the database name by which its clients found it; in the
+    /// order of these names and of the users.
+    pub fn named_pools(&self) -> Vec<(String, Arc<Pool>)> {
+        let mut named: Vec<(String, Arc<Pool>)> = self
+            .pools
+            .lock()
+            .iter()
+            .map(|(key, pool)| (key.database.clone(), Arc::clone(pool)))
+            .collect();
+        named.sort_by(|(a, pool_a), (b, pool_b)| {
+            (a, &pool_a.settings().user).cmp(&(b, &pool_b.settings().user))
+        });
+        named
+    }
+
+    /// Calls `each` with every cluster of the topology, in the order of their names.
+    pub fn for_each_cluster(&self, mut each: impl FnMut(&Cluster)) {
+        let current = self.current.load_full();
+        let mut clusters: Vec<&LoadedCluster> =
+            current.clusters.values().map(Arc::as_ref).collect();
+        clusters.sort_by(|a, b| a.cluster.name.cmp(&b.cluster.name));
+        clusters.iter().for_each(|loaded| each(&loaded.cluster));
     }
 
     /// Makes the pools that must exist before a client asks: those with a least size.

@@ -7,15 +7,17 @@
 mod cancel;
 mod connect;
 mod directory;
+mod entry;
 mod pool;
 mod server;
 mod socket;
 mod statements;
 mod stats;
 
-pub use cancel::{CancelTarget, send_cancel};
+pub use cancel::{CancelTarget, ServerAddress, send_cancel};
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{ClusterUser, Credentials, Directory, LookupError};
+pub use entry::{ServerEntry, ServerState};
 pub use pool::{CheckoutError, Lease, Pool, PoolCounts, PoolSettings};
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
 pub use socket::Socket;

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
@@ -14,6 +14,7 @@ use rand::RngExt;
 use tokio::sync::oneshot;
 
 use crate::connect::{ConnectError, Endpoint};
+use crate::entry::{ServerEntry, ServerState};
 use crate::server::{ServerConn, ServerError};
 use crate::statements::StatementRegistry;
 use crate::stats::{PoolStats, WorkerStats};
@@ -60,9 +61,12 @@ pub struct Pool {
     /// Parameters that the instance reported to a fresh connection.
     welcome: Mutex<Option<Arc<ParamSet>>>,
     /// Startup parameters that the instance has accepted, with the values that it made of them.
-    accepted: Mutex<AHashMap<Vec<(String, String)>, Arc<ParamSet>>>,
+    accepted: Mutex<AHashMap<Asked, Arc<ParamSet>>>,
     stats: Box<[WorkerStats]>,
 }
+
+/// Startup parameters as a client asks for them, sorted by name.
+type Asked = Vec<(String, String)>;
 
 /// Most combinations of startup parameters that a pool remembers.
 const MAX_ACCEPTED: usize = 256;
@@ -73,7 +77,12 @@ struct State {
     total: usize,
     connecting: usize,
     /// The last one given back is lent first, so that the others can grow old and be closed.
+    /// Boxed, because they wander between here and the leases with each transaction.
+    #[expect(clippy::vec_box, reason = "moving the box is cheaper than moving the connection")]
     idle: Vec<Box<ServerConn>>,
+    /// Every connection that was made and is not closed, for people who look. Written when one is
+    /// made; those that are gone are thrown out then.
+    entries: Vec<Weak<ServerEntry>>,
     waiters: VecDeque<Waiter>,
     next_waiter: u64,
     last_error: Option<Arc<ConnectError>>,
@@ -82,6 +91,7 @@ struct State {
 #[derive(Debug)]
 struct Waiter {
     id: u64,
+    since: Instant,
     grant: oneshot::Sender<Result<Lease, CheckoutError>>,
 }
 
@@ -115,6 +125,8 @@ pub struct PoolCounts {
     pub connecting: usize,
     /// Clients in the queue.
     pub waiting: usize,
+    /// How long the first of them has waited.
+    pub longest_wait: Duration,
 }
 
 impl Pool {
@@ -161,12 +173,13 @@ impl Pool {
             idle: state.idle.len(),
             connecting: state.connecting,
             waiting: state.waiters.len(),
+            longest_wait: state.waiters.front().map_or(Duration::ZERO, |w| w.since.elapsed()),
         }
     }
 
-    /// Calls `each` with every idle connection, while the pool is locked.
-    pub fn for_each_idle(&self, mut each: impl FnMut(&ServerConn)) {
-        self.state.lock().idle.iter().for_each(|conn| each(conn));
+    /// Every connection that is open now, oldest first.
+    pub fn servers(&self) -> Vec<Arc<ServerEntry>> {
+        self.state.lock().entries.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Why the last attempt to connect failed, until one succeeds.
@@ -186,7 +199,7 @@ impl Pool {
 
     /// Remembers what the instance made of startup parameters, so that clients with the same ones
     /// need no server connection to log in, and share the set.
-    pub fn accept(&self, asked: Vec<(String, String)>, params: ParamSet) -> Arc<ParamSet> {
+    pub fn accept(&self, asked: Asked, params: ParamSet) -> Arc<ParamSet> {
         let mut accepted = self.accepted.lock();
         if accepted.len() >= MAX_ACCEPTED {
             accepted.clear();
@@ -227,7 +240,7 @@ impl Pool {
             if let Some(lease) = self.try_checkout(worker) {
                 return Ok(lease);
             }
-            let (id, granted) = self.enqueue(worker)?;
+            let (id, granted) = self.enqueue(worker, started)?;
             let _place = Place { pool: self, id };
             let left = limit.saturating_sub(started.elapsed());
             match tokio::time::timeout(left, granted).await {
@@ -250,6 +263,7 @@ impl Pool {
     fn enqueue(
         self: &Arc<Self>,
         worker: usize,
+        since: Instant,
     ) -> Result<(u64, oneshot::Receiver<Result<Lease, CheckoutError>>), CheckoutError> {
         let (grant, granted) = oneshot::channel();
         let id = {
@@ -259,7 +273,7 @@ impl Pool {
             }
             let id = state.next_waiter;
             state.next_waiter += 1;
-            state.waiters.push_back(Waiter { id, grant });
+            state.waiters.push_back(Waiter { id, since, grant });
             id
         };
         // One may have come back between the look at the idle ones and the queueing.
@@ -378,10 +392,17 @@ impl Pool {
 impl State {
     /// The last idle connection of this worker, or else the last one of any.
     fn take_idle(&mut self, worker: usize) -> Option<Box<ServerConn>> {
-        match self.idle.iter().rposition(|conn| conn.home == worker) {
-            Some(index) => Some(self.idle.remove(index)),
-            None => self.idle.pop(),
-        }
+        let conn = match self.idle.iter().rposition(|conn| conn.home == worker) {
+            Some(index) => self.idle.remove(index),
+            None => self.idle.pop()?,
+        };
+        conn.entry.set_state(ServerState::Active);
+        Some(conn)
+    }
+
+    fn register(&mut self, entry: &Arc<ServerEntry>) {
+        self.entries.retain(|entry| entry.strong_count() > 0);
+        self.entries.push(Arc::downgrade(entry));
     }
 
     /// Returns the connection when the pool has no use for it.
@@ -390,6 +411,7 @@ impl State {
         if pool.is_retired() || conn.expires_at.is_some_and(|at| now > at) {
             return Some(conn);
         }
+        conn.entry.set_state(ServerState::Active);
         while let Some(waiter) = self.waiters.pop_front() {
             let lease = Lease { conn: Some(conn), pool: Arc::clone(pool), used: false };
             match waiter.grant.send(Ok(lease)) {
@@ -399,6 +421,7 @@ impl State {
             }
         }
         conn.idle_since = now;
+        conn.entry.set_state(ServerState::Idle);
         self.idle.push(conn);
         None
     }
@@ -441,6 +464,7 @@ impl Growth {
                         let mut state = self.pool.state.lock();
                         state.connecting -= 1;
                         state.last_error = None;
+                        state.register(&conn.entry);
                     }
                     self.pool.give(conn);
                     return;

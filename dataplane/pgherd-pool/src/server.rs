@@ -9,13 +9,14 @@ use std::time::Instant;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::Header;
-use pgherd_wire::params::is_settable;
 use pgherd_wire::owed::{Audience, Request, UnexpectedReply};
+use pgherd_wire::params::is_settable;
 use pgherd_wire::{FrameError, Owed, ParamSet, TransactionStatus, frontend};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::cancel::CancelTarget;
 use crate::connect::{ConnectError, Connected};
+use crate::entry::ServerEntry;
 use crate::socket::Socket;
 use crate::statements::{Note, ServerStatements};
 
@@ -43,6 +44,8 @@ pub struct ServerConn {
     pub unnamed: u64,
     /// What it said of itself.
     pub info: ServerInfo,
+    /// What the pool's register shows of it.
+    pub(crate) entry: Arc<ServerEntry>,
     /// The worker with whose runtime the socket is registered.
     pub(crate) home: usize,
     /// When it was made.
@@ -81,6 +84,7 @@ pub enum ServerError {
 impl ServerConn {
     pub(crate) fn new(connected: Connected, home: usize, expires_at: Option<Instant>) -> Self {
         let now = Instant::now();
+        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel)));
         Self {
             socket: connected.socket,
             owed: Owed::default(),
@@ -88,6 +92,7 @@ impl ServerConn {
             statements: ServerStatements::default(),
             unnamed: 0,
             info: connected.info,
+            entry,
             home,
             connected_at: now,
             expires_at,
@@ -216,11 +221,8 @@ impl ServerConn {
         if self.owed.is_free() {
             let mut cx = Context::from_waker(Waker::noop());
             let goodbye = [frontend::tag::TERMINATE, 0, 0, 0, 4];
-            let _ = tokio::io::AsyncWrite::poll_write(
-                Pin::new(&mut self.socket),
-                &mut cx,
-                &goodbye,
-            );
+            let _ =
+                tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.socket), &mut cx, &goodbye);
         }
     }
 }

@@ -106,8 +106,7 @@ impl StatementRegistry {
             map.retain(|_, statement| Arc::strong_count(statement) > 1);
         }
         let definition = Bytes::copy_from_slice(definition);
-        let statement =
-            Arc::new(Statement { id: self.next_id(), definition: definition.clone() });
+        let statement = Arc::new(Statement { id: self.next_id(), definition: definition.clone() });
         map.insert(definition, Arc::clone(&statement));
         statement
     }

@@ -65,4 +65,16 @@ impl PoolStats {
         self.errors += read(&worker.errors);
         self.pins += read(&worker.pins);
     }
+
+    /// Adds another pool's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.transactions += other.transactions;
+        self.queries += other.queries;
+        self.bytes_received += other.bytes_received;
+        self.bytes_sent += other.bytes_sent;
+        self.busy_micros += other.busy_micros;
+        self.wait_micros += other.wait_micros;
+        self.errors += other.errors;
+        self.pins += other.pins;
+    }
 }

@@ -94,6 +94,11 @@ impl ClientEntry {
         self.pinned.load(Ordering::Relaxed)
     }
 
+    /// Which server connection it has: where a cancel of this client would go now.
+    pub fn server(&self) -> Option<Arc<CancelTarget>> {
+        self.cancel.lock().target.clone()
+    }
+
     pub(crate) fn set_state(&self, state: ClientState) {
         self.state.store(state as u8, Ordering::Relaxed);
     }

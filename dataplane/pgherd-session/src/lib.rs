@@ -18,6 +18,6 @@ mod shared;
 
 pub use admin::{AdminConsole, AdminReply, Table};
 pub use buffer::BufferPool;
-pub use clients::{ClientEntry, ClientRegistry, ClientState};
+pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use session::serve;
 pub use shared::{Limits, Peer, Phase, Shared, Worker};

@@ -84,6 +84,8 @@ pub(crate) enum LoginError {
     TooManyClients,
     #[error("the proxy is shutting down")]
     ShuttingDown,
+    #[error("the proxy has no topology yet")]
+    NoTopology,
     #[error("no server connection")]
     Checkout(#[source] CheckoutError),
     #[error("the instance refused the startup parameters")]
@@ -140,6 +142,10 @@ impl LoginError {
             Self::ShuttingDown => {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down")
             }
+            Self::NoTopology => fatal(
+                sqlstate::CANNOT_CONNECT_NOW,
+                "the proxy is starting up: it waits for its topology",
+            ),
             Self::Checkout(error) => Some(checkout_error(error, true)),
             Self::Parameters(ServerError::Reported(report)) => {
                 Some(ErrorResponse::fatal(&report.code, report.message.as_str()))
@@ -313,6 +319,9 @@ pub(crate) async fn log_in(
         let proof = authenticate_admin(&mut dialogue, worker, user).await?;
         greet_admin(&mut dialogue, proof).await?;
         return Ok(LoggedIn::Admin { user: user.to_owned() });
+    }
+    if worker.shared.directory.generation() == 0 {
+        return Err(LoginError::NoTopology);
     }
     let proof = authenticate(&mut dialogue, worker, user, database).await?;
     let identity = ClientIdentity {

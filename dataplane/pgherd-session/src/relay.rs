@@ -10,6 +10,7 @@ mod from_server;
 use std::task::{Context, Poll};
 
 use pgherd_pool::{Socket, WorkerStats};
+use pgherd_wire::frame::HEADER_LEN;
 
 use crate::session::{End, Session, Stop};
 use crate::shared::Phase;
@@ -24,22 +25,25 @@ impl Session {
     pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         self.entry().register(cx.waker());
         loop {
-            let moved = match self.poll_from_server(cx) {
+            // The client first: the request for which the server connection was taken is here.
+            let moved = match self.poll_from_client(cx) {
                 Ok(moved) => moved,
                 Err(end) => return Poll::Ready(Stop::End(end)),
             };
-            if self.is_releasable() {
-                return Poll::Ready(Stop::Release);
-            }
-            match self.poll_from_client(cx) {
+            match self.poll_from_server(cx) {
+                Ok(_) if self.is_releasable() => return Poll::Ready(Stop::Release),
                 Ok(false) if !moved => break,
                 Ok(_) => {}
                 Err(end) => return Poll::Ready(Stop::End(end)),
             }
         }
-        // An idle session that keeps its server connection keeps no buffers.
-        self.from_client.buffer.park(&self.worker.buffers);
-        self.from_server.buffer.park(&self.worker.buffers);
+        // An idle session that keeps its server connection keeps no buffers; what an outbox has
+        // not written yet lies in one.
+        for direction in [&mut self.from_client, &mut self.from_server] {
+            if direction.outbox.is_empty() {
+                direction.buffer.park(&self.worker.buffers);
+            }
+        }
         if self.worker.shared.phase() != Phase::Running && self.is_idle() {
             return Poll::Ready(Stop::End(End::ShuttingDown));
         }
@@ -54,6 +58,8 @@ impl Session {
     /// Whether nothing is under way in either direction and no transaction is open.
     fn is_idle(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.owed.is_free())
+            // A message of which more must come may need this server connection.
+            && self.from_client.buffer.unscanned().len() < HEADER_LEN
             && self.from_client.outbox.is_empty()
             && self.from_client.is_between_messages()
             && self.from_server.buffer.is_empty()

@@ -56,7 +56,7 @@ pub struct Parse<'a> {
 
 impl<'a> Parse<'a> {
     /// Cuts the body; `None` when it is malformed.
-    pub fn parse(body: &'a [u8]) -> Option<Self> {
+    pub fn read(body: &'a [u8]) -> Option<Self> {
         let mut rest = Cursor(body);
         let name = rest.cstr()?;
         let definition = rest.0;
@@ -182,19 +182,19 @@ mod tests {
     #[test]
     fn a_parse_is_cut_behind_its_name() {
         let body = b"s1\0SELECT $1\0\0\x01\0\0\0\x17";
-        let parse = Parse::parse(body).expect("well-formed");
+        let parse = Parse::read(body).expect("well-formed");
         assert_eq!((parse.name, parse.text()), (&b"s1"[..], &b"SELECT $1"[..]));
         let mut out = Vec::new();
         put_parse(&mut out, b"s1", parse.definition);
         assert_eq!(&out[5..], body);
         for cut in 0..body.len() {
-            assert_eq!(Parse::parse(&body[..cut]), None, "cut at {cut}");
+            assert_eq!(Parse::read(&body[..cut]), None, "cut at {cut}");
         }
     }
 
     #[test]
     fn a_negative_count_of_types_is_malformed() {
-        assert_eq!(Parse::parse(b"\0\0\xff\xff"), None);
+        assert_eq!(Parse::read(b"\0\0\xff\xff"), None);
     }
 
     #[test]

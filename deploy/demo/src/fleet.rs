@@ -29,6 +29,8 @@ const PROXIES: [(&str, u16, u16); 2] = [("proxy-1", 6433, 9931), ("proxy-2", 643
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How much of each log is shown when something fails.
 const LOG_LINES: usize = 12;
+/// Postgres's severities that are worth showing then.
+const SERIOUS: [&str; 4] = [" WARNING: ", " ERROR: ", " FATAL: ", " PANIC: "];
 
 /// The demo's processes. Dropped from top to bottom, so that nothing loses what it stands on.
 #[derive(Debug)]
@@ -184,24 +186,23 @@ impl Fleet {
         }
     }
 
-    /// Prints the last lines of each log.
+    /// Prints the last lines of each log; of Postgres's only what went wrong.
     pub fn print_logs(&self) {
+        let balancer = self.balancer.iter().map(|balancer| ("HAProxy", balancer.log()));
+        let proxies = self.proxies.iter().map(|member| (member.id, member.proxy.log()));
+        let control = self.control.iter().map(|control| ("the control plane", control.log()));
+        for (name, log) in balancer.chain(proxies).chain(control) {
+            print_last(name, log.lines());
+        }
         let servers = [
             ("the application's primary", &self.primary),
             ("the application's replica", &self.replica),
             ("the control plane's Postgres", &self.control_database),
         ];
-        let balancer = self.balancer.iter().map(|balancer| ("HAProxy", balancer.log()));
-        let proxies = self.proxies.iter().map(|member| (member.id, member.proxy.log()));
-        let control = self.control.iter().map(|control| ("the control plane", control.log()));
-        let servers =
-            servers.into_iter().filter_map(|(name, server)| Some((name, server.as_ref()?.log())));
-        for (name, log) in balancer.chain(proxies).chain(control).chain(servers) {
-            let lines: Vec<&str> = log.lines().collect();
-            eprintln!("--- the last lines of {name}");
-            for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
-                eprintln!("{line}");
-            }
+        for (name, server) in servers {
+            let log = server.as_ref().map(Postgres::log).unwrap_or_default();
+            let bad = |line: &&str| SERIOUS.iter().any(|severity| line.contains(severity));
+            print_last(name, log.lines().filter(bad));
         }
     }
 
@@ -226,6 +227,16 @@ impl Fleet {
         self.runtime.block_on(rest.post("/api/v1/clusters", &cluster))?.success()?;
         let mut members = self.proxies.iter();
         members.try_for_each(|member| wait_for_service(member.id, member.proxy.addr()))
+    }
+}
+
+fn print_last<'a>(name: &str, lines: impl Iterator<Item = &'a str>) {
+    let lines: Vec<&str> = lines.collect();
+    if !lines.is_empty() {
+        eprintln!("--- the last lines of {name}");
+    }
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        eprintln!("{line}");
     }
 }
 

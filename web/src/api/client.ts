@@ -28,6 +28,11 @@ export class Client {
     return body === "" ? null : (JSON.parse(body) as T);
   }
 
+  /** Deletes a resource. Throws a `Problem`. */
+  async remove(path: string): Promise<void> {
+    await this.send("DELETE", path, {});
+  }
+
   /** Opens the event stream; it stays open until `signal` ends it. Throws a `Problem`. */
   async events(signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const response = await this.send("GET", "/events", { signal, stream: true });

@@ -41,7 +41,8 @@ function Row({ entry: { document: cluster } }: { entry: ClusterEntry }) {
   const rates = addresses
     .map((view) => fleet.addressRate(cluster.name, view.address))
     .filter((rate) => rate !== null);
-  const failing = views.filter((view) => view.failing.length > 0).length;
+  const down = views.filter((view) => view.failing.length > 0 && view.failing.length === view.witnesses).length;
+  const doubtful = views.filter((view) => view.failing.length > 0).length - down;
   const silent = views.filter((view) => view.witnesses === 0).length;
   const waiting = sum((view) => view.waiting);
   const used = views.some((view) => view.used);
@@ -52,7 +53,8 @@ function Row({ entry: { document: cluster } }: { entry: ClusterEntry }) {
       <Cell label="Pooling">{cluster.pool_mode}</Cell>
       <Cell label="Shards" num>{count(cluster.shards.length)}</Cell>
       <Cell label="Instances">
-        {failing > 0 ? <Status tone="bad">{`${failing} of ${views.length} unreachable`}</Status>
+        {down > 0 ? <Status tone="bad">{`${down} of ${views.length} unreachable`}</Status>
+          : doubtful > 0 ? <Status tone="warn">{`${doubtful} of ${views.length} unreachable for some`}</Status>
           : silent === views.length ? <Status tone="none">{`${views.length}, no report`}</Status>
           : silent > 0 ? <Status tone="none">{`${views.length}, ${silent} without a report`}</Status>
           : <Status tone="good">{`${views.length} reachable`}</Status>}

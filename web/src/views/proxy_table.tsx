@@ -1,8 +1,9 @@
 /** The proxies of the fleet in a table. */
 import type { Proxy } from "../api/types";
-import { useDesk } from "../context";
+import { mayOperate, useDesk } from "../context";
 import { ago, count, dateTime, parseTime, perSecond, span } from "../format";
 import { Badge, Cell, Status } from "../ui/bits";
+import { ForgetProxy } from "./forget_proxy";
 
 interface Props {
   proxies: Proxy[];
@@ -35,7 +36,7 @@ export function ProxyTable({ proxies, detailed = false }: Props) {
 }
 
 function Row({ proxy, detailed }: { proxy: Proxy; detailed: boolean }) {
-  const { fleet } = useDesk();
+  const { fleet, session } = useDesk();
   const gone = proxy.state === "disconnected";
   // What a proxy that is gone once counted is no longer so.
   const statistics = gone ? null : proxy.statistics;
@@ -62,6 +63,9 @@ function Row({ proxy, detailed }: { proxy: Proxy; detailed: boolean }) {
         <Cell label="tps" num><span class="live">{perSecond(gone ? null : fleet.proxyRate(proxy.id))}</span></Cell>
       </tr>
       {detailed && proxy.last_nack !== null && <NackRow proxy={proxy} columns={columns} />}
+      {detailed && gone && mayOperate(session) && (
+        <tr class="under"><td colSpan={columns}><ForgetProxy id={proxy.id} /></td></tr>
+      )}
     </>
   );
 }

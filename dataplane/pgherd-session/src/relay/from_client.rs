@@ -179,7 +179,7 @@ impl Session {
             return Ok(true);
         }
         let Some(body) = self.whole_body(header) else { return Ok(false) };
-        let Some(parse) = Parse::parse(body) else {
+        let Some(parse) = Parse::read(body) else {
             // Postgres says what is wrong with it.
             self.pass(header, Request::Parse, Note::default());
             return Ok(true);

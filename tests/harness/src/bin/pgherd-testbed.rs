@@ -8,7 +8,8 @@
 //! `DIRECT_` for Postgres itself (`DIRECT_PGHOST`, …), `DIRECT_SUPERUSER` and
 //! `DIRECT_SUPERUSER_PASSWORD`, `PGHERD_MODE` (`direct`, `transaction` or `session`), and, with a
 //! proxy, `PGHERD_ADMIN_USER`, `PGHERD_ADMIN_PASSWORD` (admin database `pgherd`) and
-//! `PGHERD_METRICS` (`host:port`). Its exit status becomes ours; when it fails, the servers' logs
+//! `PGHERD_METRICS` (`host:port`). Its exit status becomes ours (127 when there is no such command,
+//! 125 when the servers do not start); when it fails, the servers' logs
 //! are shown with `--logs`.
 
 use std::net::SocketAddr;
@@ -67,9 +68,10 @@ async fn run(options: &Options) -> Result<ExitStatus> {
     let target = proxy.as_ref().map_or(postgres.addr(), Proxy::addr);
     let mode = if options.direct { "direct" } else { &options.pool_mode };
 
-    let (program, arguments) = options.command.split_first().context("clap requires a command")?;
-    let mut command = Command::new(program);
-    command.args(arguments).env("PGHERD_MODE", mode).kill_on_drop(true);
+    // It dies with us, as the servers do.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).args(&options.command);
+    command.env("PGHERD_MODE", mode).kill_on_drop(true);
     command.envs(connection("", target)).envs(connection("DIRECT_", postgres.addr()));
     command.env("DIRECT_SUPERUSER", SUPERUSER).env("DIRECT_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD);
     if let Some(proxy) = &proxy {
@@ -78,7 +80,7 @@ async fn run(options: &Options) -> Result<ExitStatus> {
             command.env("PGHERD_METRICS", metrics.to_string());
         }
     }
-    let status = wait(command, program).await?;
+    let status = wait(command).await?;
     if options.logs && !status.success() {
         eprintln!("--- Postgres\n{}", postgres.log());
         if let Some(proxy) = &proxy {
@@ -89,10 +91,10 @@ async fn run(options: &Options) -> Result<ExitStatus> {
 }
 
 /// Waits for the command; a terminal's Ctrl-C reaches it by itself, TERM is passed on by killing it.
-async fn wait(mut command: Command, program: &str) -> Result<ExitStatus> {
+async fn wait(mut command: Command) -> Result<ExitStatus> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
+    let mut child = command.spawn().context("cannot run setpriv")?;
     loop {
         tokio::select! {
             status = child.wait() => return Ok(status?),

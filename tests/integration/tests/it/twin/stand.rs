@@ -48,7 +48,6 @@ enum Way {
 pub struct Stand {
     subject: Subject,
     proxy: Option<Proxy>,
-    side: Client,
     postgres: Postgres,
 }
 
@@ -82,14 +81,13 @@ impl Stand {
             Subject::Session => Some(ProxyConfig::session(&postgres)),
         };
         let proxy = config.map(|config| Proxy::start(&config.to_toml())).transpose()?;
-        let mut side = Client::login(postgres.addr())?;
-        side.rows(SCHEMA)?;
-        Ok(Self { subject, proxy, side, postgres })
+        Client::login(postgres.addr())?.rows(SCHEMA)?;
+        Ok(Self { subject, proxy, postgres })
     }
 
     /// Runs every row in every way, and panics with all differences.
     #[track_caller]
-    pub fn check(mut self, rows: &[Row]) {
+    pub fn check(&self, rows: &[Row]) {
         let mut report = Vec::new();
         for row in rows {
             if self.subject == Subject::Transaction && row.session_only {
@@ -105,15 +103,15 @@ impl Stand {
         assert!(failed == 0, "{failed} of {all} rows differ\n{}", report.join("\n"));
     }
 
-    fn run_row(&mut self, row: &Row) -> Result<Vec<String>> {
-        self.fill()?;
+    fn run_row(&self, row: &Row) -> Result<Vec<String>> {
+        let mut side = Client::login(self.postgres.addr())?;
+        side.rows(FILL)?;
         let mut direct = Client::login(self.postgres.addr())?;
         let expected = send(&mut direct, row, Way::StepByStep, None).context("on Postgres")?;
-        let _ = direct.terminate();
+        drop(direct);
 
         let mut failures = Vec::new();
         let mut pair = Pair { stand: self, client: None, other: None };
-        let mut side = Client::login(pair.stand.postgres.addr())?;
         for way in ways(row) {
             if row.writes {
                 pair.release()?;
@@ -132,10 +130,6 @@ impl Stand {
             }
         }
         Ok(failures)
-    }
-
-    fn fill(&mut self) -> Result<()> {
-        self.side.rows(FILL).map(drop)
     }
 
     fn client(&self) -> Result<Client> {
@@ -188,6 +182,23 @@ fn tidy(client: &mut Client, stream: &[String]) -> Result<()> {
     client.rows("DISCARD ALL").map(drop)
 }
 
+/// In transaction mode the next step of an idle client meets another server connection, else the
+/// rows would show nothing about that.
+#[test]
+fn the_interfering_client_swaps_server_connections() -> Result<()> {
+    let stand = Stand::try_start(Subject::Transaction)?;
+    let mut client = stand.client()?;
+    let mut other = Interferer::start(stand.client()?)?;
+    let mut backends = Vec::new();
+    for _ in 0..6 {
+        other.act()?;
+        backends.push(client.value("SELECT pg_backend_pid()")?);
+    }
+    let swaps = backends.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(swaps >= 2, "{backends:?}");
+    Ok(())
+}
+
 /// Sends a row and gives the answer's lines.
 fn send(
     client: &mut Client,
@@ -196,6 +207,9 @@ fn send(
     mut other: Option<&mut Interferer>,
 ) -> Result<Vec<String>> {
     let bytes = row.bytes();
+    if let (Way::OneWrite | Way::ByteByByte, Some(other)) = (way, other.as_mut()) {
+        other.act()?;
+    }
     let sent = match way {
         Way::StepByStep => return send_steps(client, row, &mut other),
         Way::OneWrite => client.send(&bytes),

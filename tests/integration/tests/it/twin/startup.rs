@@ -27,7 +27,7 @@ fn told(messages: &[Message]) -> Vec<String> {
                 format!("{severity} {} {}", field(message, b'C'), field(message, b'M'))
             }
             // The salt and the nonces are random.
-            b'R' => format!("R {:?}", message.body.get(..4)),
+            b'R' => format!("R {}", message.body.get(3).copied().unwrap_or_default()),
             tag => tag.escape_ascii().to_string(),
         })
         .collect()
@@ -131,31 +131,30 @@ fn users_and_databases_cannot_be_probed() -> Result<()> {
         let name =
             if login.startup().windows(6).any(|w| w == b"nobody") { "nobody" } else { APP_USER };
         let error = format!("FATAL/FATAL 28P01 password authentication failed for user \"{name}\"");
-        let dialogue = ["R [0, 0, 0, 10]", "R [0, 0, 0, 11]", &error];
+        let dialogue = ["R 10", "R 11", &error];
         assert_eq!(told(&messages), dialogue, "{login:?}");
     }
     Client::login_as(proxy.addr(), &Login::default().database("served"))?;
     Ok(())
 }
 
+/// What Postgres answers to GSSENCRequest depends on how it was built; pgherd never does GSSAPI.
 #[test]
 fn encryption_is_declined_in_either_order() -> Result<()> {
-    let (postgres, proxy) = servers()?;
-    for addr in [postgres.addr(), proxy.addr()] {
-        for requests in [
-            vec![ssl_request()],
-            vec![gssenc_request()],
-            vec![ssl_request(), gssenc_request()],
-            vec![gssenc_request(), ssl_request()],
-        ] {
-            let mut client = Client::connect(addr)?;
-            for request in &requests {
-                client.send(request)?;
-                assert_eq!(client.byte()?, Some(b'N'), "{requests:?}");
-            }
-            let messages = client.try_login(&Login::default())?;
-            assert_eq!(messages.last().map(|message| message.tag), Some(b'Z'), "{messages:?}");
+    let (_postgres, proxy) = servers()?;
+    for requests in [
+        vec![ssl_request()],
+        vec![gssenc_request()],
+        vec![ssl_request(), gssenc_request()],
+        vec![gssenc_request(), ssl_request()],
+    ] {
+        let mut client = Client::connect(proxy.addr())?;
+        for request in &requests {
+            client.send(request)?;
+            assert_eq!(client.byte()?, Some(b'N'), "{requests:?}");
         }
+        let messages = client.try_login(&Login::default())?;
+        assert_eq!(messages.last().map(|message| message.tag), Some(b'Z'), "{messages:?}");
     }
     Ok(())
 }
@@ -268,15 +267,19 @@ fn unknown_protocol_options_are_named() -> Result<()> {
 #[test]
 fn versions_that_are_not_3_are_refused() -> Result<()> {
     let (postgres, proxy) = servers()?;
-    for version in [1_u32 << 16, 2 << 16, 4 << 16] {
-        for addr in [postgres.addr(), proxy.addr()] {
-            let mut client = Client::connect(addr)?;
-            client.send(&startup(version, &[("user", APP_USER)]))?;
-            let messages = client.rest()?;
-            let [error] = messages.as_slice() else { panic!("{version:x}: {messages:?}") };
-            assert_eq!(error.sqlstate().as_deref(), Some("0A000"));
-            assert_eq!(error.field(b'S').as_deref(), Some("FATAL"));
-        }
+    for addr in [postgres.addr(), proxy.addr()] {
+        let mut client = Client::connect(addr)?;
+        client.send(&startup(4 << 16, &[("user", APP_USER)]))?;
+        let messages = client.rest()?;
+        let [error] = messages.as_slice() else { panic!("{messages:?}") };
+        assert_eq!(error.sqlstate().as_deref(), Some("0A000"));
+        assert_eq!(error.field(b'S').as_deref(), Some("FATAL"));
+    }
+    for version in [1_u32 << 16, 2 << 16] {
+        let mut client = Client::connect(proxy.addr())?;
+        client.send(&startup(version, &[("user", APP_USER)]))?;
+        // The layout of the rest is that of another protocol.
+        assert_eq!(client.byte()?, Some(b'E'));
     }
     Ok(())
 }

@@ -1,0 +1,10 @@
+//! The API over a real Postgres, called in process.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod access;
+mod call;
+mod clusters;
+mod events;
+mod history;
+mod hygiene;

@@ -1,0 +1,94 @@
+//! `SHOW DATABASES`: what is served, and by which instances.
+
+use std::collections::HashMap;
+
+use pgherd_config::{InstanceRole, PoolMode};
+
+use super::{Arguments, Command};
+use crate::authorise::{Outcome, Permission, Request};
+use crate::table::{Field, count, int8, table, text};
+use crate::words::{instance_role, pool_mode};
+
+pub(super) const COMMAND: Command = Command {
+    name: "SHOW DATABASES",
+    help: "Each cluster, by the name that clients use, with its instances.",
+    arguments: Arguments::None,
+    run,
+};
+
+/// One instance of one cluster.
+struct Row {
+    name: String,
+    host: String,
+    port: u16,
+    database: Option<String>,
+    pool_size: usize,
+    min_pool_size: usize,
+    pool_mode: PoolMode,
+    connections: usize,
+    shard: usize,
+    role: InstanceRole,
+}
+
+/// `database` is null where the instance has a database of the name that the client uses.
+const FIELDS: &[Field<Row>] = &[
+    text("name", |row| Some(row.name.clone())),
+    text("host", |row| Some(row.host.clone())),
+    int8("port", |row| row.port.into()),
+    text("database", |row| row.database.clone()),
+    int8("pool_size", |row| count(row.pool_size)),
+    int8("min_pool_size", |row| count(row.min_pool_size)),
+    text("pool_mode", |row| Some(pool_mode(row.pool_mode).to_owned())),
+    int8("current_connections", |row| count(row.connections)),
+    int8("shard", |row| count(row.shard)),
+    text("role", |row| Some(instance_role(row.role).to_owned())),
+];
+
+fn run(request: &Request<'_>) -> Outcome {
+    let directory = &request.authorise(Permission::Look)?.shared.directory;
+    let mut connections = HashMap::<(String, String, u16), usize>::new();
+    for (_, pool) in directory.named_pools() {
+        let (settings, counts) = (pool.settings(), pool.counts());
+        let endpoint = &settings.endpoint;
+        let key = (settings.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        *connections.entry(key).or_default() += counts.active + counts.idle + counts.connecting;
+    }
+    let mut rows = Vec::new();
+    directory.for_each_cluster(|cluster| {
+        for (number, shard) in cluster.shards.iter().enumerate() {
+            rows.extend(shard.instances.iter().map(|instance| {
+                let key = (cluster.name.clone(), instance.host.clone(), instance.port);
+                Row {
+                    name: cluster.name.clone(),
+                    host: instance.host.clone(),
+                    port: instance.port,
+                    database: instance.database.clone(),
+                    pool_size: cluster.pool_size,
+                    min_pool_size: cluster.min_pool_size,
+                    pool_mode: cluster.pool_mode,
+                    connections: connections.get(&key).copied().unwrap_or(0),
+                    shard: number,
+                    role: instance.role,
+                }
+            }));
+        }
+    });
+    Ok(table(FIELDS, rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::testing::Stand;
+
+    #[test]
+    fn each_instance_is_a_row() {
+        expect![[r#"
+            name:text | host:text | port:int8 | database:text | pool_size:int8 | min_pool_size:int8 | pool_mode:text | current_connections:int8 | shard:int8 | role:text
+            * | ::1 | 5433 | NULL | 20 | 0 | statement | 0 | 0 | primary
+            app | 10.0.0.1 | 5432 | app_0 | 7 | 2 | transaction | 0 | 0 | primary
+            app | 10.0.0.2 | 5432 | app_0 | 7 | 2 | transaction | 0 | 0 | replica
+        "#]].assert_eq(&Stand::with_pools().run("SHOW DATABASES"));
+    }
+}

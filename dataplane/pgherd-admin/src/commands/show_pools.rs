@@ -1,0 +1,96 @@
+//! `SHOW POOLS`: each pool with its connections and the clients that use it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pgherd_pool::{Pool, PoolCounts};
+use pgherd_session::{ClientRegistry, ClientState};
+
+use super::{Arguments, Command};
+use crate::authorise::{Outcome, Permission, Request};
+use crate::table::{Field, count, int8, table, text};
+use crate::words::pool_mode;
+
+pub(super) const COMMAND: Command = Command {
+    name: "SHOW POOLS",
+    help: "Each pool: clients, server connections, longest wait, last failure to connect.",
+    arguments: Arguments::None,
+    run,
+};
+
+struct Row {
+    database: String,
+    pool: Arc<Pool>,
+    counts: PoolCounts,
+    clients: Clients,
+}
+
+/// The clients of one database and user, except those that wait: these stand in a pool's queue.
+#[derive(Clone, Copy, Default)]
+struct Clients {
+    not_waiting: usize,
+    pinned: usize,
+}
+
+/// A dashboard that adds the `sv_` columns up gets no sum when one is missing, so those of
+/// PgBouncer's states that do not exist here are there and zero: `sv_used` and `sv_tested` (a
+/// connection is looked at when it is lent, within no time).
+const FIELDS: &[Field<Row>] = &[
+    text("database", |row| Some(row.database.clone())),
+    text("user", |row| Some(row.pool.settings().user.clone())),
+    int8("cl_active", |row| count(row.clients.not_waiting)),
+    int8("cl_waiting", |row| count(row.counts.waiting)),
+    int8("sv_active", |row| count(row.counts.active)),
+    int8("sv_idle", |row| count(row.counts.idle)),
+    int8("sv_used", |_| 0),
+    int8("sv_tested", |_| 0),
+    int8("sv_login", |row| count(row.counts.connecting)),
+    int8("maxwait", |row| row.counts.longest_wait.as_secs()),
+    int8("maxwait_us", |row| row.counts.longest_wait.subsec_micros().into()),
+    text("pool_mode", |row| Some(pool_mode(row.pool.settings().mode).to_owned())),
+    text("instance", |row| Some(row.pool.settings().endpoint.address())),
+    int8("pool_size", |row| count(row.pool.settings().size)),
+    int8("pinned", |row| count(row.clients.pinned)),
+    text("last_error", |row| row.pool.last_error().map(|error| error.chain())),
+];
+
+fn run(request: &Request<'_>) -> Outcome {
+    let shared = request.authorise(Permission::Look)?.shared;
+    let clients = count_clients(&shared.clients);
+    let rows = shared.directory.named_pools().into_iter().map(|(database, pool)| {
+        let counts = pool.counts();
+        let user = pool.settings().user.clone();
+        let key = (database, user);
+        let clients = clients.get(&key).copied().unwrap_or_default();
+        Row { database: key.0, pool, counts, clients }
+    });
+    Ok(table(FIELDS, rows))
+}
+
+fn count_clients(registry: &ClientRegistry) -> HashMap<(String, String), Clients> {
+    let mut sums = HashMap::<_, Clients>::new();
+    for client in registry.all() {
+        let key = (client.database.to_string(), client.user.to_string());
+        let sum = sums.entry(key).or_default();
+        sum.not_waiting += usize::from(client.state() != ClientState::Waiting);
+        sum.pinned += usize::from(client.is_pinned());
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::testing::Stand;
+
+    #[test]
+    fn each_database_and_user_has_its_pool() {
+        expect![[r#"
+            database:text | user:text | cl_active:int8 | cl_waiting:int8 | sv_active:int8 | sv_idle:int8 | sv_used:int8 | sv_tested:int8 | sv_login:int8 | maxwait:int8 | maxwait_us:int8 | pool_mode:text | instance:text | pool_size:int8 | pinned:int8 | last_error:text
+            app | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.0.1:5432 | 7 | 0 | NULL
+            app | bob | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | session | 10.0.0.1:5432 | 7 | 0 | NULL
+            other | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | statement | [::1]:5433 | 20 | 0 | NULL
+        "#]].assert_eq(&Stand::with_pools().run("SHOW POOLS"));
+    }
+}

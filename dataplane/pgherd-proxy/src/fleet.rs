@@ -1,0 +1,89 @@
+//! What the agent of the control plane needs of this proxy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgherd_agent::{Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics};
+use pgherd_config::Topology;
+use pgherd_session::Shared;
+
+/// This proxy, as its agent sees it.
+#[derive(Debug)]
+pub struct FleetMember {
+    shared: Arc<Shared>,
+    loaded: Arc<AtomicBool>,
+}
+
+impl FleetMember {
+    /// `loaded` is raised with the first topology.
+    pub fn new(shared: Arc<Shared>, loaded: Arc<AtomicBool>) -> Self {
+        Self { shared, loaded }
+    }
+}
+
+impl Proxy for FleetMember {
+    fn activate(&self, id: &SnapshotId, topology: Arc<Topology>) -> Result<(), Rejection> {
+        self.shared.directory.load(&topology);
+        self.shared.directory.warm_up();
+        self.loaded.store(true, Ordering::Release);
+        tracing::info!(
+            generation = id.generation,
+            clusters = topology.clusters.len(),
+            "topology activated"
+        );
+        Ok(())
+    }
+
+    fn peers(&self, peers: Vec<Peer>) {
+        let peers = peers
+            .into_iter()
+            .filter_map(|peer| {
+                let number = u16::try_from(peer.proxy_number).ok()?;
+                Some(pgherd_session::Peer { number, address: peer.advertise_address })
+            })
+            .collect();
+        self.shared.peers.store(Arc::new(peers));
+    }
+
+    fn proxy_number(&self, number: u32) {
+        match u16::try_from(number) {
+            Ok(number) if number <= pgherd_session::MAX_PROXY_NUMBER => {
+                self.shared.set_proxy_number(number);
+            }
+            _ => tracing::error!(
+                number,
+                "the number of this proxy is too large for cancel keys: cancels that reach another proxy are lost"
+            ),
+        }
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut sum = Statistics {
+            clients: narrow(self.shared.clients.len()),
+            ..Statistics::default()
+        };
+        for pool in self.shared.directory.pools() {
+            let (counts, stats, settings) = (pool.counts(), pool.stats(), pool.settings());
+            sum.server_connections += narrow(counts.active + counts.idle);
+            sum.waiting_clients += narrow(counts.waiting);
+            sum.transactions += stats.transactions;
+            sum.queries += stats.queries;
+            sum.bytes_received += stats.bytes_received;
+            sum.bytes_sent += stats.bytes_sent;
+            sum.pools.push(PoolStatistics {
+                cluster: settings.cluster.clone(),
+                user: settings.user.clone(),
+                instance: settings.endpoint.address(),
+                active: narrow(counts.active),
+                idle: narrow(counts.idle),
+                waiting: narrow(counts.waiting),
+                transactions: stats.transactions,
+            });
+        }
+        sum
+    }
+}
+
+fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,90 @@
+//! Accepting clients and handing each to the least loaded worker.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use pgherd_session::Shared;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpListener;
+
+use crate::workers::Workers;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 4096;
+/// The pause after a failed accept, as when the process is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds every address that a name stands for.
+pub fn bind(address: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let addresses = address
+        .to_socket_addrs()
+        .with_context(|| format!("cannot listen on {address:?}: not an address with a port"))?;
+    addresses
+        .map(|address| {
+            bind_one(address).with_context(|| match in_use(address) {
+                true => format!("cannot listen on {address}: the port is in use"),
+                false => format!("cannot listen on {address}"),
+            })
+        })
+        .collect()
+}
+
+fn in_use(address: SocketAddr) -> bool {
+    matches!(bind_one(address), Err(error) if error.kind() == io::ErrorKind::AddrInUse)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts for ever. No failed accept ends it: it waits a little and goes on.
+pub async fn accept(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("accepting clients again");
+                }
+                shared.accepted.fetch_add(1, Ordering::Relaxed);
+                // A peer that has gone already is found out by the worker.
+                if let Ok(stream) = stream.into_std() {
+                    tune(&stream);
+                    workers.hand_over(stream, address);
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!("cannot accept clients: {error}; trying again");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// No delay, and a client whose host has vanished is found within a few minutes.
+fn tune(stream: &std::net::TcpStream) {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    for result in [socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&keepalive)] {
+        if let Err(error) = result {
+            tracing::debug!("cannot tune a client's socket: {error}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Puts the parts together and runs them until a signal ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use pgherd_admin::{Console, Control, ReloadError};
+use pgherd_agent::{Agent, AgentConfig, AgentHandle, Timing};
+use pgherd_config::ProxyFile;
+use pgherd_pool::Directory;
+use pgherd_session::{Phase, Shared};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::fleet::FleetMember;
+use crate::options::Options;
+use crate::workers::Workers;
+use crate::{limits, listener, metrics, settings};
+
+/// How often a drain looks whether the last client has gone.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// Runs the proxy until it is told to end.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let file = settings::load(&options)?;
+    settings::log_warnings(&file);
+    if options.check {
+        println!("the settings are valid");
+        return Ok(());
+    }
+    limits::raise_open_files();
+    // This thread accepts, serves metrics and talks to the control plane; workers serve clients.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?
+        .block_on(serve(options, file))
+}
+
+/// What the console of the admin database may ask of the process.
+#[derive(Debug)]
+struct ConsoleControl {
+    requests: mpsc::UnboundedSender<Request>,
+    file: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Load(Box<ProxyFile>),
+    Shutdown,
+}
+
+impl Control for ConsoleControl {
+    fn reload(&self) -> Result<(), ReloadError> {
+        let path = self.file.as_ref().ok_or(ReloadError::NoFile)?;
+        let file = settings::read(path).map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
+        self.requests.send(Request::Load(Box::new(file))).map_err(|_| ReloadError::Ending)
+    }
+
+    fn shutdown(&self) {
+        // When nobody listens the process is ending already.
+        let _ = self.requests.send(Request::Shutdown);
+    }
+}
+
+async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let worker_count = match file.proxy.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let listeners = bind_all(&file.proxy.listen)?;
+    let first = listeners.first().context("no address to listen on")?;
+    let advertise = advertise_address(&file, first)?;
+    let metrics_listener = match file.metrics.listen.as_str() {
+        "" => None,
+        address => listener::bind(address).context("metrics")?.into_iter().next(),
+    };
+
+    let (requests, mut requested) = mpsc::unbounded_channel();
+    let fleet = !options.control_plane.is_empty();
+    let control = ConsoleControl { requests, file: options.config.clone().filter(|_| !fleet) };
+    let directory = Directory::new(worker_count, rand::random());
+    let admins = settings::admins(&file, &directory);
+    let console = Arc::new(Console::new(Arc::new(control)));
+    let shared = Arc::new(Shared::new(directory, settings::limits(&file), admins, console));
+    let loaded = Arc::new(AtomicBool::new(false));
+
+    let mut tasks = JoinSet::new();
+    let agent = if fleet {
+        Some(start_agent(&options, &advertise, &shared, &loaded, &mut tasks)?)
+    } else {
+        load_file(&shared, &file);
+        loaded.store(true, Ordering::Release);
+        None
+    };
+
+    let workers = Arc::new(Workers::start(worker_count, &shared)?);
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        println!("listening on {}", listener.local_addr()?);
+        acceptors.spawn(listener::accept(listener, Arc::clone(&shared), Arc::clone(&workers)));
+    }
+    if let Some(listener) = metrics_listener {
+        println!("metrics listening on {}", listener.local_addr()?);
+        let is_loaded = Arc::clone(&loaded);
+        let ready = move || is_loaded.load(Ordering::Acquire);
+        let shared = Arc::clone(&shared);
+        tasks.spawn(async move {
+            if let Err(error) =
+                metrics::serve(listener, shared, ready, std::future::pending()).await
+            {
+                tracing::error!("the metrics listener has failed: {error}");
+            }
+        });
+    }
+    tracing::info!(workers = worker_count, "pgherd-proxy {} serves", env!("CARGO_PKG_VERSION"));
+
+    loop {
+        let event = tokio::select! {
+            event = signals.next() => event,
+            request = requested.recv() => match request {
+                Some(Request::Load(file)) => {
+                    load_file(&shared, &file);
+                    continue;
+                }
+                Some(Request::Shutdown) | None => Event::Terminate,
+            },
+        };
+        match event {
+            Event::Terminate => break,
+            Event::Reload => reload(&options, &shared),
+        }
+    }
+
+    // New clients are refused by the kernel from now on, and go to another proxy of the fleet.
+    acceptors.shutdown().await;
+    drain(&shared, agent.as_ref(), &mut signals, file.proxy.shutdown_timeout.limit()).await;
+    workers.stop();
+    tasks.shutdown().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        listeners.extend(listener::bind(address)?);
+    }
+    if listeners.is_empty() {
+        bail!("no address to listen on: set [proxy] listen");
+    }
+    Ok(listeners)
+}
+
+/// Where peers reach this proxy: what is configured, or else the first listener, whose wildcard
+/// address is of no use to others.
+fn advertise_address(file: &ProxyFile, listener: &TcpListener) -> anyhow::Result<String> {
+    if let Some(address) = &file.proxy.advertise_address {
+        return Ok(address.clone());
+    }
+    let address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        let host = host_name();
+        return Ok(format!("{host}:{}", address.port()));
+    }
+    Ok(address.to_string())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn start_agent(
+    options: &Options,
+    advertise: &str,
+    shared: &Arc<Shared>,
+    loaded: &Arc<AtomicBool>,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<AgentHandle> {
+    let token_file = options.token_file.as_ref().context("--token-file is missing")?;
+    let config = AgentConfig {
+        control_plane: options.control_plane.clone(),
+        token: settings::token(token_file)?,
+        cache_dir: options.cache_dir.clone(),
+        proxy_id: options.id.clone().unwrap_or_else(host_name),
+        incarnation: uuid::Uuid::new_v4().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: options.label.iter().cloned().collect(),
+        advertise_address: advertise.to_owned(),
+        timing: Timing::default(),
+    };
+    let member = Arc::new(FleetMember::new(Arc::clone(shared), Arc::clone(loaded)));
+    let (mut agent, handle) = Agent::new(config, member)?;
+    match agent.activate_cached() {
+        Some(id) => tracing::info!(generation = id.generation, "serving the cached topology"),
+        None => tracing::info!("no cached topology: waiting for the control plane"),
+    }
+    tasks.spawn(agent.run(std::future::pending()));
+    Ok(handle)
+}
+
+fn load_file(shared: &Shared, file: &ProxyFile) {
+    shared.directory.load(&file.topology());
+    shared.directory.warm_up();
+}
+
+/// Reads the file again. What is wrong with it is logged, and the proxy goes on as it was.
+fn reload(options: &Options, shared: &Shared) {
+    if !options.control_plane.is_empty() {
+        tracing::info!("SIGHUP: the topology comes from the control plane, nothing to read");
+        return;
+    }
+    match settings::load(options) {
+        Ok(file) => {
+            settings::log_warnings(&file);
+            load_file(shared, &file);
+            tracing::info!("the settings have been read again");
+        }
+        Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
+    }
+}
+
+/// Waits until transactions have finished and clients have gone, the time is up, or a second
+/// signal comes.
+async fn drain(
+    shared: &Shared,
+    agent: Option<&AgentHandle>,
+    signals: &mut Signals,
+    timeout: Option<Duration>,
+) {
+    if let Some(agent) = agent {
+        agent.drain();
+    }
+    shared.drain();
+    debug_assert_eq!(shared.phase(), Phase::Draining);
+    tracing::info!(clients = shared.clients.len(), "draining: transactions may finish");
+    let gone = async {
+        while !shared.clients.is_empty() {
+            tokio::time::sleep(DRAIN_TICK).await;
+        }
+    };
+    let time_is_up = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = gone => {}
+        () = time_is_up => {
+            tracing::warn!(clients = shared.clients.len(), "shutdown_timeout is over: ending");
+        }
+        () = signals.terminated() => {
+            tracing::warn!(clients = shared.clients.len(), "second signal: ending at once");
+        }
+    }
+}
+
+/// What a signal asks for.
+enum Event {
+    Terminate,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.terminate.recv() => Event::Terminate,
+            _ = self.interrupt.recv() => Event::Terminate,
+            _ = self.hangup.recv() => Event::Reload,
+        }
+    }
+
+    async fn terminated(&mut self) {
+        loop {
+            if let Event::Terminate = self.next().await {
+                return;
+            }
+        }
+    }
+}
