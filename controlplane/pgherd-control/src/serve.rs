@@ -47,6 +47,8 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
     let mut server = tokio::spawn(server.into_future());
 
     tokio::select! {
+        // The two tasks end soon after a shutdown: that must be seen first.
+        biased;
         () = shutdown.cancelled() => {}
         // Neither ends by itself: whatever made it end, a restart is better than half a service.
         ended = &mut following => bail!("following the database ended: {ended:?}"),

@@ -92,9 +92,7 @@ impl Session {
         match self.poll_flush_client(cx) {
             Poll::Ready(Err(error)) => Err(End::ClientIo(error)),
             Poll::Ready(Ok(_)) | Poll::Pending => {
-                if self.from_server.outbox.is_empty() {
-                    self.from_server.buffer.compact();
-                }
+                self.from_server.compact();
                 Ok(true)
             }
         }
@@ -147,7 +145,7 @@ impl Session {
                 Poll::Ready(Err(_)) => self.from_client.outbox.clear(),
             }
         }
-        self.from_client.buffer.compact();
+        self.from_client.compact();
         Ok(true)
     }
 

@@ -21,7 +21,7 @@ use pgherd_wire::owed::UnexpectedReply;
 use pgherd_wire::{ErrorResponse, FrameError, ParamSet, TransactionStatus, frontend, sqlstate};
 use tokio::io::AsyncWriteExt;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferPool};
 use crate::clients::{ClientEntry, ClientState, Registration};
 use crate::login::{self, Client, LoggedIn};
 use crate::outbox::Outbox;
@@ -66,6 +66,20 @@ impl Direction {
     pub(crate) fn discard(&mut self, len: usize) {
         self.dropping = len;
         self.move_on();
+    }
+
+    /// Throws away what was dealt with, unless some of it has yet to be written.
+    pub(crate) fn compact(&mut self) {
+        if self.outbox.is_empty() {
+            self.buffer.compact();
+        }
+    }
+
+    /// Gives the buffer back when there is nothing in it and nothing of it has yet to be written.
+    pub(crate) fn park(&mut self, pool: &BufferPool) {
+        if self.outbox.is_empty() {
+            self.buffer.park(pool);
+        }
     }
 
     /// Whether no message is half way through.
@@ -315,7 +329,7 @@ impl Session {
         self.registration.entry.register(cx.waker());
         loop {
             match ready!(self.poll_flush_client(cx)) {
-                Ok(_) => self.from_server.buffer.park(&self.worker.buffers),
+                Ok(_) => self.from_server.park(&self.worker.buffers),
                 Err(error) => return Poll::Ready(Wake::End(End::ClientIo(error))),
             }
             match self.look_at_head() {
@@ -324,8 +338,8 @@ impl Session {
                 Ok(Head::Incomplete) => {}
                 Err(end) => return Poll::Ready(Wake::End(end)),
             }
-            self.from_client.buffer.compact();
-            self.from_client.buffer.park(&self.worker.buffers);
+            self.from_client.compact();
+            self.from_client.park(&self.worker.buffers);
             if self.worker.shared.phase() != Phase::Running {
                 return Poll::Ready(Wake::End(End::ShuttingDown));
             }
@@ -346,7 +360,7 @@ impl Session {
                 }
                 // Readiness was stale: the waker is registered now.
                 Poll::Pending => {
-                    self.from_client.buffer.park(&self.worker.buffers);
+                    self.from_client.park(&self.worker.buffers);
                     return Poll::Pending;
                 }
             }
@@ -361,7 +375,7 @@ impl Session {
         let buffer = &self.from_server.buffer;
         let sent = ready!(self.from_server.outbox.poll_flush(cx, &mut self.client, buffer))?;
         WorkerStats::add(&self.stats().bytes_sent, sent as u64);
-        self.from_server.buffer.compact();
+        self.from_server.compact();
         Poll::Ready(Ok(sent))
     }
 

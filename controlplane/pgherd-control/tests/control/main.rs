@@ -116,7 +116,7 @@ fn a_database_that_is_away_is_waited_for() {
     binary.wait_for("the control plane's database is away (Connection refused");
     postgres.restart().unwrap();
     binary.wait_for("listening on http://127.0.0.1:");
-    assert_eq!(binary.term().code(), Some(0));
+    assert_eq!(binary.term().code(), Some(0), "{}", binary.log());
 }
 
 #[test]

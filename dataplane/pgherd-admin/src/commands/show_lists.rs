@@ -1,7 +1,6 @@
 //! `SHOW LISTS`: how many there are of everything.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use super::{Arguments, Command};
 use crate::authorise::{Outcome, Permission, Request};
@@ -35,8 +34,6 @@ fn run(request: &Request<'_>) -> Outcome {
         ("users", count(users.len())),
         ("pools", count(pools.len())),
         ("used_clients", count(shared.clients.len())),
-        // Those that have not logged in, admins and cancel requests are sessions, too.
-        ("sessions", shared.sessions.load(Ordering::Relaxed)),
         ("free_servers", count(free)),
         ("used_servers", count(used)),
     ];
@@ -57,7 +54,6 @@ mod tests {
             users | 2
             pools | 3
             used_clients | 0
-            sessions | 0
             free_servers | 0
             used_servers | 0
         "#]]

@@ -16,8 +16,6 @@ families! {
         build: Info<[(&'static str, &'static str); 1]> = "pgherd_build";
         /// Clients that are logged in.
         clients: ConstGauge<usize> = "pgherd_clients";
-        /// Client connections that are open, logged in or not.
-        sessions: ConstGauge<u64> = "pgherd_sessions";
         /// Client connections that were accepted.
         accepted: ConstCounter<u64> = "pgherd_accepted";
         /// Logins that failed.
@@ -36,7 +34,6 @@ impl ProcessMetrics {
         Self {
             build: Info::new([("version", env!("CARGO_PKG_VERSION"))]),
             clients: ConstGauge::new(shared.clients.len()),
-            sessions: ConstGauge::new(read(&shared.sessions)),
             accepted: ConstCounter::new(read(&shared.accepted)),
             failed_logins: ConstCounter::new(read(&shared.failed_logins)),
             cancels: Family(

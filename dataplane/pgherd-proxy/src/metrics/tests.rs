@@ -97,9 +97,6 @@ fn a_scrape_sums_what_has_the_same_labels() {
         # HELP pgherd_clients Clients that are logged in.
         # TYPE pgherd_clients gauge
         pgherd_clients 0
-        # HELP pgherd_sessions Client connections that are open, logged in or not.
-        # TYPE pgherd_sessions gauge
-        pgherd_sessions 0
         # HELP pgherd_accepted Client connections that were accepted.
         # TYPE pgherd_accepted counter
         pgherd_accepted_total 3
