@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
 use pgherd_proto::v1::fleet_server::FleetServer;
-use pgherd_store::{Heard, ProxyRow, Store, StoreError, StoreErrorKind};
+use pgherd_store::{FleetState, Heard, ProxyRow, Store, StoreError, StoreErrorKind};
 use tokio::{
     sync::{Mutex, Notify, watch},
-    time::{sleep, timeout},
+    time::{error::Elapsed, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -22,6 +22,8 @@ use crate::{
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// How long the database may take to answer before it counts as away.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// The same for the whole topology, with thousands of secrets to open.
+const TOPOLOGY_WITHIN: Duration = Duration::from_secs(30);
 /// Largest message that a proxy may send: statistics of some ten thousand pools.
 const MAX_UP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -41,6 +43,26 @@ pub(crate) struct Inner {
     database: watch::Sender<DatabaseState>,
     wake: Notify,
     refreshing: Mutex<()>,
+    /// A stored topology that was found not to be valid, so that it is reported once.
+    invalid: parking_lot::Mutex<Option<FleetState>>,
+}
+
+/// Why the database could not be read.
+enum ReadError {
+    Silent(Elapsed),
+    Store(StoreError),
+}
+
+impl From<Elapsed> for ReadError {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::Silent(elapsed)
+    }
+}
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Whether the control plane's own database answers.
@@ -71,7 +93,9 @@ impl Fleet {
     pub async fn load(store: Store, shutdown: CancellationToken) -> Result<Self, StoreError> {
         let current = store.current().await?;
         let state = current.state;
+        let mut invalid = None;
         let snapshot = Snapshot::new(current).unwrap_or_else(|errors| {
+            invalid = Some(state);
             tracing::error!(
                 generation = state.generation,
                 ?errors,
@@ -79,7 +103,7 @@ impl Fleet {
             );
             let nothing = pgherd_store::Current {
                 // Generation 0 is older than anything that a proxy of this lineage holds.
-                state: pgherd_store::FleetState { generation: 0, revision: 0, ..state },
+                state: FleetState { generation: 0, revision: 0, ..state },
                 clusters: Vec::new(),
             };
             Snapshot::new(nothing).expect("an empty topology keeps every rule")
@@ -97,6 +121,7 @@ impl Fleet {
                 database: watch::Sender::new(DatabaseState { available: true, detail: None }),
                 wake: Notify::new(),
                 refreshing: Mutex::new(()),
+                invalid: parking_lot::Mutex::new(invalid),
             }),
         })
     }
@@ -126,18 +151,17 @@ impl Fleet {
     /// Reads what is new in the database; what it serves stays as it was when that fails.
     pub async fn refresh(&self) {
         let _one_at_a_time = self.inner.refreshing.lock().await;
-        let read = timeout(ANSWER_WITHIN, self.read_changes()).await;
-        let detail = match read {
-            Ok(Ok(())) => None,
+        let detail = match self.read_changes().await {
+            Ok(()) => None,
+            Err(ReadError::Silent(_)) => Some("it does not answer".to_owned()),
             // The pool only says that it waited; a plain connection says why.
-            Ok(Err(error)) if error.kind() == StoreErrorKind::Unavailable => {
+            Err(ReadError::Store(error)) if error.kind() == StoreErrorKind::Unavailable => {
                 Some(describe(&self.inner.store.reach().await.err().unwrap_or(error)))
             }
-            Ok(Err(error)) => {
+            Err(ReadError::Store(error)) => {
                 tracing::error!(?error, "reading the control plane's database failed");
                 Some(describe(&error))
             }
-            Err(_) => Some(format!("it does not answer within {} s", ANSWER_WITHIN.as_secs())),
         };
         let state = DatabaseState { available: detail.is_none(), detail };
         self.inner.database.send_if_modified(|known| {
@@ -221,16 +245,22 @@ impl Fleet {
             .max_encoding_message_size(usize::MAX)
     }
 
-    async fn read_changes(&self) -> Result<(), StoreError> {
+    async fn read_changes(&self) -> Result<(), ReadError> {
+        // Apart, because a large topology may take longer than it takes to notice a dead server.
+        if timeout(ANSWER_WITHIN, self.read_state()).await?? {
+            timeout(TOPOLOGY_WITHIN, self.read_topology()).await??;
+        }
+        Ok(())
+    }
+
+    /// Reads what is small; whether there is a topology that was not looked at yet.
+    async fn read_state(&self) -> Result<bool, StoreError> {
         let store = &self.inner.store;
         if !self.inner.database.borrow().available {
             // Another server may have taken its place, or a backup.
             store.check_lineage().await?;
         }
         let state = store.fleet_state().await?;
-        if self.inner.snapshot.borrow().state != state {
-            self.read_topology().await?;
-        }
         let authority = Authority::new(store.tokens().await?);
         self.inner.authority.send_if_modified(|known| {
             let changed = **known != authority;
@@ -239,7 +269,8 @@ impl Fleet {
             }
             changed
         });
-        Ok(())
+        let known = self.inner.snapshot.borrow().state == state;
+        Ok(!known && *self.inner.invalid.lock() != Some(state))
     }
 
     async fn read_topology(&self) -> Result<(), StoreError> {
@@ -256,11 +287,14 @@ impl Fleet {
                 self.inner.snapshot.send_replace(Arc::new(snapshot));
             }
             // Can only come from an older version's rules or another hand in the database.
-            Err(errors) => tracing::error!(
-                generation = state.generation,
-                ?errors,
-                "the stored topology is not valid: proxies keep what they have"
-            ),
+            Err(errors) => {
+                *self.inner.invalid.lock() = Some(state);
+                tracing::error!(
+                    generation = state.generation,
+                    ?errors,
+                    "the stored topology is not valid: proxies keep what they have"
+                );
+            }
         }
         Ok(())
     }

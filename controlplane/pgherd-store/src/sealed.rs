@@ -60,6 +60,7 @@ pub(crate) async fn seal(
             }
         }
     }
+    let mut new = NewSecrets::default();
     let cluster_name = cluster.name.clone();
     for user in &mut cluster.users {
         let user_name = user.name.clone();
@@ -67,33 +68,53 @@ pub(crate) async fn seal(
             let place = Place { cluster: cluster_name.clone(), user: user_name.clone(), field };
             *secret = match known.get(&place) {
                 Some((plain, reference)) if plain == secret => reference.clone(),
-                _ => insert(connection, key, &place, secret).await?,
+                _ => new.add(key, place, secret),
             };
         }
     }
+    new.insert(connection).await?;
     Ok(cluster)
 }
 
-/// Stores one secret and returns its reference.
-async fn insert(
-    connection: &mut PgConnection,
-    key: &SecretKey,
-    place: &Place,
-    secret: &Secret,
-) -> Result<Secret, StoreError> {
-    let id = Uuid::new_v4();
-    let sealed = key.seal(secret.expose().as_bytes(), &place.identity(id));
-    sqlx::query(
-        "insert into secrets (id, cluster, user_name, field, sealed) values ($1, $2, $3, $4, $5)",
-    )
-    .bind(id)
-    .bind(&place.cluster)
-    .bind(&place.user)
-    .bind(place.field)
-    .bind(sealed)
-    .execute(connection)
-    .await?;
-    Ok(Secret::new(format!("{REFERENCE}{id}")))
+/// Rows to be stored, by column: thousands of users are one statement.
+#[derive(Default)]
+struct NewSecrets {
+    ids: Vec<Uuid>,
+    clusters: Vec<String>,
+    users: Vec<String>,
+    fields: Vec<&'static str>,
+    sealed: Vec<Vec<u8>>,
+}
+
+impl NewSecrets {
+    /// Seals one secret and returns its reference.
+    fn add(&mut self, key: &SecretKey, place: Place, secret: &Secret) -> Secret {
+        let id = Uuid::new_v4();
+        self.sealed.push(key.seal(secret.expose().as_bytes(), &place.identity(id)));
+        self.ids.push(id);
+        self.clusters.push(place.cluster);
+        self.users.push(place.user);
+        self.fields.push(place.field);
+        Secret::new(format!("{REFERENCE}{id}"))
+    }
+
+    async fn insert(self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "insert into secrets (id, cluster, user_name, field, sealed)
+             select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bytea[])",
+        )
+        .bind(self.ids)
+        .bind(self.clusters)
+        .bind(self.users)
+        .bind(self.fields)
+        .bind(self.sealed)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
 }
 
 /// Puts the secrets back into stored clusters.

@@ -197,14 +197,9 @@ impl Endpoint {
         address: ServerAddress,
     ) -> Result<Connected, ConnectError> {
         let mut out = Vec::with_capacity(128);
-        startup::put_startup(
-            &mut out,
-            [
-                ("user", self.user.as_str()),
-                ("database", self.database.as_str()),
-                ("application_name", "pgherd"),
-            ],
-        );
+        // No application_name: a client that gives none must see none.
+        let params = [("user", self.user.as_str()), ("database", self.database.as_str())];
+        startup::put_startup(&mut out, params);
         socket.write_all(&out).await.map_err(ConnectError::Io)?;
 
         let mut reader = MessageReader::default();

@@ -60,8 +60,12 @@ pub(crate) enum LoginError {
     Io(#[source] io::Error),
     #[error("malformed startup packet")]
     Startup(#[source] StartupError),
-    #[error("malformed or unexpected message during authentication")]
+    #[error("malformed message during authentication")]
     Malformed,
+    #[error("message of type {0} instead of a SASL response")]
+    NotSasl(u8),
+    #[error("data behind a request for encryption")]
+    Unencrypted,
     #[error("no user in the startup packet")]
     NoUser,
     #[error("replication connections are not supported")]
@@ -98,6 +102,8 @@ impl LoginError {
         let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
         match self {
             Self::Io(_) => None,
+            // Postgres takes it for a port scan and says nothing.
+            Self::Startup(StartupError::InvalidLength(_)) => None,
             Self::Startup(error) => Some(ErrorResponse::fatal(
                 match error {
                     StartupError::UnsupportedVersion(_) => sqlstate::FEATURE_NOT_SUPPORTED,
@@ -106,6 +112,20 @@ impl LoginError {
                 error.to_string(),
             )),
             Self::Malformed => fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message during login"),
+            Self::NotSasl(tag) => Some(ErrorResponse::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!("expected SASL response, got message type {tag}"),
+            )),
+            Self::Unencrypted => fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "received unencrypted data after SSL request",
+            )
+            .map(|e| {
+                e.detail(
+                    "This could be either a client-software bug or evidence of an attempted \
+                     man-in-the-middle attack.",
+                )
+            }),
             Self::NoUser => fatal(
                 sqlstate::INVALID_AUTHORIZATION,
                 "no PostgreSQL user name specified in startup packet",
@@ -259,7 +279,10 @@ impl Dialogue<'_> {
             }
             self.fill().await?;
         };
-        if header.tag != frontend::tag::PASSWORD || header.body_len > MAX_AUTH_MESSAGE {
+        if header.tag != frontend::tag::PASSWORD {
+            return Err(LoginError::NotSasl(header.tag));
+        }
+        if header.body_len > MAX_AUTH_MESSAGE {
             return Err(LoginError::Malformed);
         }
         while self.buf.len() < header.total_len() {
@@ -287,11 +310,11 @@ pub(crate) async fn log_in(
                 if requests > MAX_REQUESTS {
                     return Err(LoginError::Malformed);
                 }
+                dialogue.write(b"N").await?;
                 // Bytes behind the request would have been meant for the encrypted stream.
                 if !dialogue.buf.is_empty() {
-                    return Err(LoginError::Malformed);
+                    return Err(LoginError::Unencrypted);
                 }
-                dialogue.write(b"N").await?;
             }
             StartupPacket::Cancel { pid, key } => {
                 cancel::serve(&worker.shared, pid, key).await;

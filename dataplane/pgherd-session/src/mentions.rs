@@ -108,6 +108,13 @@ fn last_word(text: &[u8]) -> &[u8] {
     &trimmed[start..]
 }
 
+/// Whether a simple query may be `DISCARD …` or `DEALLOCATE …`, after which the client has other
+/// statements than before.
+pub fn forgets_statements(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    starts_with(text, b"discard") || starts_with(text, b"deallocate")
+}
+
 /// The parameter that a statement sets, when the text is one plain `SET [SESSION] name = …` of
 /// one that Postgres reports by itself, and so follows the client without further ado.
 pub fn sets_reported_parameter(text: &[u8]) -> bool {

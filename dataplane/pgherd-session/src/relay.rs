@@ -10,9 +10,9 @@ mod from_server;
 use std::task::{Context, Poll};
 
 use pgherd_pool::{Socket, WorkerStats};
-use pgherd_wire::frame::HEADER_LEN;
+use pgherd_wire::frame::Header;
 
-use crate::session::{End, Session, Stop};
+use crate::session::{End, Session, Stop, is_ready_to_send};
 use crate::shared::Phase;
 
 /// Requests in flight on one server connection after which no more are taken from the client.
@@ -58,12 +58,27 @@ impl Session {
     /// Whether nothing is under way in either direction and no transaction is open.
     fn is_idle(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.owed.is_free())
-            // A message of which more must come may need this server connection.
-            && self.from_client.buffer.unscanned().len() < HEADER_LEN
+            && !self.has_request()
             && self.from_client.outbox.is_empty()
             && self.from_client.is_between_messages()
             && self.from_server.buffer.is_empty()
             && self.from_server.is_between_messages()
+    }
+
+    /// Whether a message of the client waits in the buffer that needs this server connection.
+    fn has_request(&self) -> bool {
+        let unscanned = self.from_client.buffer.unscanned();
+        match Header::peek(unscanned) {
+            Ok(Some(header)) => is_ready_to_send(unscanned, header),
+            Ok(None) => false,
+            Err(_) => true,
+        }
+    }
+
+    /// Whether all of the next message is there.
+    fn has_whole_request(&self) -> bool {
+        let unscanned = self.from_client.buffer.unscanned();
+        matches!(Header::peek(unscanned), Ok(Some(header)) if unscanned.len() >= header.total_len())
     }
 
     /// Moves replies to the client. `true` when something was moved.
@@ -107,15 +122,17 @@ impl Session {
         if !self.poll_flush_server(cx)? {
             return Ok(moved);
         }
-        if self.terminating {
-            return if self.lease.as_ref().is_none_or(|lease| lease.owed.is_empty()) {
-                Err(End::Terminated)
-            } else {
-                Ok(moved)
-            };
+        if self.last_word.is_some() {
+            if self.lease.as_ref().is_none_or(|lease| lease.owed.is_empty())
+                && let Some(end) = self.last_word.take()
+            {
+                return Err(end);
+            }
+            return Ok(moved);
         }
-        // A pipeline at its limit, or replies that the client does not take, stop the reading.
-        if self.is_full() {
+        // A pipeline at its limit, a message that waits for the outcome of others, or replies that
+        // the client does not take stop the reading.
+        if self.is_full() || self.has_whole_request() {
             return Ok(moved);
         }
         if self.from_client.buffer.is_empty() && !is_readable(&self.client, cx) {

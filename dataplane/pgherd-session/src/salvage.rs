@@ -69,6 +69,13 @@ async fn clean(
             }
         }
         if !lease.owed.is_answered() && lease.owed.readies() == 0 {
+            // A Sync alone would commit what the client has not finished: an error goes first.
+            if !lease.owed.is_skipping() {
+                let nothing = b"pgherd: the client has gone";
+                let target = frontend::Target::Statement;
+                frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, nothing);
+                lease.owed.push(Request::DescribeStatement, Audience::Proxy, Note::default());
+            }
             frontend::put_empty(&mut out, frontend::tag::SYNC);
             lease.owed.push(Request::Sync, Audience::Proxy, Note::default());
         }

@@ -117,8 +117,14 @@ pub(crate) struct Session {
     discarding: bool,
     /// The server has told the client itself that the connection ends.
     pub(crate) saw_fatal: bool,
-    /// The client has said goodbye, behind requests that are still to be answered.
-    pub(crate) terminating: bool,
+    /// How the session ends once the requests before have been answered: the client has said
+    /// goodbye or something that cannot be understood.
+    pub(crate) last_word: Option<End>,
+    /// ReadyForQuery that are owed behind a batch whose outcome decides which statements there
+    /// are: until they have come, no later message that names a statement is looked at.
+    pub(crate) unsettled: usize,
+    /// The batch under way decides which statements there are.
+    pub(crate) batch_defines: bool,
 }
 
 /// How a session ends.
@@ -195,6 +201,9 @@ impl End {
             Self::Terminated
                 | Self::ClientGone
                 | Self::ClientIo(_)
+                | Self::ClientFrame(_)
+                | Self::UnknownMessage(_)
+                | Self::MalformedMessage(_)
                 | Self::NotServed
                 | Self::ShuttingDown
         )
@@ -287,7 +296,9 @@ impl Session {
             query_tail: Vec::new(),
             discarding: false,
             saw_fatal: false,
-            terminating: false,
+            last_word: None,
+            unsettled: 0,
+            batch_defines: false,
         }
     }
 
@@ -402,7 +413,8 @@ impl Session {
             | frontend::tag::COPY_FAIL
             | frontend::tag::FLUSH => {}
             _ if self.discarding => {}
-            _ => return Ok(Head::NeedsServer),
+            _ if is_ready_to_send(unscanned, header) => return Ok(Head::NeedsServer),
+            _ => return Ok(Head::Incomplete),
         }
         self.from_client.discard(header.total_len());
         Ok(Head::Answered)
@@ -615,6 +627,15 @@ enum Head {
     NeedsServer,
     Answered,
     Incomplete,
+}
+
+/// The longest message that is not sent before all of it is there, so that a client that stops in
+/// the middle holds no server connection.
+const MAX_AWAITED: usize = 8 * 1024;
+
+/// Whether enough of a message is there to begin with it.
+pub(crate) fn is_ready_to_send(unscanned: &[u8], header: Header) -> bool {
+    header.total_len() > MAX_AWAITED || unscanned.len() >= header.total_len()
 }
 
 /// Whether a client may send this message after startup.

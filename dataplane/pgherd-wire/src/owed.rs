@@ -349,6 +349,11 @@ impl<E> Owed<E> {
             && self.copy_in == CopyIn::No
     }
 
+    /// Whether something was sent in the extended protocol since the last Sync that was answered.
+    pub fn is_open(&self) -> bool {
+        self.open_batch
+    }
+
     /// Whether the server discards what comes until the next Sync.
     pub fn is_skipping(&self) -> bool {
         self.skipping

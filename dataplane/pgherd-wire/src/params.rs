@@ -58,19 +58,24 @@ impl ParamSet {
     }
 
     /// The SQL that takes a server connection from these parameters to `wanted`; empty when
-    /// nothing differs. Values are quoted as literals (CVE-2025-12819).
+    /// nothing differs. Names and values are quoted as literals (CVE-2025-12819), and set by
+    /// function: `SET` would read a list such as `search_path` as one element.
     pub fn sql_to(&self, wanted: &Self) -> String {
         let mut sql = String::new();
         for (name, value) in wanted.iter().filter(|(name, _)| is_settable(name)) {
             if self.get(name) != Some(value) {
-                push_set(&mut sql, name, value);
+                sql.push_str(if sql.is_empty() { "SELECT " } else { ", " });
+                sql.push_str("pg_catalog.set_config(");
+                push_literal(&mut sql, name);
+                sql.push_str(", ");
+                push_literal(&mut sql, value);
+                sql.push_str(", false)");
             }
         }
         for (name, _) in self.iter().filter(|(name, _)| is_settable(name)) {
             if wanted.get(name).is_none() {
-                sql.push_str("RESET ");
+                sql.push_str(if sql.is_empty() { "RESET " } else { "; RESET " });
                 push_identifier(&mut sql, name);
-                sql.push(';');
             }
         }
         sql
@@ -98,49 +103,6 @@ pub fn is_settable(name: &str) -> bool {
             | "in_hot_standby"
             | "scram_iterations"
     )
-}
-
-/// Appends `SET name = 'value';` with name and value quoted.
-pub fn push_set(sql: &mut String, name: &str, value: &str) {
-    sql.push_str("SET ");
-    push_identifier(sql, name);
-    sql.push_str(" = ");
-    if name == "search_path" {
-        // A list: quoted as one literal it would name one schema with commas in it.
-        push_search_path(sql, value);
-    } else {
-        push_literal(sql, value);
-    }
-    sql.push(';');
-}
-
-/// `search_path` is reported as Postgres prints identifier lists, which `SET` reads back as
-/// literals, one for each element.
-fn push_search_path(sql: &mut String, value: &str) {
-    let mut elements: Vec<String> = Vec::new();
-    let mut element = String::new();
-    let mut quoted = false;
-    let mut chars = value.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                element.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => elements.push(std::mem::take(&mut element)),
-            c if c.is_ascii_whitespace() && !quoted => {}
-            c if quoted => element.push(c),
-            c => element.push(c.to_ascii_lowercase()),
-        }
-    }
-    elements.push(element);
-    for (index, element) in elements.iter().enumerate() {
-        if index > 0 {
-            sql.push_str(", ");
-        }
-        push_literal(sql, element);
-    }
 }
 
 fn push_identifier(sql: &mut String, name: &str) {
@@ -189,27 +151,22 @@ mod tests {
     fn only_what_differs_is_set() {
         check(&[("TimeZone", "UTC")], &[("TimeZone", "UTC")], "");
         check(
-            &[("TimeZone", "UTC")],
-            &[("TimeZone", "Europe/Rome")],
-            "SET \"TimeZone\" = 'Europe/Rome';",
+            &[("TimeZone", "UTC"), ("work_mem", "1MB")],
+            &[("TimeZone", "Europe/Rome"), ("search_path", "a, \"B\"")],
+            "SELECT pg_catalog.set_config('TimeZone', 'Europe/Rome', false), \
+             pg_catalog.set_config('search_path', 'a, \"B\"', false); RESET \"work_mem\"",
         );
-        check(&[("work_mem", "1MB")], &[], "RESET \"work_mem\";");
         check(&[("is_superuser", "on")], &[("is_superuser", "off")], "");
     }
 
     #[test]
-    fn values_cannot_leave_their_quotes() {
-        check(&[], &[("a.b", "x'; DROP TABLE t; --")], "SET \"a\".\"b\" = 'x''; DROP TABLE t; --';");
-        check(&[], &[("a", "\\'")], "SET \"a\" =  E'\\\\''';");
-        check(&[], &[("a\"b", "x")], "SET \"a\"\"b\" = 'x';");
-    }
-
-    #[test]
-    fn a_search_path_is_a_list() {
+    fn names_and_values_cannot_leave_their_quotes() {
         check(
             &[],
-            &[("search_path", "\"$user\", public, \"Odd, \"\"one\"\"\"")],
-            "SET \"search_path\" = '$user', 'public', 'Odd, \"one\"';",
+            &[("a.b", "x'; DROP TABLE t; --")],
+            "SELECT pg_catalog.set_config('a.b', 'x''; DROP TABLE t; --', false)",
         );
+        check(&[], &[("a'", "\\'")], "SELECT pg_catalog.set_config('a''',  E'\\\\''', false)");
+        check(&[("a\"b.c", "x")], &[], "RESET \"a\"\"b\".\"c\"");
     }
 }

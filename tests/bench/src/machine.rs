@@ -1,5 +1,6 @@
 //! The machine and the versions, without which figures mean little.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use pgherd_harness::postgres::Postgres;
@@ -17,6 +18,8 @@ pub struct Machine {
     /// Load average of the last minute before the run: other work on the machine spoils figures.
     pub load_before: String,
     pub versions: Vec<(String, String)>,
+    /// The profile of pgherd when that is not the one that users run.
+    pub unoptimized: Option<String>,
 }
 
 /// Looks before anything is started.
@@ -31,6 +34,7 @@ pub fn look() -> Machine {
         kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         versions: Vec::new(),
+        unoptimized: None,
     }
 }
 
@@ -49,6 +53,7 @@ impl Machine {
                     add("HAProxy", number(say_version(haproxy.pid(), "-v")))
                 }
                 Contender::Pgherd(proxy) => {
+                    self.unoptimized = debug_profile(proxy.pid());
                     add("pgherd", number(say_version(proxy.pid(), "--version")))
                 }
             }
@@ -56,10 +61,20 @@ impl Machine {
     }
 }
 
+fn executable(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// `debug` when the executable lies in Cargo's folder for that.
+fn debug_profile(pid: u32) -> Option<String> {
+    let executable = executable(pid)?;
+    let folder = executable.parent()?.file_name()?;
+    (folder == "debug").then(|| "debug".to_owned())
+}
+
 /// Asks the executable of a running process for its version.
 fn say_version(pid: u32, flag: &str) -> Option<String> {
-    let executable = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    let output = Command::new(executable).arg(flag).output().ok()?;
+    let output = Command::new(executable(pid)?).arg(flag).output().ok()?;
     String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
 }
 

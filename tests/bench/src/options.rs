@@ -138,8 +138,14 @@ impl Options {
     }
 }
 
-fn or_all<T: ValueEnum>(named: Vec<T>) -> Vec<T> {
-    if named.is_empty() { T::value_variants().to_vec() } else { named }
+/// What was named, each once and in the usual order, or everything.
+fn or_all<T: ValueEnum + Ord>(mut named: Vec<T>) -> Vec<T> {
+    if named.is_empty() {
+        named = T::value_variants().to_vec();
+    }
+    named.sort_unstable();
+    named.dedup();
+    named
 }
 
 // === impl Target, Protocol, Workload ===

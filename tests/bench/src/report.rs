@@ -50,6 +50,9 @@ fn head(text: &mut String, summary: &Summary) {
         settings.seconds,
         settings.pool_size,
     );
+    if let Some(profile) = &machine.unoptimized {
+        say!(text, "\n**pgherd is a {profile} build: its figures mean nothing.**");
+    }
     for (target, reason) in &summary.missing {
         let reason = reason.lines().next().unwrap_or_default();
         say!(text, "\n**{target} was left out**: {reason}");

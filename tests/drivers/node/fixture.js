@@ -4,13 +4,6 @@ import { after, before } from 'node:test';
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 
-export const mode = process.env.PGHERD_MODE ?? 'direct';
-
-// For `test(name, needsSession, …)`: what transaction pooling does not keep.
-export const needsSession = {
-  skip: mode === 'transaction' && 'needs one server session for the client\'s whole life',
-};
-
 const names = [];
 
 // A name for a test's own table, type or channel.

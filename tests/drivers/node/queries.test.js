@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
-import { connect, createTable, needsSession, uniqueName } from './fixture.js';
+import { connect, createTable, uniqueName } from './fixture.js';
 
 const MEGABYTE = 1 << 20;
 
@@ -178,7 +178,7 @@ test('a wrong password is refused as by Postgres', async () => {
   await assert.rejects(client.connect(), { code: '28P01', message: /password authentication failed for user/ });
 });
 
-test('listen and notify', needsSession, async (t) => {
+test('listen and notify', async (t) => {
   const [listener, sender] = await Promise.all([connect(t), connect(t)]);
   const channel = uniqueName('channel');
   const heard = [];
@@ -191,7 +191,7 @@ test('listen and notify', needsSession, async (t) => {
   assert.deepEqual(heard, ['one', 'two', 'three']);
 });
 
-test('settings and temporary tables last', needsSession, async (t) => {
+test('settings and temporary tables last', async (t) => {
   const client = await connect(t, { application_name: 'suite', statement_timeout: 60000 });
   assert.equal((await client.query('SHOW application_name')).rows[0].application_name, 'suite');
   assert.equal((await client.query('SHOW statement_timeout')).rows[0].statement_timeout, '1min');

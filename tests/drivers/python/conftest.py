@@ -101,7 +101,8 @@ def conn():
     """A psycopg connection as most programs have it: a transaction begins with the first statement."""
     with psycopg.connect() as conn:
         yield conn
-        conn.rollback()
+        if not conn.broken:
+            conn.rollback()
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
-"""asyncpg: what needs a server session for the client's whole life."""
+"""asyncpg: state that lives as long as the session, which a pool has to keep for the client."""
 
 import asyncio
 
 import asyncpg
 import pytest
-
-pytestmark = pytest.mark.session_state
 
 
 async def test_listen_and_notify(pg, name):
@@ -64,6 +62,8 @@ async def test_advisory_locks(pg):
 async def test_a_terminated_backend_is_told(pg):
     terminated = asyncio.Event()
     pg.add_termination_listener(lambda _conn: terminated.set())
+    # In a transaction, so that in every pool mode the backend is this client's.
+    await pg.execute("BEGIN")
     pid = await pg.fetchval("SELECT pg_backend_pid()")
     other = await asyncpg.connect()
     try:

@@ -1,12 +1,10 @@
-"""psycopg 3: what needs a server session for the client's whole life."""
+"""psycopg 3: state that lives as long as the session, which a pool has to keep for the client."""
 
 import threading
 
 import psycopg
 import pytest
 from psycopg import errors
-
-pytestmark = pytest.mark.session_state
 
 
 def test_listen_and_notify(auto, name):
@@ -63,14 +61,17 @@ def test_statements_prepared_in_sql(auto):
     auto.execute("DEALLOCATE plus")
 
 
+@pytest.mark.session_state
 def test_a_connection_keeps_its_backend(auto):
     assert len({auto.execute("SELECT pg_backend_pid()").fetchone() for _ in range(50)}) == 1
 
 
-def test_a_terminated_backend_is_told(auto):
-    (pid,) = auto.execute("SELECT pg_backend_pid()").fetchone()
+def test_a_terminated_backend_is_told(conn):
+    # In a transaction, so that in every pool mode the backend is this client's.
+    (pid,) = conn.execute("SELECT pg_backend_pid()").fetchone()
     with psycopg.connect(autocommit=True) as other:
         assert other.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone() == (True,)
     with pytest.raises(psycopg.OperationalError):
-        auto.execute("SELECT pg_sleep(1)")
-        auto.execute("SELECT 1")
+        conn.execute("SELECT pg_sleep(1)")
+        conn.execute("SELECT 1")
+    assert conn.broken

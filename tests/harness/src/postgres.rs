@@ -210,8 +210,9 @@ impl Postgres {
         Ok(())
     }
 
-    /// Ends it as a crash does.
+    /// Ends it with all its processes, as a crash of the machine does.
     pub fn kill9(&mut self) -> Result<()> {
+        self.signal_all(Signal::KILL)?;
         self.process.kill()
     }
 

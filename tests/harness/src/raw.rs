@@ -145,6 +145,11 @@ impl Client {
         Ok(Some(self.received.remove(0)))
     }
 
+    /// Undoes [`Self::byte`], when the byte turned out to begin a message.
+    pub fn put_back(&mut self, byte: u8) {
+        self.received.insert(0, byte);
+    }
+
     /// Every message up to `count` ReadyForQuery, or up to the end of the connection.
     pub fn until_ready(&mut self, count: usize) -> Result<Vec<Message>> {
         let mut messages = Vec::new();

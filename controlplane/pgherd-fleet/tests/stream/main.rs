@@ -166,6 +166,27 @@ async fn known_proxies_are_served_while_the_database_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stored_topology_that_is_not_valid_is_not_sent() {
+    let control = Control::start().await;
+    control.put(cluster("app", 5)).await;
+    let mut player = Player::connect(&control, hello("a")).await;
+    player.welcome().await;
+    let held = player.snapshot().await;
+    player.ack(&held).await;
+    // As an older version, or another hand, might have left it.
+    let mut database = control.postgres.superuser("control").unwrap();
+    database.rows("update clusters set document = jsonb_set(document, '{users}', '[]')").unwrap();
+    database.rows("update fleet_state set generation = 2, revision = 2").unwrap();
+    control.fleet.refresh().await;
+    assert_eq!(control.fleet.snapshot().state.generation, 1);
+    assert!(control.fleet.database().borrow().available, "the database is not at fault");
+    let mut repaired = cluster("app", 6);
+    repaired.pool_size = 7;
+    control.put(repaired).await;
+    assert_eq!(player.snapshot().await.id.unwrap().generation, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_known_of_a_proxy_survives_a_restart() {
     let control = Control::start().await;
     control.put(cluster("app", 5)).await;

@@ -12,7 +12,7 @@ use pgherd_wire::{TransactionStatus, backend};
 
 use super::MAX_PIPELINE;
 use crate::mentions;
-use crate::session::{End, Session, is_frontend_tag};
+use crate::session::{End, Session, is_frontend_tag, is_ready_to_send};
 
 /// The longest Parse that is remembered, so that it can be given to another server connection.
 /// A longer one passes as it is and keeps its server connection.
@@ -36,19 +36,28 @@ impl Session {
                 }
             }
             let unscanned = self.from_client.buffer.unscanned();
-            let Some(header) = Header::peek(unscanned).map_err(End::ClientFrame)? else {
-                return Ok(moved);
+            let header = match Header::peek(unscanned) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(moved),
+                Err(error) => {
+                    self.last_word = Some(End::ClientFrame(error));
+                    return Ok(moved);
+                }
             };
             let Some(lease) = &self.lease else { return Ok(moved) };
             if lease.owed.len() >= MAX_PIPELINE {
                 return Ok(moved);
             }
-            if !is_frontend_tag(header.tag) {
-                return Err(End::UnknownMessage(header.tag));
-            }
+            // What came before the last word is done first.
             if header.tag == tag::TERMINATE {
-                // What came before it is done first.
-                self.terminating = true;
+                self.last_word = Some(End::Terminated);
+                return Ok(moved);
+            }
+            if !is_frontend_tag(header.tag) {
+                self.last_word = Some(End::UnknownMessage(header.tag));
+                return Ok(moved);
+            }
+            if !is_ready_to_send(unscanned, header) {
                 return Ok(moved);
             }
             if lease.owed.is_skipping() && header.tag != tag::SYNC {
@@ -84,7 +93,10 @@ impl Session {
                 let note = Note { plain_set: self.portal_sets, ..Note::default() };
                 self.pass(header, Request::Execute, note);
             }
-            tag::SYNC => self.pass(header, Request::Sync, Note::default()),
+            tag::SYNC => {
+                self.pass(header, Request::Sync, Note::default());
+                self.end_batch();
+            }
             tag::FUNCTION_CALL => self.pass(header, Request::FunctionCall, Note::default()),
             tag::COPY_DONE | tag::COPY_FAIL => {
                 if let Some(lease) = &mut self.lease {
@@ -103,6 +115,21 @@ impl Session {
             lease.owed.push(request, Audience::Client, note);
         }
         self.from_client.pass(header.total_len());
+    }
+
+    /// A Sync was sent. What the batch did to statements is known when it is answered.
+    fn end_batch(&mut self) {
+        if std::mem::take(&mut self.batch_defines)
+            && let Some(lease) = &self.lease
+        {
+            self.unsettled = lease.owed.readies();
+        }
+    }
+
+    /// Whether it is known which statements there are. A message that names one waits until the
+    /// batches before, which may fail, have been answered.
+    fn is_settled(&self) -> bool {
+        self.unsettled == 0 || self.lease.as_ref().is_none_or(|lease| lease.owed.readies() == 0)
     }
 
     fn body(&self, header: Header) -> &[u8] {
@@ -124,7 +151,9 @@ impl Session {
         let whole = text.len() == header.body_len;
         let mut plain_set = false;
         let mut pins = false;
+        let mut forgets = false;
         if !self.is_session_mode() {
+            forgets = mentions::forgets_statements(text);
             pins = mentions::find(text).any();
             let text = text.strip_suffix(&[0]).unwrap_or(text);
             plain_set = whole && is_set(text) && mentions::sets_reported_parameter(text);
@@ -149,6 +178,8 @@ impl Session {
             Effect::Nothing
         };
         self.pass(header, Request::Query, Note { undo, plain_set });
+        self.batch_defines |= forgets;
+        self.end_batch();
     }
 
     fn look_at_more_of_query(&mut self) {
@@ -186,6 +217,9 @@ impl Session {
         };
         let sets = is_set(parse.text()) && mentions::sets_reported_parameter(parse.text());
         let pins = mentions::find(parse.text()).any();
+        if !self.is_settled() {
+            return Ok(false);
+        }
         if parse.name.is_empty() {
             let definition = Bytes::copy_from_slice(parse.definition);
             self.take_unnamed_parse(header, definition);
@@ -214,6 +248,9 @@ impl Session {
     fn take_unnamed_parse(&mut self, header: Header, definition: Bytes) {
         let generation = self.pool.statements().next_id();
         let Some(lease) = &mut self.lease else { return };
+        // The first of its batch is never discarded: whatever comes of it, no other client's
+        // statement is left there.
+        self.batch_defines |= lease.owed.is_open();
         let undo = Effect::Unnamed {
             client: self.unnamed.replace(Unnamed { generation, definition }),
             server: std::mem::replace(&mut lease.unnamed, generation),
@@ -226,6 +263,7 @@ impl Session {
         if self.statements.contains_key(&name) {
             // Postgres refuses a name that is taken, in its own words: the name is taken there
             // for as long as it needs to say so.
+            self.batch_defines = true;
             let outbox = &mut self.from_client.outbox;
             outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
             lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
@@ -234,6 +272,7 @@ impl Session {
             return;
         }
         close_doomed(lease, &mut self.from_client.outbox);
+        self.batch_defines = true;
         let before = self.statements.insert(name.clone(), Arc::clone(&statement));
         let known = lease.statements.name(statement.id).is_some();
         // In a failed transaction Postgres refuses a Parse, so it must see it.
@@ -264,8 +303,16 @@ impl Session {
             if body.len() < header.body_len && body.len() < MAX_BIND_NAMES {
                 return Ok(false);
             }
-            return Err(End::MalformedMessage(header.tag));
+            if body.len() < header.body_len {
+                return Err(End::MalformedMessage(header.tag));
+            }
+            // Postgres says what is wrong with it.
+            self.pass(header, Request::Bind, Note::default());
+            return Ok(true);
         };
+        if !self.is_settled() {
+            return Ok(false);
+        }
         if names.statement.is_empty() {
             self.portal_sets = self.unnamed_sets;
             self.prepare_unnamed();
@@ -318,6 +365,9 @@ impl Session {
             self.pass(header, request(target), Note::default());
             return Ok(true);
         }
+        if !self.is_settled() {
+            return Ok(false);
+        }
         let name = name.to_vec();
         if header.tag == tag::CLOSE {
             self.take_close(header, &name);
@@ -343,6 +393,7 @@ impl Session {
     /// this client goes. The answer is due in its place all the same.
     fn take_close(&mut self, header: Header, name: &[u8]) {
         let Some(lease) = &mut self.lease else { return };
+        self.batch_defines = true;
         if name.is_empty() {
             let undo = Effect::Unnamed {
                 client: self.unnamed.take(),
@@ -369,6 +420,7 @@ impl Session {
         match &self.unnamed {
             Some(unnamed) if unnamed.generation == lease.unnamed => {}
             Some(unnamed) => {
+                self.batch_defines = true;
                 let undo = Effect::Unnamed {
                     client: Some(unnamed.clone()),
                     server: std::mem::replace(&mut lease.unnamed, unnamed.generation),
@@ -378,6 +430,7 @@ impl Session {
             }
             // Another client's statement must not be found where this one has none.
             None if lease.unnamed != 0 => {
+                self.batch_defines = true;
                 let undo = Effect::Unnamed {
                     client: None,
                     server: std::mem::take(&mut lease.unnamed),
@@ -407,6 +460,7 @@ impl Session {
             return Some(server_name);
         }
         let statement = Arc::clone(statement);
+        self.batch_defines = true;
         close_doomed(lease, outbox);
         let server_name = lease.statements.add(statement.id);
         outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));

@@ -84,6 +84,7 @@ impl Session {
             tag::READY_FOR_QUERY => {
                 let status = body.first().copied().and_then(TransactionStatus::from_byte);
                 let status = status.ok_or(malformed)?;
+                self.unsettled = self.unsettled.saturating_sub(1);
                 lease.owed.ready(status).map_err(End::ServerUnexpected)
             }
             tag::PARAMETER_STATUS => {

@@ -37,6 +37,7 @@ fn a_report_says_all() {
         kernel: "6.1".to_owned(),
         load_before: "0.10".to_owned(),
         versions: vec![("Postgres".to_owned(), "15.18".to_owned())],
+        unoptimized: Some("debug".to_owned()),
     };
     let verdicts = Vec::new();
     let mut summary = Summary { machine, settings, missing, rows, idle, verdicts };
@@ -45,6 +46,8 @@ fn a_report_says_all() {
         # pgherd-bench
 
         2 cores (Abacus), Linux 6.1, load 0.10 before the run. Postgres 15.18. pgbench select-only at scale 10, 3 rounds of 5 s in turn, medians; transaction pools of 20, SCRAM, loopback TCP, no TLS.
+
+        **pgherd is a debug build: its figures mean nothing.**
 
         **HAProxy was left out**: HAProxy is missing
 

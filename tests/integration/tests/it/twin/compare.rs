@@ -16,6 +16,11 @@ fn line(message: &Message) -> String {
         // The process that notified: another server connection in each run.
         (b'A', Some(rest)) => format!("A pid {}", rest.escape_ascii()),
         (b'K', _) => "K".to_owned(),
+        // The proxy may be the one who says it, and has no line of postgres.c to name.
+        (b'E', _) if message.field(b'S').as_deref() == Some("FATAL") => {
+            let fields = b"SVCMDH".map(|code| message.field(code).unwrap_or_default());
+            format!("E {}", fields.join("|"))
+        }
         _ if message.body.len() > 4096 => {
             format!(
                 "{} {} bytes, sum {}",

@@ -77,7 +77,10 @@ impl Stand {
         let postgres = Postgres::builder().setting("log_min_messages", "panic").start()?;
         let config = match subject {
             Subject::Postgres => None,
-            Subject::Transaction => Some(ProxyConfig::transaction(&postgres).pool_size(2)),
+            // Idle connections stay with a worker: with one worker, its clients meet.
+            Subject::Transaction => {
+                Some(ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1"))
+            }
             Subject::Session => Some(ProxyConfig::session(&postgres)),
         };
         let proxy = config.map(|config| Proxy::start(&config.to_toml())).transpose()?;

@@ -11,10 +11,6 @@ pub fn rows() -> Vec<Row> {
         row("an unknown message type in a transaction")
             .ready([query("BEGIN")])
             .closed([message(b'z', b"body")]),
-        row("a length below four").ready([query("SELECT 1")]).closed([vec![b'Q', 0, 0, 0, 3]]),
-        row("a length beyond every limit")
-            .ready([query("SELECT 1")])
-            .closed([vec![b'Q', 0xff, 0xff, 0xff, 0xff]]),
         row("a Sync with a body")
             .ready([query("SELECT 1")])
             .readies(2, [message(b'S', b"body"), sync()]),
