@@ -1,7 +1,6 @@
 //! The pool of one (cluster, user, instance): exact limits, a fair queue, leases that come back.
 
 use std::collections::VecDeque;
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -10,20 +9,18 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::PoolMode;
 use pgherd_wire::ParamSet;
-use rand::RngExt;
 use tokio::sync::oneshot;
 
 use crate::connect::{ConnectError, Endpoint};
 use crate::entry::{ServerEntry, ServerState};
-use crate::server::{ServerConn, ServerError};
+use crate::growth::Growth;
+use crate::lease::Lease;
+use crate::server::ServerConn;
 use crate::statements::StatementRegistry;
 use crate::stats::{PoolStats, WorkerStats};
 
 /// Connections that are being made at the same time, at most.
 const MAX_CONNECTING: usize = 8;
-/// The first pause after a failed attempt to connect; it doubles up to [`MAX_BACKOFF`].
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// The settings by which a pool is told from another.
 #[derive(Debug, PartialEq)]
@@ -55,11 +52,11 @@ pub struct PoolSettings {
 pub struct Pool {
     settings: PoolSettings,
     statements: Arc<StatementRegistry>,
-    state: Mutex<State>,
+    pub(crate) state: Mutex<State>,
     /// The topology has no place for this pool any more.
     retired: AtomicBool,
     /// Parameters that the instance reported to a fresh connection.
-    welcome: Mutex<Option<Arc<ParamSet>>>,
+    pub(crate) welcome: Mutex<Option<Arc<ParamSet>>>,
     /// Startup parameters that the instance has accepted, with the values that it made of them.
     accepted: Mutex<AHashMap<Asked, Arc<ParamSet>>>,
     stats: Box<[WorkerStats]>,
@@ -72,10 +69,10 @@ type Asked = Vec<(String, String)>;
 const MAX_ACCEPTED: usize = 256;
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     /// All connections: idle, lent out, and being made.
-    total: usize,
-    connecting: usize,
+    pub(crate) total: usize,
+    pub(crate) connecting: usize,
     /// The last one given back is lent first, so that the others can grow old and be closed.
     /// Boxed, because they wander between here and the leases with each transaction.
     #[expect(clippy::vec_box, reason = "moving the box is cheaper than moving the connection")]
@@ -83,13 +80,13 @@ struct State {
     /// Every connection that was made and is not closed, for people who look. Written when one is
     /// made; those that are gone are thrown out then.
     entries: Vec<Weak<ServerEntry>>,
-    waiters: VecDeque<Waiter>,
+    pub(crate) waiters: VecDeque<Waiter>,
     next_waiter: u64,
-    last_error: Option<Arc<ConnectError>>,
+    pub(crate) last_error: Option<Arc<ConnectError>>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+pub(crate) struct Waiter {
     id: u64,
     since: Instant,
     grant: oneshot::Sender<Result<Lease, CheckoutError>>,
@@ -222,7 +219,7 @@ impl Pool {
                 }
                 state.take_idle(worker)?
             };
-            let lease = Lease { conn: Some(conn), pool: Arc::clone(self), used: false };
+            let lease = Lease::new(conn, Arc::clone(self));
             if let Some(lease) = lease.settle(worker) {
                 return Some(lease);
             }
@@ -304,13 +301,13 @@ impl Pool {
             let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
             state.total += 1;
             state.connecting += 1;
-            let growth = Growth { pool: Arc::clone(self), worker, done: false };
+            let growth = Growth::new(Arc::clone(self), worker);
             runtime.spawn(growth.run());
         }
     }
 
     /// Lends a connection that nobody uses to the first waiter, or keeps it.
-    fn give(self: &Arc<Self>, conn: Box<ServerConn>) {
+    pub(crate) fn give(self: &Arc<Self>, conn: Box<ServerConn>) {
         let surplus = {
             let mut state = self.state.lock();
             state.give(self, conn)
@@ -322,7 +319,7 @@ impl Pool {
     }
 
     /// A connection is gone. Its place may be wanted.
-    fn forget_one(self: &Arc<Self>, worker: usize) {
+    pub(crate) fn forget_one(self: &Arc<Self>, worker: usize) {
         self.state.lock().total -= 1;
         self.grow(worker);
     }
@@ -381,7 +378,7 @@ impl Pool {
         }
     }
 
-    fn fail_waiters(&self, error: &Arc<ConnectError>) {
+    pub(crate) fn fail_waiters(&self, error: &Arc<ConnectError>) {
         let waiters = std::mem::take(&mut self.state.lock().waiters);
         for waiter in waiters {
             let _ = waiter.grant.send(Err(CheckoutError::Refused(Arc::clone(error))));
@@ -400,7 +397,7 @@ impl State {
         Some(conn)
     }
 
-    fn register(&mut self, entry: &Arc<ServerEntry>) {
+    pub(crate) fn register(&mut self, entry: &Arc<ServerEntry>) {
         self.entries.retain(|entry| entry.strong_count() > 0);
         self.entries.push(Arc::downgrade(entry));
     }
@@ -413,10 +410,10 @@ impl State {
         }
         conn.entry.set_state(ServerState::Active);
         while let Some(waiter) = self.waiters.pop_front() {
-            let lease = Lease { conn: Some(conn), pool: Arc::clone(pool), used: false };
+            let lease = Lease::new(conn, Arc::clone(pool));
             match waiter.grant.send(Ok(lease)) {
                 Ok(()) => return None,
-                Err(Ok(mut lease)) => conn = lease.conn.take()?,
+                Err(Ok(lease)) => conn = lease.into_conn()?,
                 Err(Err(_)) => return None,
             }
         }
@@ -436,181 +433,5 @@ struct Place<'p> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.pool.state.lock().waiters.retain(|waiter| waiter.id != self.id);
-    }
-}
-
-/// A connection that is being made.
-struct Growth {
-    pool: Arc<Pool>,
-    worker: usize,
-    done: bool,
-}
-
-impl Growth {
-    /// Tries until it succeeds, nobody wants the connection any more, or trying is pointless.
-    async fn run(mut self) {
-        let settings = &self.pool.settings;
-        let mut backoff = MIN_BACKOFF;
-        loop {
-            match settings.endpoint.connect(settings.connect_timeout).await {
-                Ok(connected) => {
-                    *self.pool.welcome.lock() = Some(Arc::new(connected.params.clone()));
-                    let expires_at = settings.server_lifetime.map(|lifetime| {
-                        Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0))
-                    });
-                    let conn = Box::new(ServerConn::new(connected, self.worker, expires_at));
-                    self.done = true;
-                    {
-                        let mut state = self.pool.state.lock();
-                        state.connecting -= 1;
-                        state.last_error = None;
-                        state.register(&conn.entry);
-                    }
-                    self.pool.give(conn);
-                    return;
-                }
-                Err(error) => {
-                    let error = Arc::new(error);
-                    let transient = error.is_transient();
-                    tracing::warn!(
-                        cluster = settings.cluster,
-                        user = settings.user,
-                        instance = settings.endpoint.address(),
-                        "cannot connect to the instance: {}",
-                        error.chain(),
-                    );
-                    self.pool.state.lock().last_error = Some(Arc::clone(&error));
-                    if !transient {
-                        self.pool.fail_waiters(&error);
-                    }
-                    let wanted = !self.pool.state.lock().waiters.is_empty();
-                    if !wanted || self.pool.is_retired() {
-                        return;
-                    }
-                    let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-                    tokio::time::sleep(pause).await;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for Growth {
-    fn drop(&mut self) {
-        if !self.done {
-            let mut state = self.pool.state.lock();
-            state.connecting -= 1;
-            state.total -= 1;
-        }
-    }
-}
-
-/// The right to use a server connection until it is given back.
-///
-/// Dropped unused, it goes to the next client. Dropped in use, the connection is closed: whatever
-/// it was doing, nobody else will see it.
-#[derive(Debug)]
-pub struct Lease {
-    conn: Option<Box<ServerConn>>,
-    pool: Arc<Pool>,
-    used: bool,
-}
-
-impl Lease {
-    /// The pool to which the connection belongs.
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
-    }
-
-    /// Registers the connection with the worker that will use it and looks whether it is alive.
-    fn settle(mut self, worker: usize) -> Option<Self> {
-        let conn = self.conn.as_mut()?;
-        if conn.home != worker {
-            let boxed = self.conn.take()?;
-            // Moving a socket between runtimes consumes it, so the connection is rebuilt around it.
-            match boxed.rehome(worker) {
-                Some(conn) => self.conn = Some(conn),
-                None => {
-                    self.pool.forget_one(worker);
-                    return None;
-                }
-            }
-        }
-        if self.conn.as_mut()?.is_alive() {
-            Some(self)
-        } else {
-            self.used = true;
-            None
-        }
-    }
-
-    /// Gives the connection back. One that is not clean is closed.
-    pub fn release(mut self) {
-        if let Some(conn) = self.conn.take() {
-            if conn.is_clean() {
-                self.pool.give(conn);
-            } else {
-                self.conn = Some(conn);
-            }
-        }
-    }
-
-    /// Takes all state of its former client off the connection, after which it can be released.
-    ///
-    /// Not cancel safe: a lease that is dropped half way closes its connection.
-    pub async fn reset(&mut self) -> Result<(), ServerError> {
-        self.execute("DISCARD ALL").await?;
-        self.statements.clear();
-        self.unnamed = 0;
-        self.tainted = false;
-        Ok(())
-    }
-}
-
-impl ServerConn {
-    fn rehome(self: Box<Self>, worker: usize) -> Option<Box<Self>> {
-        let mut conn = *self;
-        match conn.socket.rehome() {
-            Ok(socket) => {
-                conn.socket = socket;
-                conn.home = worker;
-                Some(Box::new(conn))
-            }
-            Err(error) => {
-                tracing::warn!("cannot move a server connection to another worker: {error}");
-                None
-            }
-        }
-    }
-}
-
-impl Deref for Lease {
-    type Target = ServerConn;
-
-    fn deref(&self) -> &ServerConn {
-        self.conn.as_ref().expect("a lease holds its connection until it is consumed")
-    }
-}
-
-impl DerefMut for Lease {
-    /// Whoever changes the connection has used it.
-    fn deref_mut(&mut self) -> &mut ServerConn {
-        self.used = true;
-        self.conn.as_mut().expect("a lease holds its connection until it is consumed")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            if !self.used {
-                self.pool.give(conn);
-                return;
-            }
-            let home = conn.home;
-            conn.say_goodbye();
-            self.pool.forget_one(home);
-        }
     }
 }

@@ -152,11 +152,15 @@ impl ServerStatements {
         name
     }
 
+    /// The statement that has this name on the server.
+    pub fn id(&self, name: &[u8]) -> Option<u64> {
+        self.names.iter().find(|(_, entry)| entry.name == name).map(|(&id, _)| id)
+    }
+
     /// Forgets the statement that has this name on the server; it is closed with the next batch.
     /// For clients that name a statement of theirs as the proxy names its own.
     pub fn evict_name(&mut self, name: &[u8]) {
-        let id = self.names.iter().find(|(_, entry)| entry.name == name).map(|(&id, _)| id);
-        if let Some(entry) = id.and_then(|id| self.names.remove(&id)) {
+        if let Some(entry) = self.id(name).and_then(|id| self.names.remove(&id)) {
             self.doomed.push(entry.name);
         }
     }

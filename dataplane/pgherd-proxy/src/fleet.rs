@@ -58,10 +58,8 @@ impl Proxy for FleetMember {
     }
 
     fn statistics(&self) -> Statistics {
-        let mut sum = Statistics {
-            clients: narrow(self.shared.clients.len()),
-            ..Statistics::default()
-        };
+        let mut sum =
+            Statistics { clients: narrow(self.shared.clients.len()), ..Statistics::default() };
         for pool in self.shared.directory.pools() {
             let (counts, stats, settings) = (pool.counts(), pool.stats(), pool.settings());
             sum.server_connections += narrow(counts.active + counts.idle);

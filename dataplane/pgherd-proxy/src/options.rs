@@ -14,7 +14,12 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "pgherd-proxy", version)]
 pub struct Options {
     /// File with the settings; with --control-plane only those of the process itself count.
-    #[arg(long, value_name = "FILE", env = "PGHERD_CONFIG", required_unless_present = "control_plane")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "PGHERD_CONFIG",
+        required_unless_present = "control_plane"
+    )]
     pub config: Option<PathBuf>,
 
     /// Check the file and exit.
@@ -22,7 +27,13 @@ pub struct Options {
     pub check: bool,
 
     /// URL of the control plane; may be given several times.
-    #[arg(long, value_name = "URL", env = "PGHERD_CONTROL_PLANE", value_delimiter = ',', requires = "token_file")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PGHERD_CONTROL_PLANE",
+        value_delimiter = ',',
+        requires = "token_file"
+    )]
     pub control_plane: Vec<String>,
 
     /// File with the token for the control plane.

@@ -56,7 +56,8 @@ enum Request {
 impl Control for ConsoleControl {
     fn reload(&self) -> Result<(), ReloadError> {
         let path = self.file.as_ref().ok_or(ReloadError::NoFile)?;
-        let file = settings::read(path).map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
+        let file =
+            settings::read(path).map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
         self.requests.send(Request::Load(Box::new(file))).map_err(|_| ReloadError::Ending)
     }
 

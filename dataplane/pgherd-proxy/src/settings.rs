@@ -36,8 +36,8 @@ pub fn load(options: &Options) -> anyhow::Result<ProxyFile> {
 
 /// Reads a file and says what is wrong with it, line by line.
 pub fn read(path: &Path) -> anyhow::Result<ProxyFile> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     ProxyFile::from_toml(&text).with_context(|| format!("{} is not valid", path.display()))
 }
 

@@ -7,7 +7,10 @@
 mod admin;
 mod buffer;
 mod cancel;
+mod checkout;
 mod clients;
+mod direction;
+mod end;
 mod login;
 mod mentions;
 mod outbox;

@@ -4,19 +4,25 @@
 //! packet. An unknown user goes through the same dialogue as a wrong password, so that nobody
 //! learns which users exist.
 
+mod error;
+mod parameters;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
-use pgherd_auth::{AuthError, Authenticated};
-use pgherd_pool::{CheckoutError, ConnectError, LookupError, Pool, ServerError, Socket};
+use pgherd_pool::{LookupError, Pool, Socket};
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;
-use pgherd_wire::startup::{self, Startup, StartupError, StartupPacket};
-use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, params, sqlstate};
+use pgherd_wire::startup::{self, Startup, StartupPacket};
+use pgherd_wire::{ParamSet, TransactionStatus, frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub(crate) use error::{LoginError, checkout_error};
+use parameters::session_parameters;
 
 use crate::cancel;
 use crate::clients::{ClientIdentity, Registration};
@@ -51,190 +57,6 @@ pub(crate) struct Client {
     pub(crate) params: Arc<ParamSet>,
     /// Bytes that came behind the last message of the login.
     pub(crate) unread: Vec<u8>,
-}
-
-/// Why a login failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoginError {
-    #[error("connection broke")]
-    Io(#[source] io::Error),
-    #[error("malformed startup packet")]
-    Startup(#[source] StartupError),
-    #[error("malformed message during authentication")]
-    Malformed,
-    #[error("message of type {0} instead of a SASL response")]
-    NotSasl(u8),
-    #[error("data behind a request for encryption")]
-    Unencrypted,
-    #[error("no user in the startup packet")]
-    NoUser,
-    #[error("replication connections are not supported")]
-    Replication,
-    #[error("the options parameter is not understood")]
-    Options,
-    #[error("authentication failed for user {user:?}")]
-    Authentication {
-        user: String,
-        #[source]
-        cause: AuthError,
-    },
-    #[error("the client chose an unknown SASL mechanism")]
-    Mechanism,
-    #[error("database {0:?} is not served")]
-    UnknownDatabase(String),
-    #[error("cluster of database {0:?} has no primary")]
-    NoInstance(String),
-    #[error("too many clients")]
-    TooManyClients,
-    #[error("the proxy is shutting down")]
-    ShuttingDown,
-    #[error("the proxy has no topology yet")]
-    NoTopology,
-    #[error("no server connection")]
-    Checkout(#[source] CheckoutError),
-    #[error("the instance refused the startup parameters")]
-    Parameters(#[source] ServerError),
-}
-
-impl LoginError {
-    /// What the client is told; `None` when there is nobody to tell or nothing to say.
-    pub(crate) fn for_client(&self) -> Option<ErrorResponse<'_>> {
-        let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
-        match self {
-            Self::Io(_) => None,
-            // Postgres takes it for a port scan and says nothing.
-            Self::Startup(StartupError::InvalidLength(_)) => None,
-            Self::Startup(error) => Some(ErrorResponse::fatal(
-                match error {
-                    StartupError::UnsupportedVersion(_) => sqlstate::FEATURE_NOT_SUPPORTED,
-                    _ => sqlstate::PROTOCOL_VIOLATION,
-                },
-                error.to_string(),
-            )),
-            Self::Malformed => fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message during login"),
-            Self::NotSasl(tag) => Some(ErrorResponse::fatal(
-                sqlstate::PROTOCOL_VIOLATION,
-                format!("expected SASL response, got message type {tag}"),
-            )),
-            Self::Unencrypted => fatal(
-                sqlstate::PROTOCOL_VIOLATION,
-                "received unencrypted data after SSL request",
-            )
-            .map(|e| {
-                e.detail(
-                    "This could be either a client-software bug or evidence of an attempted \
-                     man-in-the-middle attack.",
-                )
-            }),
-            Self::NoUser => fatal(
-                sqlstate::INVALID_AUTHORIZATION,
-                "no PostgreSQL user name specified in startup packet",
-            ),
-            Self::Replication => {
-                fatal(
-                    sqlstate::FEATURE_NOT_SUPPORTED,
-                    "pgherd does not serve replication connections yet",
-                )
-                .map(|e| e.hint("Connect to the instance itself."))
-            }
-            Self::Options => fatal(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "pgherd understands only settings (-c name=value) in the options parameter",
-            ),
-            Self::Authentication { user, cause } => {
-                Some(ErrorResponse::fatal(cause.sqlstate(), cause.client_message(user)))
-            }
-            Self::Mechanism => fatal(
-                sqlstate::PROTOCOL_VIOLATION,
-                "client selected an invalid SASL authentication mechanism",
-            ),
-            Self::UnknownDatabase(name) => Some(ErrorResponse::fatal(
-                sqlstate::INVALID_CATALOG_NAME,
-                format!("database \"{name}\" does not exist"),
-            )),
-            Self::NoInstance(name) => Some(ErrorResponse::fatal(
-                sqlstate::UNABLE_TO_CONNECT,
-                format!("cluster \"{name}\" has no primary"),
-            )),
-            Self::TooManyClients => {
-                fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
-            }
-            Self::ShuttingDown => {
-                fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down")
-            }
-            Self::NoTopology => fatal(
-                sqlstate::CANNOT_CONNECT_NOW,
-                "the proxy is starting up: it waits for its topology",
-            ),
-            Self::Checkout(error) => Some(checkout_error(error, true)),
-            Self::Parameters(ServerError::Reported(report)) => {
-                Some(ErrorResponse::fatal(&report.code, report.message.as_str()))
-            }
-            Self::Parameters(_) => {
-                fatal(sqlstate::CONNECTION_FAILURE, "the server connection broke during login")
-            }
-        }
-    }
-}
-
-/// What a client is told when it gets no server connection.
-pub(crate) fn checkout_error(error: &CheckoutError, fatal: bool) -> ErrorResponse<'static> {
-    let response = match error {
-        CheckoutError::Timeout { waited, cause: None } => ErrorResponse::error(
-            sqlstate::TOO_MANY_CONNECTIONS,
-            format!("no server connection came free within {} ms", waited.as_millis()),
-        )
-        .hint("All connections of the pool are in use: see SHOW POOLS, and pool_size."),
-        CheckoutError::Timeout { cause: Some(cause), .. } | CheckoutError::Refused(cause) => {
-            connect_error(cause)
-        }
-        CheckoutError::Retired => ErrorResponse::error(
-            sqlstate::CONNECTION_FAILURE,
-            "the cluster has been removed or changed",
-        ),
-    };
-    if fatal {
-        ErrorResponse { severity: pgherd_wire::Severity::Fatal, ..response }
-    } else {
-        response
-    }
-}
-
-/// Addresses and roles of the instances stay in the log; what the client can act on is said.
-fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
-    let unable = |message: &'static str| {
-        ErrorResponse::error(sqlstate::UNABLE_TO_CONNECT, message)
-            .hint("The log of the proxy has the details.")
-    };
-    match error {
-        ConnectError::Refused(report)
-            if report.code == sqlstate::INVALID_CATALOG_NAME
-                || report.code == sqlstate::TOO_MANY_CONNECTIONS
-                || report.code == sqlstate::CANNOT_CONNECT_NOW =>
-        {
-            ErrorResponse::error(
-                match report.code.as_str() {
-                    sqlstate::INVALID_CATALOG_NAME => sqlstate::INVALID_CATALOG_NAME,
-                    sqlstate::TOO_MANY_CONNECTIONS => sqlstate::TOO_MANY_CONNECTIONS,
-                    _ => sqlstate::CANNOT_CONNECT_NOW,
-                },
-                report.message.clone(),
-            )
-        }
-        ConnectError::Refused(_)
-        | ConnectError::NoPassword
-        | ConnectError::Scram(_)
-        | ConnectError::UnknownMechanism
-        | ConnectError::UnknownMethod(_) => unable("the proxy could not log in to the server"),
-        ConnectError::Resolve(_) | ConnectError::Dial(_) => {
-            unable("the proxy could not connect to the server")
-        }
-        ConnectError::Timeout(_) => unable("the server did not answer in time"),
-        ConnectError::Io(_)
-        | ConnectError::UnexpectedMessage(_)
-        | ConnectError::Malformed
-        | ConnectError::Frame(_) => unable("the server connection broke during its login"),
-    }
 }
 
 /// Reads what a client sends before it is relayed.
@@ -405,8 +227,7 @@ async fn scram(
     start: server::Start,
     user: &str,
 ) -> Result<Authenticated, LoginError> {
-    let failed =
-        |cause| LoginError::Authentication { user: user.to_owned(), cause };
+    let failed = |cause| LoginError::Authentication { user: user.to_owned(), cause };
     let mut out = Vec::new();
     Authentication::Sasl(b"SCRAM-SHA-256\0\0").put(&mut out);
     dialogue.write(&out).await?;
@@ -451,10 +272,7 @@ async fn greet(
         }
     })?;
     let (welcome, params) = session_parameters(&pool, worker.index, startup).await?;
-    let registration = shared
-        .clients
-        .add(identity)
-        .ok_or(LoginError::TooManyClients)?;
+    let registration = shared.clients.add(identity).ok_or(LoginError::TooManyClients)?;
 
     let mut out = Vec::with_capacity(512);
     for (name, value) in welcome.iter() {
@@ -467,10 +285,7 @@ async fn greet(
     Ok(Client { registration, pool, params, unread: std::mem::take(&mut dialogue.buf) })
 }
 
-async fn greet_admin(
-    dialogue: &mut Dialogue<'_>,
-    _proof: Authenticated,
-) -> Result<(), LoginError> {
+async fn greet_admin(dialogue: &mut Dialogue<'_>, _proof: Authenticated) -> Result<(), LoginError> {
     let mut out = Vec::with_capacity(256);
     for (name, value) in [
         ("server_version", concat!("15.0 (pgherd ", env!("CARGO_PKG_VERSION"), ")")),
@@ -487,69 +302,6 @@ async fn greet_admin(
     backend::put_backend_key(&mut out, 0, &[0; 4]);
     backend::put_ready(&mut out, TransactionStatus::Idle);
     dialogue.write(&out).await
-}
-
-/// What a fresh connection to the instance reports, and what this client starts with. Parameters
-/// that the client brings are tried on the instance once, which also says how it writes them.
-async fn session_parameters(
-    pool: &Arc<Pool>,
-    worker: usize,
-    startup: &Startup<'_>,
-) -> Result<(Arc<ParamSet>, Arc<ParamSet>), LoginError> {
-    let asked = asked_parameters(startup)?;
-    if let (Some(welcome), Some(params)) = (pool.welcome(), pool.accepted(&asked)) {
-        return Ok((welcome, params));
-    }
-    let mut lease = pool.checkout(worker).await.map_err(LoginError::Checkout)?;
-    let welcome = pool.welcome().unwrap_or_default();
-    let mut wanted = welcome.settable();
-    for (name, value) in &asked {
-        wanted.set(name, value);
-    }
-    let sql = lease.params.sql_to(&wanted);
-    if !sql.is_empty() {
-        match lease.execute(&sql).await {
-            Ok(_) => {}
-            Err(ServerError::Reported(report)) => {
-                // The connection is whole; what was set before the error was undone with it.
-                lease.release();
-                return Err(LoginError::Parameters(ServerError::Reported(report)));
-            }
-            Err(error) => return Err(LoginError::Parameters(error)),
-        }
-        // Reported parameters are now in the server's spelling; of the others it says nothing.
-        for (name, value) in lease.params.iter() {
-            wanted.set(name, value);
-        }
-    }
-    let params = pool.accept(asked, wanted);
-    lease.params = Arc::clone(&params);
-    lease.release();
-    Ok((welcome, params))
-}
-
-/// The session parameters in a startup packet, in Postgres's spelling where it reports them.
-fn asked_parameters(startup: &Startup<'_>) -> Result<Vec<(String, String)>, LoginError> {
-    let mut asked = Vec::new();
-    let mut ask = |name: &str, value: &str| {
-        let name = params::reported_name(name).map_or_else(|| name.to_owned(), str::to_owned);
-        asked.retain(|(other, _): &(String, String)| *other != name);
-        asked.push((name, value.to_owned()));
-    };
-    // Postgres applies options first, then what stands in the packet by itself.
-    if let Some(options) = startup.param("options") {
-        for (name, value) in startup::parse_options(options).ok_or(LoginError::Options)? {
-            ask(&name, &value);
-        }
-    }
-    for (name, value) in &startup.params {
-        let special = matches!(*name, "user" | "database" | "options" | "replication");
-        if !special && !name.starts_with("_pq_.") {
-            ask(name, value);
-        }
-    }
-    asked.sort();
-    Ok(asked)
 }
 
 /// Counts a failed login and writes it to the log.

@@ -126,9 +126,8 @@ pub fn sets_reported_parameter(text: &[u8]) -> bool {
         return false;
     }
     let Ok(text) = std::str::from_utf8(text) else { return false };
-    let mut words = text
-        .split(|c: char| c.is_ascii_whitespace() || c == '=')
-        .filter(|word| !word.is_empty());
+    let mut words =
+        text.split(|c: char| c.is_ascii_whitespace() || c == '=').filter(|word| !word.is_empty());
     if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("set")) {
         return false;
     }

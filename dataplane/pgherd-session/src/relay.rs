@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use pgherd_pool::{Socket, WorkerStats};
 use pgherd_wire::frame::Header;
 
-use crate::session::{End, Session, Stop, is_ready_to_send};
+use crate::end::End;
+use crate::session::{Session, Stop, is_ready_to_send};
 use crate::shared::Phase;
 
 /// Requests in flight on one server connection after which no more are taken from the client.

@@ -1,6 +1,7 @@
 //! What becomes of a server connection whose client has left: back to the pool when it can be
 //! made clean within a deadline, closed on any doubt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgherd_pool::{Lease, Note, ServerError, send_cancel};
@@ -8,10 +9,14 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, frontend};
 use tokio::io::AsyncWriteExt;
 
-use crate::session::{End, Session};
+use crate::end::End;
+use crate::session::Session;
 
 /// How long a server connection may take to become clean.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a cancelled query may take to end before it is cancelled again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 impl Session {
     /// Not cancel safe: dropped, the server connection is closed.
@@ -51,6 +56,7 @@ async fn clean(
     needs_reset: bool,
 ) -> Result<Lease, ServerError> {
     let mut out = Vec::new();
+    let mut running = false;
     if lease.owed.is_copy_in() {
         // In the extended protocol the server waits for a Sync after the copy has failed.
         let extended = lease.owed.head_request() == Some(Request::Execute);
@@ -61,13 +67,7 @@ async fn clean(
             lease.owed.push(Request::Sync, Audience::Proxy, Note::default());
         }
     } else {
-        if !lease.owed.is_empty() {
-            let target = std::sync::Arc::clone(&lease.info.cancel);
-            // Without the cancel the query ends by itself, or the deadline closes the connection.
-            if let Err(error) = send_cancel(&target).await {
-                tracing::debug!("cannot cancel the query of a client that has gone: {error}");
-            }
-        }
+        running = !lease.owed.is_empty();
         if !lease.owed.is_answered() && lease.owed.readies() == 0 {
             // A Sync alone would commit what the client has not finished: an error goes first.
             if !lease.owed.is_skipping() {
@@ -81,7 +81,12 @@ async fn clean(
         }
     }
     lease.socket.write_all(&out).await.map_err(ServerError::Io)?;
-    match lease.drain_after(unread, skip).await {
+    let drained = if running {
+        cancel_and_drain(&mut lease, unread, skip).await
+    } else {
+        lease.drain_after(unread, skip).await
+    };
+    match drained {
         // The cancelled query, the failed copy.
         Ok(_) | Err(ServerError::Reported(_)) => {}
         Err(error) => return Err(error),
@@ -93,4 +98,27 @@ async fn clean(
         lease.reset().await?;
     }
     Ok(lease)
+}
+
+/// Cancels what runs, again and again: a cancel that arrives before the query has begun is lost.
+/// Each one has done its work, or none, before anything else is sent.
+async fn cancel_and_drain(
+    lease: &mut Lease,
+    unread: Vec<u8>,
+    skip: usize,
+) -> Result<TransactionStatus, ServerError> {
+    let target = Arc::clone(&lease.info.cancel);
+    let drain = lease.drain_after(unread, skip);
+    tokio::pin!(drain);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Without the cancel the query ends by itself, or the deadline closes the connection.
+        if let Err(error) = send_cancel(&target).await {
+            tracing::debug!("cannot cancel the query of a client that has gone: {error}");
+        }
+        if let Ok(result) = tokio::time::timeout(pause, drain.as_mut()).await {
+            return result;
+        }
+        pause *= 2;
+    }
 }

@@ -12,90 +12,26 @@ use std::time::Instant;
 use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::PoolMode;
-use pgherd_pool::{
-    CheckoutError, Lease, Pool, ServerError, Socket, Statement, Unnamed, WorkerStats,
-};
+use pgherd_pool::{Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
 use pgherd_wire::backend;
 use pgherd_wire::frame::Header;
-use pgherd_wire::owed::UnexpectedReply;
-use pgherd_wire::{ErrorResponse, FrameError, ParamSet, TransactionStatus, frontend, sqlstate};
+use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
 use tokio::io::AsyncWriteExt;
 
-use crate::buffer::{Buffer, BufferPool};
-use crate::clients::{ClientEntry, ClientState, Registration};
+use crate::clients::{ClientEntry, Registration};
+use crate::direction::Direction;
+use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
-use crate::outbox::Outbox;
 use crate::shared::{Phase, Worker};
-
-/// One direction of the relay: what was read on one side, and what of it goes to the other.
-#[derive(Debug, Default)]
-pub(crate) struct Direction {
-    pub(crate) buffer: Buffer,
-    pub(crate) outbox: Outbox,
-    /// Bytes of a message whose header has been dealt with that still go through.
-    pub(crate) passing: usize,
-    /// Bytes of a message that still come and go nowhere.
-    pub(crate) dropping: usize,
-}
-
-impl Direction {
-    /// Moves the rest of the current message as far as it has come. `false` when more must come.
-    pub(crate) fn move_on(&mut self) -> bool {
-        let here = self.buffer.unscanned().len();
-        if self.passing > 0 {
-            let n = self.passing.min(here);
-            let at = self.buffer.position();
-            self.outbox.pass(at, at + n);
-            self.buffer.advance(n);
-            self.passing -= n;
-        } else if self.dropping > 0 {
-            let n = self.dropping.min(here);
-            self.buffer.advance(n);
-            self.dropping -= n;
-        }
-        self.passing == 0 && self.dropping == 0
-    }
-
-    /// Sends a message of `len` bytes on its way, as far as it is there.
-    pub(crate) fn pass(&mut self, len: usize) {
-        self.passing = len;
-        self.move_on();
-    }
-
-    /// Throws a message of `len` bytes away, as far as it is there.
-    pub(crate) fn discard(&mut self, len: usize) {
-        self.dropping = len;
-        self.move_on();
-    }
-
-    /// Throws away what was dealt with, unless some of it has yet to be written.
-    pub(crate) fn compact(&mut self) {
-        if self.outbox.is_empty() {
-            self.buffer.compact();
-        }
-    }
-
-    /// Gives the buffer back when there is nothing in it and nothing of it has yet to be written.
-    pub(crate) fn park(&mut self, pool: &BufferPool) {
-        if self.outbox.is_empty() {
-            self.buffer.park(pool);
-        }
-    }
-
-    /// Whether no message is half way through.
-    pub(crate) fn is_between_messages(&self) -> bool {
-        self.passing == 0 && self.dropping == 0
-    }
-}
 
 /// A client that has logged in.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     pub(crate) client: Socket,
-    registration: Registration,
+    pub(crate) registration: Registration,
     pub(crate) pool: Arc<Pool>,
     /// Which topology the pool was found in.
-    generation: u64,
+    pub(crate) generation: u64,
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
@@ -114,7 +50,7 @@ pub(crate) struct Session {
     /// The end of the part of a long query that was looked at already.
     pub(crate) query_tail: Vec<u8>,
     /// After an error of the proxy itself: everything up to the next Sync is discarded.
-    discarding: bool,
+    pub(crate) discarding: bool,
     /// The server has told the client itself that the connection ends.
     pub(crate) saw_fatal: bool,
     /// How the session ends once the requests before have been answered: the client has said
@@ -125,89 +61,6 @@ pub(crate) struct Session {
     pub(crate) unsettled: usize,
     /// The batch under way decides which statements there are.
     pub(crate) batch_defines: bool,
-}
-
-/// How a session ends.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum End {
-    #[error("the client said goodbye")]
-    Terminated,
-    #[error("the client vanished")]
-    ClientGone,
-    #[error("the connection to the client broke")]
-    ClientIo(#[source] io::Error),
-    #[error("the client broke the protocol")]
-    ClientFrame(#[source] FrameError),
-    #[error("the client sent a message of unknown type {0}")]
-    UnknownMessage(u8),
-    #[error("the client sent a malformed message of type {0:#04x}")]
-    MalformedMessage(u8),
-    #[error("the server closed the connection")]
-    ServerClosed,
-    #[error("the server connection broke")]
-    ServerIo(#[source] io::Error),
-    #[error("the server broke the protocol")]
-    ServerFrame(#[source] FrameError),
-    #[error("the server broke the protocol")]
-    ServerUnexpected(#[source] UnexpectedReply),
-    #[error("the server sent a malformed message of type {0:#04x}")]
-    ServerMalformed(u8),
-    #[error("the cluster is not served any more")]
-    NotServed,
-    #[error("the proxy is shutting down")]
-    ShuttingDown,
-}
-
-impl End {
-    /// What the client is told before the connection is closed.
-    fn for_client(&self) -> Option<ErrorResponse<'static>> {
-        Some(match self {
-            Self::Terminated | Self::ClientGone | Self::ClientIo(_) => return None,
-            Self::ClientFrame(_) => {
-                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length")
-            }
-            Self::UnknownMessage(tag) => ErrorResponse::fatal(
-                sqlstate::PROTOCOL_VIOLATION,
-                format!("invalid frontend message type {tag}"),
-            ),
-            Self::MalformedMessage(_) => {
-                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format")
-            }
-            Self::ServerClosed | Self::ServerIo(_) => ErrorResponse::fatal(
-                sqlstate::CONNECTION_FAILURE,
-                "the server closed the connection unexpectedly",
-            ),
-            Self::ServerFrame(_) | Self::ServerUnexpected(_) | Self::ServerMalformed(_) => {
-                ErrorResponse::fatal(
-                    sqlstate::PROTOCOL_VIOLATION,
-                    "the server broke the protocol; the proxy has closed its connection",
-                )
-            }
-            Self::NotServed => ErrorResponse::fatal(
-                sqlstate::ADMIN_SHUTDOWN,
-                "terminating connection because the database is not served any more",
-            ),
-            Self::ShuttingDown => ErrorResponse::fatal(
-                sqlstate::ADMIN_SHUTDOWN,
-                "terminating connection due to administrator command",
-            ),
-        })
-    }
-
-    /// Whether the server connection can be given back after salvage.
-    pub(crate) fn spares_server(&self) -> bool {
-        matches!(
-            self,
-            Self::Terminated
-                | Self::ClientGone
-                | Self::ClientIo(_)
-                | Self::ClientFrame(_)
-                | Self::UnknownMessage(_)
-                | Self::MalformedMessage(_)
-                | Self::NotServed
-                | Self::ShuttingDown
-        )
-    }
 }
 
 /// Serves one accepted connection until it ends. Runs on the worker's own thread.
@@ -351,16 +204,18 @@ impl Session {
             }
             self.from_client.compact();
             self.from_client.park(&self.worker.buffers);
-            if self.worker.shared.phase() != Phase::Running {
-                return Poll::Ready(Wake::End(End::ShuttingDown));
-            }
             // The buffer is taken only once there are bytes to put into it.
             let ready = match &self.client {
                 Socket::Tcp(stream) => stream.poll_read_ready(cx),
                 Socket::Unix(stream) => stream.poll_read_ready(cx),
             };
-            if let Err(error) = ready!(ready) {
-                return Poll::Ready(Wake::End(End::ClientIo(error)));
+            match ready {
+                Poll::Pending if self.is_draining() => {
+                    return Poll::Ready(Wake::End(End::ShuttingDown));
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Wake::End(End::ClientIo(error))),
+                Poll::Ready(Ok(())) => {}
             }
             let buffers = &self.worker.buffers;
             match self.from_client.buffer.poll_fill(cx, &mut self.client, buffers) {
@@ -372,10 +227,18 @@ impl Session {
                 // Readiness was stale: the waker is registered now.
                 Poll::Pending => {
                     self.from_client.park(&self.worker.buffers);
+                    if self.is_draining() {
+                        return Poll::Ready(Wake::End(End::ShuttingDown));
+                    }
                     return Poll::Pending;
                 }
             }
         }
+    }
+
+    /// Whether the client is to be told goodbye as soon as it is idle.
+    fn is_draining(&self) -> bool {
+        self.worker.shared.phase() != Phase::Running
     }
 
     /// Writes to the client what is due. The buffer of the other side is free afterwards.
@@ -418,146 +281,6 @@ impl Session {
         }
         self.from_client.discard(header.total_len());
         Ok(Head::Answered)
-    }
-
-    /// Gets a server connection with the client's parameters. `false` when there is none and the
-    /// client has been told.
-    async fn check_out(&mut self) -> Result<bool, End> {
-        loop {
-            self.find_pool()?;
-            let lease = match self.pool.try_checkout(self.worker.index) {
-                Some(lease) => lease,
-                None => match Box::pin(self.wait_for_lease()).await? {
-                    Ok(lease) => lease,
-                    Err(CheckoutError::Retired) => continue,
-                    Err(error) => {
-                        self.refuse(&login::checkout_error(&error, false));
-                        return Ok(false);
-                    }
-                },
-            };
-            self.leased_at = Instant::now();
-            let synchronised = if Arc::ptr_eq(&lease.params, &self.params) {
-                Ok(lease)
-            } else {
-                Box::pin(self.synchronise(lease)).await
-            };
-            match synchronised {
-                Ok(lease) => {
-                    self.entry().attach(Arc::clone(&lease.info.cancel));
-                    self.entry().set_state(ClientState::Active);
-                    self.lease = Some(lease);
-                    return Ok(true);
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        cluster = self.pool.settings().cluster,
-                        "cannot give a server connection the client's parameters: {error}",
-                    );
-                    self.refuse(&match error {
-                        ServerError::Reported(report) => {
-                            ErrorResponse::error(sqlstate::CONNECTION_FAILURE, report.message)
-                                .detail("The server refused the session parameters of the client.")
-                        }
-                        _ => ErrorResponse::error(
-                            sqlstate::CONNECTION_FAILURE,
-                            "the server connection broke before the statement was sent",
-                        ),
-                    });
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    /// Looks the pool up again when the topology has changed.
-    fn find_pool(&mut self) -> Result<(), End> {
-        let directory = &self.worker.shared.directory;
-        let generation = directory.generation();
-        if generation != self.generation || self.pool.is_retired() {
-            let entry = &self.registration.entry;
-            self.pool = directory
-                .pool(&entry.database, &entry.user)
-                .map_err(|_| End::NotServed)?;
-            self.generation = generation;
-        }
-        Ok(())
-    }
-
-    /// Waits in the queue of the pool, watching whether the client is still there.
-    async fn wait_for_lease(&mut self) -> Result<Result<Lease, CheckoutError>, End> {
-        self.entry().set_state(ClientState::Waiting);
-        let since = Instant::now();
-        let pool = Arc::clone(&self.pool);
-        let checkout = pool.checkout(self.worker.index);
-        tokio::pin!(checkout);
-        let (client, from_client) = (&mut self.client, &mut self.from_client);
-        let buffers = &self.worker.buffers;
-        let result = poll_fn(|cx| {
-            if let Poll::Ready(result) = checkout.as_mut().poll(cx) {
-                return Poll::Ready(Ok(result));
-            }
-            while from_client.buffer.has_room() {
-                match ready!(from_client.buffer.poll_fill(cx, client, buffers)) {
-                    Ok(0) => return Poll::Ready(Err(End::ClientGone)),
-                    Ok(_) => {}
-                    Err(error) => return Poll::Ready(Err(End::ClientIo(error))),
-                }
-            }
-            Poll::Pending
-        })
-        .await;
-        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        WorkerStats::add(&self.stats().wait_micros, waited);
-        self.entry().set_state(ClientState::Idle);
-        result
-    }
-
-    /// Gives a server connection the session parameters of the client.
-    async fn synchronise(&self, mut lease: Lease) -> Result<Lease, ServerError> {
-        let sql = lease.params.sql_to(&self.params);
-        if !sql.is_empty() {
-            lease.execute(&sql).await?;
-        }
-        lease.params = Arc::clone(&self.params);
-        Ok(lease)
-    }
-
-    /// Tells the client that its request fails, as Postgres would with an error of its own.
-    fn refuse(&mut self, error: &ErrorResponse<'_>) {
-        let head = Header::peek(self.from_client.buffer.unscanned());
-        let Ok(Some(header)) = head else { return };
-        let outbox = &mut self.from_server.outbox;
-        outbox.own(|out| error.put(out));
-        match header.tag {
-            frontend::tag::QUERY | frontend::tag::FUNCTION_CALL | frontend::tag::SYNC => {
-                outbox.own(|out| backend::put_ready(out, TransactionStatus::Idle));
-            }
-            _ => self.discarding = true,
-        }
-        self.from_client.discard(header.total_len());
-    }
-
-    /// Gives the server connection back, before what it sent has reached a slow client. `false`
-    /// when a cancel is on its way to it.
-    fn release(&mut self) -> bool {
-        if !self.entry().try_detach() {
-            return false;
-        }
-        if let Some(lease) = self.lease.take() {
-            WorkerStats::add(&self.stats().transactions, 1);
-            self.account();
-            self.entry().set_state(ClientState::Idle);
-            lease.release();
-        }
-        true
-    }
-
-    /// A cancel may still hit this server connection: nobody else gets it before it has.
-    async fn release_after_cancels(&mut self) {
-        while !self.release() {
-            self.entry().cancels_done().await;
-        }
     }
 
     pub(crate) fn account(&self) {

@@ -64,8 +64,6 @@ pub struct Shared {
     pub cancels_sent: AtomicU64,
     /// Cancel requests that found nobody.
     pub cancels_ignored: AtomicU64,
-    /// Sessions that have not ended, logged in or not.
-    pub sessions: AtomicU64,
     phase: AtomicU8,
     proxy_number: AtomicU16,
 }
@@ -89,7 +87,6 @@ impl Shared {
             failed_logins: AtomicU64::new(0),
             cancels_sent: AtomicU64::new(0),
             cancels_ignored: AtomicU64::new(0),
-            sessions: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Running as u8),
             proxy_number: AtomicU16::new(0),
         }

@@ -103,9 +103,16 @@ pub enum Failure<E> {
 
 #[derive(Debug)]
 enum Entry<E> {
-    Asked { request: Request, audience: Audience, effect: E },
+    Asked {
+        request: Request,
+        audience: Audience,
+        effect: E,
+    },
     /// A reply without a body that the proxy gives in the server's stead.
-    Invented { tag: u8, effect: E },
+    Invented {
+        tag: u8,
+        effect: E,
+    },
     /// CopyDone or CopyFail, sent before the server was seen to be in COPY IN.
     CopyEnd,
 }
@@ -215,15 +222,18 @@ impl<E> Owed<E> {
         let done = match (request, tag) {
             (
                 Request::Query,
-                tag::DATA_ROW | tag::ROW_DESCRIPTION | tag::EMPTY_QUERY | tag::COPY_OUT
-                | tag::COPY_DATA | tag::COPY_DONE,
+                tag::DATA_ROW
+                | tag::ROW_DESCRIPTION
+                | tag::EMPTY_QUERY
+                | tag::COPY_OUT
+                | tag::COPY_DATA
+                | tag::COPY_DONE,
             )
             | (Request::FunctionCall, tag::FUNCTION_CALL_RESPONSE)
             | (Request::DescribeStatement, tag::PARAMETER_DESCRIPTION)
-            | (
-                Request::Execute,
-                tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE,
-            ) => false,
+            | (Request::Execute, tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE) => {
+                false
+            }
             (Request::Query, tag::COMMAND_COMPLETE) => {
                 self.end_copy();
                 false
@@ -343,10 +353,7 @@ impl<E> Owed<E> {
 
     /// Whether nothing is owed and nothing open, whatever the state of the transaction.
     pub fn is_answered(&self) -> bool {
-        self.queue.is_empty()
-            && !self.skipping
-            && !self.open_batch
-            && self.copy_in == CopyIn::No
+        self.queue.is_empty() && !self.skipping && !self.open_batch && self.copy_in == CopyIn::No
     }
 
     /// Whether something was sent in the extended protocol since the last Sync that was answered.

@@ -44,7 +44,13 @@ impl ParamSet {
     /// Only the parameters that can be carried over to another connection.
     #[must_use]
     pub fn settable(&self) -> Self {
-        Self(self.0.iter().filter(|(name, _)| is_settable(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| is_settable(name))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+        )
     }
 
     /// Takes a parameter out.

@@ -1,21 +1,23 @@
 //! A Postgres server on a free port with a data directory of its own.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
+use crate::poll;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::raw::{Client, Login};
 use crate::scratch::Scratch;
 
 mod install;
+mod server;
 mod template;
 
 pub use install::Install;
+use server::{START, has_ended, spawn, wait_ready};
 
 /// The superuser of every server.
 pub const SUPERUSER: &str = "postgres";
@@ -28,28 +30,8 @@ pub const APP_PASSWORD: &str = "secret";
 /// The application's database.
 pub const DATABASE: &str = "app";
 
-/// Longest start, recovery included.
-const START: Duration = Duration::from_secs(60);
 /// Somebody else may take the port between our look and the server's bind.
 const PORT_ATTEMPTS: usize = 5;
-
-const SETTINGS: &[(&str, &str)] = &[
-    ("listen_addresses", "127.0.0.1"),
-    ("fsync", "off"),
-    ("full_page_writes", "off"),
-    ("password_encryption", "scram-sha-256"),
-    ("max_connections", "150"),
-    ("max_prepared_transactions", "20"),
-    ("wal_level", "logical"),
-    ("max_wal_senders", "10"),
-    ("hot_standby", "on"),
-    ("wal_receiver_status_interval", "1s"),
-    ("autovacuum_naptime", "1h"),
-    ("timezone", "UTC"),
-    ("log_timezone", "UTC"),
-    ("lc_messages", "C"),
-    ("log_line_prefix", "%m [%p] %q%u@%d "),
-];
 
 /// A running server; dropping it stops it and removes its data.
 #[derive(Debug)]
@@ -212,8 +194,12 @@ impl Postgres {
 
     /// Ends it with all its processes, as a crash of the machine does.
     pub fn kill9(&mut self) -> Result<()> {
-        self.signal_all(Signal::KILL)?;
-        self.process.kill()
+        let killed = self.signal_all(Signal::KILL)?;
+        self.process.kill()?;
+        // Its children hold the shared memory until they are gone, and somebody else reaps them.
+        poll::until(START, "Postgres's processes to end", || {
+            Ok(killed.iter().all(|&pid| has_ended(pid)).then_some(()))
+        })
     }
 
     /// Starts it again on the same port with the same data.
@@ -232,12 +218,12 @@ impl Postgres {
 
     /// Makes it silent: connections stay open, nothing answers.
     pub fn sigstop(&self) -> Result<()> {
-        self.signal_all(Signal::STOP)
+        self.signal_all(Signal::STOP).map(drop)
     }
 
     /// Undoes [`Self::sigstop`].
     pub fn sigcont(&self) -> Result<()> {
-        self.signal_all(Signal::CONT)
+        self.signal_all(Signal::CONT).map(drop)
     }
 
     /// Turns a replica into a primary.
@@ -248,19 +234,19 @@ impl Postgres {
     }
 
     /// The postmaster and its children: the children are in sessions of their own.
-    fn signal_all(&self, signal: Signal) -> Result<()> {
+    fn signal_all(&self, signal: Signal) -> Result<Vec<Pid>> {
         let postmaster = self.pid();
         let children =
             std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"))
                 .context("cannot list Postgres's processes")?;
         let children = children.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok());
-        for pid in std::iter::once(postmaster.cast_signed()).chain(children) {
-            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                // A child may have ended meanwhile.
-                let _ = rustix::process::kill_process(pid, signal);
-            }
+        let all = std::iter::once(postmaster.cast_signed()).chain(children);
+        let all: Vec<Pid> = all.filter_map(Pid::from_raw).collect();
+        for &pid in &all {
+            // A child may have ended meanwhile.
+            let _ = rustix::process::kill_process(pid, signal);
         }
-        Ok(())
+        Ok(all)
     }
 }
 
@@ -269,47 +255,4 @@ impl Drop for Postgres {
         // A stopped server would not see the signal that ends it.
         let _ = self.sigcont();
     }
-}
-
-fn spawn(
-    install: &Install,
-    scratch: &Scratch,
-    port: u16,
-    settings: &[(String, String)],
-) -> Result<Process> {
-    let directory = scratch.path();
-    let mut arguments = vec![
-        "-D".to_owned(),
-        path_text(&directory.join("data"))?,
-        "-p".to_owned(),
-        port.to_string(),
-        "-k".to_owned(),
-        path_text(&directory.join("s"))?,
-    ];
-    let usual = SETTINGS.iter().map(|&(name, value)| (name, value));
-    let special = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in usual.chain(special) {
-        arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
-    }
-    let program = install.program("postgres");
-    let log = directory.join("postgres.log");
-    let label = format!("Postgres on port {port}");
-    // QUIT: immediate shutdown, which removes shared memory.
-    let process = Process::spawn_as(&label, install.user(), &program, &arguments, log)?;
-    Ok(process.stop_with(Signal::QUIT))
-}
-
-/// Line 8 of postmaster.pid is how `pg_ctl` knows; no connection is spent on asking.
-fn wait_ready(process: &mut Process, scratch: &Scratch) -> Result<()> {
-    let pid_file = scratch.path().join("data/postmaster.pid");
-    process.wait_until(START, "ready for connections", |process| {
-        let text = std::fs::read_to_string(&pid_file).unwrap_or_default();
-        let ours = text.lines().next() == Some(process.pid().to_string().as_str());
-        let ready = text.lines().nth(7).is_some_and(|status| status.trim() == "ready");
-        Ok((ours && ready).then_some(()))
-    })
-}
-
-fn path_text(path: &Path) -> Result<String> {
-    path.to_str().map(str::to_owned).with_context(|| format!("not UTF-8: {}", path.display()))
 }

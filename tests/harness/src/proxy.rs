@@ -54,7 +54,7 @@ impl Builder {
         self
     }
 
-    /// Adds arguments to the command line.
+    /// Adds arguments to the command line; `--config` among them replaces [`Self::config`].
     pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
@@ -88,8 +88,10 @@ impl Builder {
         let scratch = Scratch::new("proxy")?;
         let toml = self.config.unwrap_or_else(|| ProxyConfig::head(""));
         let config = scratch.write("pgherd.toml", &toml)?;
-        let mut arguments = vec!["--config".to_owned(), config.display().to_string()];
-        arguments.extend(self.arguments);
+        let mut arguments = self.arguments;
+        if !arguments.iter().any(|argument| argument == "--config") {
+            arguments.splice(0..0, ["--config".to_owned(), config.display().to_string()]);
+        }
         let log = scratch.path().join("proxy-1.log");
         let process = Process::spawn(BINARY, &binary, &arguments, log)?;
         Ok(Spawned { process, config, arguments, scratch, binary })

@@ -11,8 +11,9 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, backend};
 
 use super::MAX_PIPELINE;
+use crate::end::End;
 use crate::mentions;
-use crate::session::{End, Session, is_frontend_tag, is_ready_to_send};
+use crate::session::{Session, is_frontend_tag, is_ready_to_send};
 
 /// The longest Parse that is remembered, so that it can be given to another server connection.
 /// A longer one passes as it is and keeps its server connection.
@@ -431,10 +432,8 @@ impl Session {
             // Another client's statement must not be found where this one has none.
             None if lease.unnamed != 0 => {
                 self.batch_defines = true;
-                let undo = Effect::Unnamed {
-                    client: None,
-                    server: std::mem::take(&mut lease.unnamed),
-                };
+                let undo =
+                    Effect::Unnamed { client: None, server: std::mem::take(&mut lease.unnamed) };
                 outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, b""));
                 lease.owed.push(Request::Close, Audience::Proxy, undo.into());
             }

@@ -10,7 +10,8 @@ use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::owed::{Audience, Failure};
 
-use crate::session::{End, Session};
+use crate::end::End;
+use crate::session::Session;
 
 /// The longest message that is waited for as a whole: those are short by nature.
 const MAX_WHOLE: usize = 8 * 1024;
@@ -41,7 +42,14 @@ impl Session {
                     if unscanned.len() < header.total_len() && header.body_len <= MAX_WHOLE {
                         return Ok(());
                     }
-                    self.take_error(header);
+                    let own_words = self.take_error(header);
+                    if let Some(body) = own_words {
+                        self.from_server.outbox.own(|out| {
+                            frame::put(out, tag::ERROR, |out| out.extend_from_slice(&body));
+                        });
+                        self.from_server.discard(header.total_len());
+                        continue;
+                    }
                     Audience::Client
                 }
                 tag::NOTICE | tag::NOTIFICATION => Audience::Client,
@@ -96,11 +104,11 @@ impl Session {
                 Ok(Audience::Client)
             }
             _ => {
-                let consequence = Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
+                let consequence =
+                    Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let last = lease.owed.readies() <= 1;
-                let audience =
-                    lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
+                let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 WorkerStats::add(&self.stats().queries, 1);
                 if let Some(consequence) = consequence
                     && !self.is_session_mode()
@@ -153,21 +161,34 @@ impl Session {
         }
     }
 
-    fn take_error(&mut self, header: Header) {
+    /// Returns the error in other words when it speaks of a name that the client does not know.
+    fn take_error(&mut self, header: Header) -> Option<Vec<u8>> {
         WorkerStats::add(&self.stats().errors, 1);
         let unscanned = self.from_server.buffer.unscanned();
-        if let Some(body) = unscanned.get(HEADER_LEN..header.total_len())
-            && Report::parse(body).is_fatal()
-        {
-            self.saw_fatal = true;
+        let mut reworded = None;
+        if let Some(body) = unscanned.get(HEADER_LEN..header.total_len()) {
+            if Report::parse(body).is_fatal() {
+                self.saw_fatal = true;
+            }
+            reworded = self.with_names_of_client(body);
         }
-        let Some(lease) = &mut self.lease else { return };
+        let lease = self.lease.as_mut()?;
         if let Failure::Extended { failed, discarded } = lease.owed.error() {
             for note in discarded {
                 self.undo(note, false);
             }
             self.undo(failed, true);
         }
+        reworded
+    }
+
+    /// Some errors name the statement. The client must read its own name for it there.
+    fn with_names_of_client(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let start = memchr::memmem::find(body, b"\"pgherd_")? + 1;
+        let end = start + memchr::memchr(b'"', &body[start..])?;
+        let id = self.lease.as_ref()?.statements.id(&body[start..end])?;
+        let (name, _) = self.statements.iter().find(|(_, statement)| statement.id == id)?;
+        Some([&body[..start], name, &body[end..]].concat())
     }
 
     /// Takes a request out of the books: it was never executed, or it `failed`.

@@ -1,0 +1,89 @@
+//! How a session ends, what the client is told of it, and whether its server connection survives.
+
+use std::io;
+
+use pgherd_wire::owed::UnexpectedReply;
+use pgherd_wire::{ErrorResponse, FrameError, sqlstate};
+
+/// How a session ends.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("the client said goodbye")]
+    Terminated,
+    #[error("the client vanished")]
+    ClientGone,
+    #[error("the connection to the client broke")]
+    ClientIo(#[source] io::Error),
+    #[error("the client broke the protocol")]
+    ClientFrame(#[source] FrameError),
+    #[error("the client sent a message of unknown type {0}")]
+    UnknownMessage(u8),
+    #[error("the client sent a malformed message of type {0:#04x}")]
+    MalformedMessage(u8),
+    #[error("the server closed the connection")]
+    ServerClosed,
+    #[error("the server connection broke")]
+    ServerIo(#[source] io::Error),
+    #[error("the server broke the protocol")]
+    ServerFrame(#[source] FrameError),
+    #[error("the server broke the protocol")]
+    ServerUnexpected(#[source] UnexpectedReply),
+    #[error("the server sent a malformed message of type {0:#04x}")]
+    ServerMalformed(u8),
+    #[error("the cluster is not served any more")]
+    NotServed,
+    #[error("the proxy is shutting down")]
+    ShuttingDown,
+}
+
+impl End {
+    /// What the client is told before the connection is closed.
+    pub(crate) fn for_client(&self) -> Option<ErrorResponse<'static>> {
+        Some(match self {
+            Self::Terminated | Self::ClientGone | Self::ClientIo(_) => return None,
+            Self::ClientFrame(_) => {
+                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message length")
+            }
+            Self::UnknownMessage(tag) => ErrorResponse::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!("invalid frontend message type {tag}"),
+            ),
+            Self::MalformedMessage(_) => {
+                ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format")
+            }
+            Self::ServerClosed | Self::ServerIo(_) => ErrorResponse::fatal(
+                sqlstate::CONNECTION_FAILURE,
+                "the server closed the connection unexpectedly",
+            ),
+            Self::ServerFrame(_) | Self::ServerUnexpected(_) | Self::ServerMalformed(_) => {
+                ErrorResponse::fatal(
+                    sqlstate::PROTOCOL_VIOLATION,
+                    "the server broke the protocol; the proxy has closed its connection",
+                )
+            }
+            Self::NotServed => ErrorResponse::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection because the database is not served any more",
+            ),
+            Self::ShuttingDown => ErrorResponse::fatal(
+                sqlstate::ADMIN_SHUTDOWN,
+                "terminating connection due to administrator command",
+            ),
+        })
+    }
+
+    /// Whether the server connection can be given back after salvage.
+    pub(crate) fn spares_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Terminated
+                | Self::ClientGone
+                | Self::ClientIo(_)
+                | Self::ClientFrame(_)
+                | Self::UnknownMessage(_)
+                | Self::MalformedMessage(_)
+                | Self::NotServed
+                | Self::ShuttingDown
+        )
+    }
+}

@@ -1,0 +1,189 @@
+//! Why a login fails, and what the client is told of it.
+
+use std::io;
+
+use pgherd_auth::AuthError;
+use pgherd_pool::{CheckoutError, ConnectError, ServerError};
+use pgherd_wire::startup::StartupError;
+use pgherd_wire::{ErrorResponse, sqlstate};
+
+/// Why a login failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoginError {
+    #[error("connection broke")]
+    Io(#[source] io::Error),
+    #[error("malformed startup packet")]
+    Startup(#[source] StartupError),
+    #[error("malformed message during authentication")]
+    Malformed,
+    #[error("message of type {0} instead of a SASL response")]
+    NotSasl(u8),
+    #[error("data behind a request for encryption")]
+    Unencrypted,
+    #[error("no user in the startup packet")]
+    NoUser,
+    #[error("replication connections are not supported")]
+    Replication,
+    #[error("the options parameter is not understood")]
+    Options,
+    #[error("authentication failed for user {user:?}")]
+    Authentication {
+        user: String,
+        #[source]
+        cause: AuthError,
+    },
+    #[error("the client chose an unknown SASL mechanism")]
+    Mechanism,
+    #[error("database {0:?} is not served")]
+    UnknownDatabase(String),
+    #[error("cluster of database {0:?} has no primary")]
+    NoInstance(String),
+    #[error("too many clients")]
+    TooManyClients,
+    #[error("the proxy is shutting down")]
+    ShuttingDown,
+    #[error("the proxy has no topology yet")]
+    NoTopology,
+    #[error("no server connection")]
+    Checkout(#[source] CheckoutError),
+    #[error("the instance refused the startup parameters")]
+    Parameters(#[source] ServerError),
+}
+
+impl LoginError {
+    /// What the client is told; `None` when there is nobody to tell or nothing to say.
+    pub(crate) fn for_client(&self) -> Option<ErrorResponse<'_>> {
+        let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
+        match self {
+            Self::Io(_) => None,
+            // Postgres takes it for a port scan and says nothing.
+            Self::Startup(StartupError::InvalidLength(_)) => None,
+            Self::Startup(error) => Some(ErrorResponse::fatal(
+                match error {
+                    StartupError::UnsupportedVersion(_) => sqlstate::FEATURE_NOT_SUPPORTED,
+                    _ => sqlstate::PROTOCOL_VIOLATION,
+                },
+                error.to_string(),
+            )),
+            Self::Malformed => fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message during login"),
+            Self::NotSasl(tag) => Some(ErrorResponse::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                format!("expected SASL response, got message type {tag}"),
+            )),
+            Self::Unencrypted => {
+                fatal(sqlstate::PROTOCOL_VIOLATION, "received unencrypted data after SSL request")
+                    .map(|e| {
+                        e.detail(
+                    "This could be either a client-software bug or evidence of an attempted \
+                     man-in-the-middle attack.",
+                )
+                    })
+            }
+            Self::NoUser => fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                "no PostgreSQL user name specified in startup packet",
+            ),
+            Self::Replication => fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "pgherd does not serve replication connections yet",
+            )
+            .map(|e| e.hint("Connect to the instance itself.")),
+            Self::Options => fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "pgherd understands only settings (-c name=value) in the options parameter",
+            ),
+            Self::Authentication { user, cause } => {
+                Some(ErrorResponse::fatal(cause.sqlstate(), cause.client_message(user)))
+            }
+            Self::Mechanism => fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "client selected an invalid SASL authentication mechanism",
+            ),
+            Self::UnknownDatabase(name) => Some(ErrorResponse::fatal(
+                sqlstate::INVALID_CATALOG_NAME,
+                format!("database \"{name}\" does not exist"),
+            )),
+            Self::NoInstance(name) => Some(ErrorResponse::fatal(
+                sqlstate::UNABLE_TO_CONNECT,
+                format!("cluster \"{name}\" has no primary"),
+            )),
+            Self::TooManyClients => {
+                fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
+            }
+            Self::ShuttingDown => {
+                fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down")
+            }
+            Self::NoTopology => fatal(
+                sqlstate::CANNOT_CONNECT_NOW,
+                "the proxy is starting up: it waits for its topology",
+            ),
+            Self::Checkout(error) => Some(checkout_error(error, true)),
+            Self::Parameters(ServerError::Reported(report)) => {
+                Some(ErrorResponse::fatal(&report.code, report.message.as_str()))
+            }
+            Self::Parameters(_) => {
+                fatal(sqlstate::CONNECTION_FAILURE, "the server connection broke during login")
+            }
+        }
+    }
+}
+
+/// What a client is told when it gets no server connection.
+pub(crate) fn checkout_error(error: &CheckoutError, fatal: bool) -> ErrorResponse<'static> {
+    let response = match error {
+        CheckoutError::Timeout { waited, cause: None } => ErrorResponse::error(
+            sqlstate::TOO_MANY_CONNECTIONS,
+            format!("no server connection came free within {} ms", waited.as_millis()),
+        )
+        .hint("All connections of the pool are in use: see SHOW POOLS, and pool_size."),
+        CheckoutError::Timeout { cause: Some(cause), .. } | CheckoutError::Refused(cause) => {
+            connect_error(cause)
+        }
+        CheckoutError::Retired => ErrorResponse::error(
+            sqlstate::CONNECTION_FAILURE,
+            "the cluster has been removed or changed",
+        ),
+    };
+    if fatal {
+        ErrorResponse { severity: pgherd_wire::Severity::Fatal, ..response }
+    } else {
+        response
+    }
+}
+
+/// Addresses and roles of the instances stay in the log; what the client can act on is said.
+fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
+    let unable = |message: &'static str| {
+        ErrorResponse::error(sqlstate::UNABLE_TO_CONNECT, message)
+            .hint("The log of the proxy has the details.")
+    };
+    match error {
+        ConnectError::Refused(report)
+            if report.code == sqlstate::INVALID_CATALOG_NAME
+                || report.code == sqlstate::TOO_MANY_CONNECTIONS
+                || report.code == sqlstate::CANNOT_CONNECT_NOW =>
+        {
+            ErrorResponse::error(
+                match report.code.as_str() {
+                    sqlstate::INVALID_CATALOG_NAME => sqlstate::INVALID_CATALOG_NAME,
+                    sqlstate::TOO_MANY_CONNECTIONS => sqlstate::TOO_MANY_CONNECTIONS,
+                    _ => sqlstate::CANNOT_CONNECT_NOW,
+                },
+                report.message.clone(),
+            )
+        }
+        ConnectError::Refused(_)
+        | ConnectError::NoPassword
+        | ConnectError::Scram(_)
+        | ConnectError::UnknownMechanism
+        | ConnectError::UnknownMethod(_) => unable("the proxy could not log in to the server"),
+        ConnectError::Resolve(_) | ConnectError::Dial(_) => {
+            unable("the proxy could not connect to the server")
+        }
+        ConnectError::Timeout(_) => unable("the server did not answer in time"),
+        ConnectError::Io(_)
+        | ConnectError::UnexpectedMessage(_)
+        | ConnectError::Malformed
+        | ConnectError::Frame(_) => unable("the server connection broke during its login"),
+    }
+}
