@@ -7,7 +7,7 @@ use pgherd_harness::haproxy::HaProxy;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 
-use crate::options::{Plan, Target};
+use crate::options::{Options, Plan, Target};
 use crate::pgbouncer::PgBouncer;
 
 /// A running pooler, or none.
@@ -41,10 +41,10 @@ pub fn start_postgres() -> Result<Postgres> {
 
 impl Contenders {
     /// Starts what the plan names; that one is missing is no reason not to measure the others.
-    pub fn start(postgres: &Postgres, plan: &Plan, pool_size: usize) -> Result<Self> {
+    pub fn start(postgres: &Postgres, plan: &Plan, options: &Options) -> Result<Self> {
         let mut contenders = Self { running: Vec::new(), missing: Vec::new() };
         for &target in &plan.targets {
-            match Contender::start(target, postgres, pool_size) {
+            match Contender::start(target, postgres, options) {
                 Ok(contender) => contenders.running.push(contender),
                 Err(error) => {
                     eprintln!("bench: left out: {target}: {error:#}");
@@ -60,15 +60,17 @@ impl Contenders {
 // === impl Contender ===
 
 impl Contender {
-    /// Starts one with a transaction pool of `pool_size` (HAProxy has none).
-    pub fn start(target: Target, postgres: &Postgres, pool_size: usize) -> Result<Self> {
+    /// Starts one with a transaction pool (HAProxy has none).
+    pub fn start(target: Target, postgres: &Postgres, options: &Options) -> Result<Self> {
         Ok(match target {
             Target::Direct => Self::Direct(postgres.addr()),
-            Target::PgBouncer => Self::PgBouncer(PgBouncer::start(postgres, pool_size)?),
+            Target::PgBouncer => Self::PgBouncer(PgBouncer::start(postgres, options.pool_size)?),
             Target::HaProxy => Self::HaProxy(HaProxy::start(&[postgres.addr().into()])?),
             Target::Pgherd => {
-                let config = ProxyConfig::transaction(postgres).pool_size(pool_size);
-                Self::Pgherd(Proxy::start(&config.proxy_setting("workers", "0").to_toml())?)
+                let config = ProxyConfig::transaction(postgres).pool_size(options.pool_size);
+                Self::Pgherd(Proxy::start(
+                    &config.proxy_setting("workers", &options.workers.to_string()).to_toml(),
+                )?)
             }
         })
     }

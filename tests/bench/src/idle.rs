@@ -45,7 +45,7 @@ pub fn all(options: &Options, plan: &Plan, postgres: &Postgres) -> Result<Vec<Id
 }
 
 fn measure(options: &Options, target: Target, postgres: &Postgres) -> Result<Idle> {
-    let contender = Contender::start(target, postgres, options.pool_size)?;
+    let contender = Contender::start(target, postgres, options)?;
     let pid = contender.pid().context("a direct connection has no pooler")?;
     // What the first client costs once (its server connection, its pool) is not a client's cost.
     drop(busy_once(&contender)?);

@@ -40,7 +40,7 @@ fn run(options: &Options) -> Result<()> {
     eprintln!("bench: starting Postgres");
     let postgres = contender::start_postgres()?;
     pgbench::initialize(&postgres, options.scale)?;
-    let contenders = Contenders::start(&postgres, &plan, options.pool_size)?;
+    let contenders = Contenders::start(&postgres, &plan, options)?;
     machine.add_versions(&postgres, &contenders);
 
     let runs = rounds::all(options, &plan, &postgres, &contenders)?;

@@ -33,6 +33,9 @@ pub struct Options {
     /// Server connections that each pooler may have.
     #[arg(long, default_value_t = 20)]
     pub pool_size: usize,
+    /// pgherd's worker threads; 0 means one per core. (PgBouncer has one, HAProxy one per core.)
+    #[arg(long, default_value_t = 0)]
+    pub workers: usize,
     /// Clients that are logged in and idle when memory is measured.
     #[arg(long, default_value_t = 2000)]
     pub idle_clients: usize,

@@ -50,6 +50,9 @@ fn head(text: &mut String, summary: &Summary) {
         settings.seconds,
         settings.pool_size,
     );
+    if settings.workers > 0 {
+        say!(text, "\npgherd has {} workers.", settings.workers);
+    }
     if let Some(profile) = &machine.unoptimized {
         say!(text, "\n**pgherd is a {profile} build: its figures mean nothing.**");
     }

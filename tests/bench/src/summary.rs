@@ -30,6 +30,7 @@ pub struct Settings {
     pub seconds: u64,
     pub rounds: u64,
     pub pool_size: usize,
+    pub workers: usize,
 }
 
 /// One contender in one combination.
@@ -61,6 +62,7 @@ impl Summary {
             seconds: options.duration().as_secs(),
             rounds: options.rounds(),
             pool_size: options.pool_size,
+            workers: options.workers,
         };
         let rows = runs.iter().map(Row::new).collect();
         let missing = contenders.missing.clone();

@@ -28,7 +28,8 @@ fn a_report_says_all() {
         row(Target::Pgherd, Some(11.0), 250.0),
     ];
     let workload = Workload::SelectOnly;
-    let settings = Settings { workload, scale: 10, seconds: 5, rounds: 3, pool_size: 20 };
+    let settings =
+        Settings { workload, scale: 10, seconds: 5, rounds: 3, pool_size: 20, workers: 0 };
     let idle = vec![Idle { target: Target::Pgherd, clients: 4, before: 1 << 20, with: 1 << 21 }];
     let missing = vec![(Target::HaProxy, "HAProxy is missing".to_owned())];
     let machine = Machine {
