@@ -110,6 +110,15 @@ impl StatementRegistry {
         map.insert(definition, Arc::clone(&statement));
         statement
     }
+
+    /// Forgets a statement whose plans DDL has made useless: who defines it next gets a new one,
+    /// and with it a fresh parse on every server connection.
+    pub fn forget(&self, statement: &Statement) {
+        let mut map = self.by_definition.lock();
+        if map.get(&statement.definition).is_some_and(|known| known.id == statement.id) {
+            map.remove(&statement.definition);
+        }
+    }
 }
 
 /// The statements that one server connection has, least recently used first to go.
@@ -231,6 +240,17 @@ mod tests {
         let c = registry.intern(b"SELECT 1\0\0\x01\0\0\0\x17");
         assert_eq!(a.id, b.id);
         assert_ne!(a.id, c.id);
+    }
+
+    #[test]
+    fn a_forgotten_statement_is_a_new_one_afterwards() {
+        let registry = StatementRegistry::default();
+        let old = registry.intern(b"SELECT * FROM t\0\0\0");
+        registry.forget(&old);
+        let new = registry.intern(b"SELECT * FROM t\0\0\0");
+        assert_ne!(old.id, new.id);
+        registry.forget(&old);
+        assert_eq!(registry.intern(b"SELECT * FROM t\0\0\0").id, new.id);
     }
 
     #[test]

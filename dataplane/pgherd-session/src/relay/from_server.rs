@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
-use pgherd_wire::TransactionStatus;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::owed::{Audience, Failure};
+use pgherd_wire::{TransactionStatus, sqlstate};
 
 use crate::end::End;
 use crate::session::Session;
+
+/// In the error "cached plan must not change result type", whose text may be translated.
+const RESULT_TYPE_CHANGED: &[u8] = b"RRevalidateCachedQuery\0";
 
 /// The longest message that is waited for as a whole: those are short by nature.
 const MAX_WHOLE: usize = 8 * 1024;
@@ -167,8 +170,17 @@ impl Session {
         let unscanned = self.from_server.buffer.unscanned();
         let mut reworded = None;
         if let Some(body) = unscanned.get(HEADER_LEN..header.total_len()) {
-            if Report::parse(body).is_fatal() {
+            let report = Report::parse(body);
+            if report.is_fatal() {
                 self.saw_fatal = true;
+            }
+            if report.code == sqlstate::FEATURE_NOT_SUPPORTED
+                && memchr::memmem::find(body, RESULT_TYPE_CHANGED).is_some()
+            {
+                // Drivers close the statement and define it again: that must reach the server.
+                for statement in self.statements.values() {
+                    self.pool.statements().forget(statement);
+                }
             }
             reworded = self.with_names_of_client(body);
         }
