@@ -175,9 +175,12 @@ fn a_drain_lets_transactions_finish_and_tells_the_idle() -> Result<()> {
 #[test]
 fn a_second_term_ends_at_once() -> Result<()> {
     let (_postgres, mut proxy) = start()?;
+    let mut idle = Client::login(proxy.addr())?;
     let mut busy = Client::login(proxy.addr())?;
     busy.rows("BEGIN")?;
     proxy.term()?;
+    // The drain has begun: two signals at once would be one.
+    idle.rest()?;
     assert_eq!(busy.value("SELECT 1")?, "1");
     let begun = Instant::now();
     proxy.term()?;
