@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
+use crate::connect::ConnectError;
 use crate::pool::Pool;
 use crate::server::ServerConn;
 
@@ -41,7 +42,13 @@ impl Growth {
                     {
                         let mut state = self.pool.state.lock();
                         state.connecting -= 1;
-                        state.last_error = None;
+                        if state.last_error.take().is_some() {
+                            tracing::info!(
+                                cluster = settings.cluster,
+                                instance = settings.endpoint.address(),
+                                "connected to the instance again",
+                            );
+                        }
                         state.register(&conn.entry);
                     }
                     self.pool.give(conn);
@@ -50,13 +57,7 @@ impl Growth {
                 Err(error) => {
                     let error = Arc::new(error);
                     let transient = error.is_transient();
-                    tracing::warn!(
-                        cluster = settings.cluster,
-                        user = settings.user,
-                        instance = settings.endpoint.address(),
-                        "cannot connect to the instance: {}",
-                        error.chain(),
-                    );
+                    self.complain(&error);
                     self.pool.state.lock().last_error = Some(Arc::clone(&error));
                     if !transient {
                         self.pool.fail_waiters(&error);
@@ -70,6 +71,22 @@ impl Growth {
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                 }
             }
+        }
+    }
+}
+
+impl Growth {
+    /// Once for each reason, until a connection has been made.
+    fn complain(&self, error: &ConnectError) {
+        let settings = self.pool.settings();
+        let reason = error.chain();
+        let known = self.pool.last_error().is_some_and(|last| last.chain() == reason);
+        let (cluster, user) = (settings.cluster.as_str(), settings.user.as_str());
+        let instance = settings.endpoint.address();
+        if known {
+            tracing::debug!(cluster, user, instance, "still no connection: {reason}");
+        } else {
+            tracing::warn!(cluster, user, instance, "cannot connect to the instance: {reason}");
         }
     }
 }

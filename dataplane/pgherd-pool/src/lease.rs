@@ -71,6 +71,8 @@ impl Lease {
     /// Not cancel safe: a lease that is dropped half way closes its connection.
     pub async fn reset(&mut self) -> Result<(), ServerError> {
         self.execute("DISCARD ALL").await?;
+        // Those that are reported have been, the others are what they were at its login.
+        Arc::make_mut(&mut self.params).retain_reported();
         self.statements.clear();
         self.unnamed = 0;
         self.tainted = false;

@@ -357,6 +357,24 @@ impl Pool {
             conn.say_goodbye();
         }
         self.grow(worker);
+        if worker == 0 {
+            self.probe();
+        }
+    }
+
+    /// Finds out whether an instance that could not be reached can be by now, although nobody
+    /// asks for a connection.
+    fn probe(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let lost = state.last_error.as_ref().is_some_and(|error| error.is_transient());
+        if !lost || state.connecting > 0 || state.total >= self.settings.size || self.is_retired() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            state.total += 1;
+            state.connecting += 1;
+            runtime.spawn(Growth::new(Arc::clone(self), 0).run());
+        }
     }
 
     /// Closes the pool: idle connections now, the others when they come back; waiting clients are

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pgherd_agent::{Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics};
+use std::time::Duration;
+
+use pgherd_agent::{
+    AgentHandle, InstanceHealth, Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics,
+};
 use pgherd_config::Topology;
 use pgherd_session::Shared;
 
@@ -80,6 +84,53 @@ impl Proxy for FleetMember {
         }
         sum
     }
+}
+
+/// How often the control plane hears what has changed about the instances.
+const HEALTH_TICK: Duration = Duration::from_millis(250);
+
+/// Tells the control plane which instances this proxy reaches, as its pools see them. Never
+/// returns; cancel safe.
+pub async fn report_health(shared: Arc<Shared>, agent: AgentHandle) {
+    let mut tick = tokio::time::interval(HEALTH_TICK);
+    loop {
+        tick.tick().await;
+        let seen = instances(&shared);
+        agent.retain_health(|old| {
+            seen.iter().any(|new| (&new.cluster, &new.instance) == (&old.cluster, &old.instance))
+        });
+        for health in seen {
+            agent.report_health(health);
+        }
+    }
+}
+
+/// One entry for each instance that a pool has tried; one failing pool makes it unreachable.
+fn instances(shared: &Shared) -> Vec<InstanceHealth> {
+    let mut seen: Vec<InstanceHealth> = Vec::new();
+    for pool in shared.directory.pools() {
+        let (counts, settings) = (pool.counts(), pool.settings());
+        let error = pool.last_error();
+        if error.is_none() && counts.active + counts.idle == 0 {
+            continue;
+        }
+        let health = InstanceHealth {
+            cluster: settings.cluster.clone(),
+            shard: 0,
+            instance: settings.endpoint.address(),
+            reachable: error.is_none(),
+            detail: error.map(|error| error.chain()).unwrap_or_default(),
+        };
+        let same = |other: &&mut InstanceHealth| {
+            (&other.cluster, &other.instance) == (&health.cluster, &health.instance)
+        };
+        match seen.iter_mut().find(same) {
+            Some(other) if other.reachable => *other = health,
+            Some(_) => {}
+            None => seen.push(health),
+        }
+    }
+    seen
 }
 
 fn narrow(n: usize) -> u32 {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::fleet::FleetMember;
+use crate::fleet::{self, FleetMember};
 use crate::options::Options;
 use crate::workers::Workers;
 use crate::{limits, listener, metrics, settings};
@@ -82,8 +82,8 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     };
 
     let (requests, mut requested) = mpsc::unbounded_channel();
-    let fleet = !options.control_plane.is_empty();
-    let control = ConsoleControl { requests, file: options.config.clone().filter(|_| !fleet) };
+    let in_fleet = !options.control_plane.is_empty();
+    let control = ConsoleControl { requests, file: options.config.clone().filter(|_| !in_fleet) };
     let directory = Directory::new(worker_count, rand::random());
     let admins = settings::admins(&file, &directory);
     let console = Arc::new(Console::new(Arc::new(control)));
@@ -91,7 +91,7 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     let loaded = Arc::new(AtomicBool::new(false));
 
     let mut tasks = JoinSet::new();
-    let agent = if fleet {
+    let agent = if in_fleet {
         Some(start_agent(&options, &advertise, &shared, &loaded, &mut tasks)?)
     } else {
         load_file(&shared, &file);
@@ -201,6 +201,7 @@ fn start_agent(
         None => tracing::info!("no cached topology: waiting for the control plane"),
     }
     tasks.spawn(agent.run(std::future::pending()));
+    tasks.spawn(fleet::report_health(Arc::clone(shared), handle.clone()));
     Ok(handle)
 }
 

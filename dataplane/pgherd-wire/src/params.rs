@@ -53,9 +53,9 @@ impl ParamSet {
         )
     }
 
-    /// Takes a parameter out.
-    pub fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+    /// Forgets the parameters of which the server says nothing when they change.
+    pub fn retain_reported(&mut self) {
+        self.0.retain(|name, _| reported_name(name).is_some());
     }
 
     /// All parameters in the order of their names.

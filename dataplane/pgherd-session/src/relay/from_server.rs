@@ -145,13 +145,7 @@ impl Session {
     fn reset_params(&mut self) {
         self.params = Arc::clone(&self.startup_params);
         if let Some(lease) = &mut self.lease {
-            let known: Vec<String> = lease.params.iter().map(|(name, _)| name.to_owned()).collect();
-            let params = Arc::make_mut(&mut lease.params);
-            for name in known {
-                if pgherd_wire::params::reported_name(&name).is_none() {
-                    params.remove(&name);
-                }
-            }
+            Arc::make_mut(&mut lease.params).retain_reported();
         }
     }
 
