@@ -23,8 +23,8 @@ pub(crate) fn instance_role(role: InstanceRole) -> &'static str {
 }
 
 /// Names a client: the process id that it was told, as in its own error messages and logs.
-pub(crate) fn client_name(client: &ClientEntry, proxy_number: u16) -> String {
-    client.cancel_key(proxy_number).0.to_string()
+pub(crate) fn client_name(client: &ClientEntry) -> String {
+    client.cancel_key().0.to_string()
 }
 
 /// Names a server connection: where it goes, and the process id of the backend there.

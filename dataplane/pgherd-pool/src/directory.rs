@@ -182,13 +182,14 @@ impl Directory {
 
     /// The pool for a client, made when it is the first.
     pub fn pool(&self, database: &str, user: &str) -> Result<Arc<Pool>, LookupError> {
+        // Under the lock: a topology that is loaded meanwhile finds this pool and retires it.
+        let mut pools = self.pools.lock();
         let settings = self.settings(database, user)?;
         let key = PoolKey {
             cluster: settings.cluster.clone(),
             user: user.to_owned(),
             database: database.to_owned(),
         };
-        let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(&key)
             && !pool.is_retired()
             && *pool.settings() == settings

@@ -71,8 +71,9 @@ impl Lease {
     /// Not cancel safe: a lease that is dropped half way closes its connection.
     pub async fn reset(&mut self) -> Result<(), ServerError> {
         self.execute("DISCARD ALL").await?;
-        // Those that are reported have been, the others are what they were at its login.
-        Arc::make_mut(&mut self.params).retain_reported();
+        // Those that are reported have been; the others are what they were at its login.
+        let reported = self.pool.welcome().unwrap_or_default();
+        Arc::make_mut(&mut self.params).doubt_unreported(&reported);
         self.statements.clear();
         self.unnamed = 0;
         self.tainted = false;

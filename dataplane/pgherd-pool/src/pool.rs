@@ -292,29 +292,35 @@ impl Pool {
 
     /// Starts making connections: one for each waiter, within the limits.
     fn grow(self: &Arc<Self>, worker: usize) {
-        let mut state = self.state.lock();
-        while !self.is_retired()
-            && state.total < self.settings.size
-            && state.connecting < MAX_CONNECTING
-            && (state.connecting < state.waiters.len() || state.total < self.settings.min_size)
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let mut wanted = 0;
         {
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-            state.total += 1;
-            state.connecting += 1;
-            let growth = Growth::new(Arc::clone(self), worker);
-            runtime.spawn(growth.run());
+            let mut state = self.state.lock();
+            while !self.is_retired()
+                && state.total < self.settings.size
+                && state.connecting < MAX_CONNECTING
+                && (state.connecting < state.waiters.len() || state.total < self.settings.min_size)
+            {
+                state.total += 1;
+                state.connecting += 1;
+                wanted += 1;
+            }
+        }
+        for _ in 0..wanted {
+            runtime.spawn(Growth::new(Arc::clone(self), worker).run());
         }
     }
 
     /// Lends a connection that nobody uses to the first waiter, or keeps it.
     pub(crate) fn give(self: &Arc<Self>, conn: Box<ServerConn>) {
+        let worker = conn.home;
         let surplus = {
             let mut state = self.state.lock();
             state.give(self, conn)
         };
         if let Some(conn) = surplus {
             conn.say_goodbye();
-            self.forget_one(0);
+            self.forget_one(worker);
         }
     }
 
@@ -365,16 +371,18 @@ impl Pool {
     /// Finds out whether an instance that could not be reached can be by now, although nobody
     /// asks for a connection.
     fn probe(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        let lost = state.last_error.as_ref().is_some_and(|error| error.is_transient());
-        if !lost || state.connecting > 0 || state.total >= self.settings.size || self.is_retired() {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        {
+            let mut state = self.state.lock();
+            let lost = state.last_error.as_ref().is_some_and(|error| error.is_transient());
+            let full = state.connecting > 0 || state.total >= self.settings.size;
+            if !lost || full || self.is_retired() {
+                return;
+            }
             state.total += 1;
             state.connecting += 1;
-            runtime.spawn(Growth::new(Arc::clone(self), 0).run());
         }
+        runtime.spawn(Growth::new(Arc::clone(self), 0).run());
     }
 
     /// Closes the pool: idle connections now, the others when they come back; waiting clients are
@@ -450,6 +458,10 @@ struct Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.pool.state.lock().waiters.retain(|waiter| waiter.id != self.id);
+        let mut state = self.pool.state.lock();
+        // Numbers ascend in the queue.
+        if let Ok(index) = state.waiters.binary_search_by_key(&self.id, |waiter| waiter.id) {
+            state.waiters.remove(index);
+        }
     }
 }

@@ -83,12 +83,20 @@ impl From<Effect> for Note {
 /// All statements that clients hold, by definition, so that equal ones are one.
 #[derive(Debug, Default)]
 pub struct StatementRegistry {
-    by_definition: Mutex<AHashMap<Bytes, Arc<Statement>>>,
+    known: Mutex<Known>,
     next: AtomicU64,
 }
 
-/// Above this many definitions those that nobody holds are thrown out.
-const SWEEP_ABOVE: usize = 4096;
+#[derive(Debug, Default)]
+struct Known {
+    by_definition: AHashMap<Bytes, Arc<Statement>>,
+    bytes: usize,
+    /// How many, and how long, they may become before those that nobody holds are thrown out.
+    sweep_at: (usize, usize),
+}
+
+/// Below this many definitions, and bytes of them, nothing is thrown out.
+const SWEEP_ABOVE: (usize, usize) = (4096, 16 << 20);
 
 impl StatementRegistry {
     /// A number that was never given before in this process; never 0.
@@ -98,26 +106,41 @@ impl StatementRegistry {
 
     /// The statement with this definition.
     pub fn intern(&self, definition: &[u8]) -> Arc<Statement> {
-        let mut map = self.by_definition.lock();
-        if let Some(statement) = map.get(definition) {
+        let mut known = self.known.lock();
+        if let Some(statement) = known.by_definition.get(definition) {
             return Arc::clone(statement);
         }
-        if map.len() >= SWEEP_ABOVE && map.len().is_power_of_two() {
-            map.retain(|_, statement| Arc::strong_count(statement) > 1);
-        }
+        known.sweep_if_due();
         let definition = Bytes::copy_from_slice(definition);
         let statement = Arc::new(Statement { id: self.next_id(), definition: definition.clone() });
-        map.insert(definition, Arc::clone(&statement));
+        known.bytes += definition.len();
+        known.by_definition.insert(definition, Arc::clone(&statement));
         statement
     }
 
     /// Forgets a statement whose plans DDL has made useless: who defines it next gets a new one,
     /// and with it a fresh parse on every server connection.
     pub fn forget(&self, statement: &Statement) {
-        let mut map = self.by_definition.lock();
-        if map.get(&statement.definition).is_some_and(|known| known.id == statement.id) {
-            map.remove(&statement.definition);
+        let mut known = self.known.lock();
+        let same = |entry: &Arc<Statement>| entry.id == statement.id;
+        if known.by_definition.get(&statement.definition).is_some_and(same) {
+            known.by_definition.remove(&statement.definition);
+            known.bytes -= statement.definition.len();
         }
+    }
+}
+
+impl Known {
+    /// At twice what was left last time, so that the cost of a sweep is spread over many.
+    fn sweep_if_due(&mut self) {
+        if self.by_definition.len() < self.sweep_at.0.max(SWEEP_ABOVE.0)
+            && self.bytes < self.sweep_at.1.max(SWEEP_ABOVE.1)
+        {
+            return;
+        }
+        self.by_definition.retain(|_, statement| Arc::strong_count(statement) > 1);
+        self.bytes = self.by_definition.keys().map(Bytes::len).sum();
+        self.sweep_at = (2 * self.by_definition.len(), 2 * self.bytes);
     }
 }
 
@@ -256,10 +279,10 @@ mod tests {
     #[test]
     fn the_registry_forgets_what_nobody_holds() {
         let registry = StatementRegistry::default();
-        for n in 0..3 * SWEEP_ABOVE {
+        for n in 0..3 * SWEEP_ABOVE.0 {
             registry.intern(format!("SELECT {n}\0\0\0").as_bytes());
         }
-        assert!(registry.by_definition.lock().len() <= 2 * SWEEP_ABOVE);
+        assert!(registry.known.lock().by_definition.len() <= SWEEP_ABOVE.0);
     }
 
     #[test]

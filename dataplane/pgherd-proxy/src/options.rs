@@ -37,7 +37,7 @@ pub struct Options {
     pub control_plane: Vec<String>,
 
     /// File with the token for the control plane.
-    #[arg(long, value_name = "FILE", env = "PGHERD_TOKEN_FILE")]
+    #[arg(long, value_name = "FILE", env = "PGHERD_TOKEN_FILE", requires = "control_plane")]
     pub token_file: Option<PathBuf>,
 
     /// Folder for the last good topologies, with which the proxy starts while the control plane is away.

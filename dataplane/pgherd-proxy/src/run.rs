@@ -44,7 +44,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 #[derive(Debug)]
 struct ConsoleControl {
     requests: mpsc::UnboundedSender<Request>,
-    file: Option<std::path::PathBuf>,
+    options: Arc<Options>,
 }
 
 #[derive(Debug)]
@@ -55,9 +55,11 @@ enum Request {
 
 impl Control for ConsoleControl {
     fn reload(&self) -> Result<(), ReloadError> {
-        let path = self.file.as_ref().ok_or(ReloadError::NoFile)?;
-        let file =
-            settings::read(path).map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
+        if !self.options.control_plane.is_empty() {
+            return Err(ReloadError::NoFile);
+        }
+        let file = settings::load(&self.options)
+            .map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
         self.requests.send(Request::Load(Box::new(file))).map_err(|_| ReloadError::Ending)
     }
 
@@ -83,7 +85,8 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
 
     let (requests, mut requested) = mpsc::unbounded_channel();
     let in_fleet = !options.control_plane.is_empty();
-    let control = ConsoleControl { requests, file: options.config.clone().filter(|_| !in_fleet) };
+    let options = Arc::new(options);
+    let control = ConsoleControl { requests, options: Arc::clone(&options) };
     let directory = Directory::new(worker_count, rand::random());
     let admins = settings::admins(&file, &directory);
     let console = Arc::new(Console::new(Arc::new(control)));
@@ -124,8 +127,8 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
         let event = tokio::select! {
             event = signals.next() => event,
             request = requested.recv() => match request {
-                Some(Request::Load(file)) => {
-                    load_file(&shared, &file);
+                Some(Request::Load(new)) => {
+                    replace_file(&shared, &file, &new);
                     continue;
                 }
                 Some(Request::Shutdown) | None => Event::Terminate,
@@ -133,7 +136,7 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
         };
         match event {
             Event::Terminate => break,
-            Event::Reload => reload(&options, &shared),
+            Event::Reload => reload(&options, &shared, &file),
         }
     }
 
@@ -210,18 +213,30 @@ fn load_file(shared: &Shared, file: &ProxyFile) {
     shared.directory.warm_up();
 }
 
+/// Serves the clusters of a file that was read again, and says what of it waits for a restart.
+fn replace_file(shared: &Shared, running: &ProxyFile, file: &ProxyFile) {
+    settings::log_warnings(file);
+    let changed = [
+        ("[proxy]", running.proxy != file.proxy),
+        ("[admin]", running.admin != file.admin),
+        ("[metrics]", running.metrics != file.metrics),
+        ("[telemetry]", running.telemetry != file.telemetry),
+    ];
+    for (section, _) in changed.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!("{section} has changed: that counts from the next start");
+    }
+    load_file(shared, file);
+    tracing::info!(clusters = file.clusters.len(), "the settings have been read again");
+}
+
 /// Reads the file again. What is wrong with it is logged, and the proxy goes on as it was.
-fn reload(options: &Options, shared: &Shared) {
+fn reload(options: &Options, shared: &Shared, running: &ProxyFile) {
     if !options.control_plane.is_empty() {
         tracing::info!("SIGHUP: the topology comes from the control plane, nothing to read");
         return;
     }
     match settings::load(options) {
-        Ok(file) => {
-            settings::log_warnings(&file);
-            load_file(shared, &file);
-            tracing::info!("the settings have been read again");
-        }
+        Ok(file) => replace_file(shared, running, &file),
         Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
     }
 }

@@ -19,17 +19,25 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// the cancel has arrived where it goes.
 pub(crate) async fn serve(shared: &Arc<Shared>, pid: i32, key: &[u8]) {
     let owner = ClientRegistry::owner(pid);
-    if owner != shared.proxy_number() {
-        forward(shared, owner, pid, key).await;
-        return;
-    }
+    // The own clients first: one that logged in before the control plane gave this proxy its
+    // number has another one in its key.
     let Some(cancel) = shared.clients.begin_cancel(pid, key) else {
-        shared.cancels_ignored.fetch_add(1, Ordering::Relaxed);
+        if owner == shared.proxy_number() {
+            shared.cancels_ignored.fetch_add(1, Ordering::Relaxed);
+        } else {
+            forward(shared, owner, pid, key).await;
+        }
         return;
     };
     shared.cancels_sent.fetch_add(1, Ordering::Relaxed);
-    if let Err(error) = send_cancel(&cancel.target).await {
-        tracing::warn!("cannot send a cancel request to an instance: {error}");
+    match send_cancel(&cancel.target).await {
+        Ok(()) => cancel.settle(),
+        Err(error) => {
+            tracing::warn!("cannot send a cancel request to an instance: {error}");
+            if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                cancel.settle();
+            }
+        }
     }
 }
 

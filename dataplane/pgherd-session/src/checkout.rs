@@ -9,7 +9,7 @@ use pgherd_pool::{CheckoutError, Lease, ServerError, WorkerStats};
 use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, TransactionStatus, backend, frontend, sqlstate};
 
-use crate::clients::ClientState;
+use crate::clients::{ClientState, Detach};
 use crate::end::End;
 use crate::login;
 use crate::session::Session;
@@ -134,13 +134,15 @@ impl Session {
     /// Gives the server connection back, before what it sent has reached a slow client. `false`
     /// when a cancel is on its way to it.
     pub(crate) fn release(&mut self) -> bool {
-        if !self.entry().try_detach() {
+        let detached = self.entry().try_detach();
+        if detached == Detach::InFlight {
             return false;
         }
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
             WorkerStats::add(&self.stats().transactions, 1);
             self.account();
             self.entry().set_state(ClientState::Idle);
+            lease.tainted |= detached == Detach::Lost;
             lease.release();
         }
         true

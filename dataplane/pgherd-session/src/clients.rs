@@ -32,6 +32,8 @@ pub enum ClientState {
 pub struct ClientEntry {
     /// Index in the registry; part of the cancel key.
     slot: u32,
+    /// Number of this proxy when the client got its cancel key.
+    proxy_number: u16,
     /// The other part of the cancel key.
     secret: u32,
     /// User name.
@@ -61,7 +63,20 @@ struct CancelSlot {
 #[derive(Debug, Default)]
 struct InFlight {
     count: AtomicU16,
+    /// One was given up half way: it may arrive at any time.
+    lost: AtomicBool,
     done: Notify,
+}
+
+/// Whether a server connection can be parted from the client that may cancel it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detach {
+    /// No cancel will reach it any more.
+    Clean,
+    /// A cancel is on its way: wait for [`ClientEntry::cancels_done`] and try again.
+    InFlight,
+    /// A cancel may still arrive and nobody knows when: it must serve nobody else.
+    Lost,
 }
 
 /// A cancel on its way. While it lives the server connection serves nobody else.
@@ -70,10 +85,21 @@ pub struct CancelInFlight {
     /// Where it goes.
     pub target: Arc<CancelTarget>,
     in_flight: Arc<InFlight>,
+    settled: bool,
+}
+
+impl CancelInFlight {
+    /// The server has dealt with it, or never got it.
+    pub(crate) fn settle(mut self) {
+        self.settled = true;
+    }
 }
 
 impl Drop for CancelInFlight {
     fn drop(&mut self) {
+        if !self.settled {
+            self.in_flight.lost.store(true, Ordering::Release);
+        }
         self.in_flight.count.fetch_sub(1, Ordering::AcqRel);
         self.in_flight.done.notify_waiters();
     }
@@ -108,9 +134,9 @@ impl ClientEntry {
     }
 
     /// The process id and key by which the client cancels.
-    pub fn cancel_key(&self, proxy_number: u16) -> (i32, [u8; 4]) {
+    pub fn cancel_key(&self) -> (i32, [u8; 4]) {
         // Slot 0 of proxy 0 would give process id 0: slots count from one.
-        let pid = (u32::from(proxy_number) << SLOT_BITS) | (self.slot + 1);
+        let pid = (u32::from(self.proxy_number) << SLOT_BITS) | (self.slot + 1);
         (pid.cast_signed(), self.secret.to_be_bytes())
     }
 
@@ -119,18 +145,17 @@ impl ClientEntry {
         self.cancel.lock().target = Some(target);
     }
 
-    /// From now on a cancel of this client goes nowhere. `false` when one is on its way: then the
-    /// server connection must be kept until [`ClientEntry::cancels_done`].
-    pub(crate) fn try_detach(&self) -> bool {
+    /// From now on a cancel of this client goes nowhere.
+    pub(crate) fn try_detach(&self) -> Detach {
         let mut slot = self.cancel.lock();
         slot.target = None;
-        match &slot.in_flight {
-            Some(in_flight) if in_flight.count.load(Ordering::Acquire) > 0 => false,
-            _ => {
-                slot.in_flight = None;
-                true
-            }
+        let Some(in_flight) = &slot.in_flight else { return Detach::Clean };
+        if in_flight.count.load(Ordering::Acquire) > 0 {
+            return Detach::InFlight;
         }
+        let lost = in_flight.lost.load(Ordering::Acquire);
+        slot.in_flight = None;
+        if lost { Detach::Lost } else { Detach::Clean }
     }
 
     /// Waits until no cancel is on its way. Cancel safe.
@@ -152,7 +177,7 @@ impl ClientEntry {
         let target = slot.target.clone()?;
         let in_flight = Arc::clone(slot.in_flight.get_or_insert_default());
         in_flight.count.fetch_add(1, Ordering::AcqRel);
-        Some(CancelInFlight { target, in_flight })
+        Some(CancelInFlight { target, in_flight, settled: false })
     }
 
     /// Remembers whom to wake when the process wants something of the client.
@@ -194,7 +219,11 @@ struct Slots {
 
 impl ClientRegistry {
     /// Adds a client; `None` when there are more than a million.
-    pub(crate) fn add(self: &Arc<Self>, who: ClientIdentity) -> Option<Registration> {
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        who: ClientIdentity,
+        proxy_number: u16,
+    ) -> Option<Registration> {
         let mut slots = self.slots.lock();
         let slot = match slots.free.pop() {
             Some(slot) => slot,
@@ -209,6 +238,7 @@ impl ClientRegistry {
         };
         let entry = Arc::new(ClientEntry {
             slot,
+            proxy_number,
             secret: rand::random(),
             user: who.user,
             database: who.database,
@@ -252,6 +282,9 @@ impl ClientRegistry {
     pub(crate) fn begin_cancel(&self, pid: i32, key: &[u8]) -> Option<CancelInFlight> {
         let slot = (pid.cast_unsigned() & ((1 << SLOT_BITS) - 1)).checked_sub(1)?;
         let entry = self.slots.lock().entries.get(slot as usize)?.clone()?;
+        if entry.proxy_number != Self::owner(pid) {
+            return None;
+        }
         let wrong = entry
             .secret
             .to_be_bytes()

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
-use pgherd_pool::{LookupError, Pool, Socket};
+use pgherd_pool::{CheckoutError, LookupError, Pool, Socket};
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;
 use pgherd_wire::startup::{self, Startup, StartupPacket};
@@ -53,6 +53,8 @@ pub(crate) enum LoggedIn {
 pub(crate) struct Client {
     pub(crate) registration: Registration,
     pub(crate) pool: Arc<Pool>,
+    /// Which topology the pool was found in.
+    pub(crate) generation: u64,
     /// The session parameters that it starts with.
     pub(crate) params: Arc<ParamSet>,
     /// Bytes that came behind the last message of the login.
@@ -202,6 +204,8 @@ async fn authenticate(
     match verifier {
         Some(verifier) => scram(dialogue, server::Start::new(verifier, true), user).await,
         None => {
+            // The client must not learn which of them it is that does not exist; the log may.
+            tracing::info!(user, database, "login as an unknown user or to an unknown database");
             scram(dialogue, server::Start::new(directory.mock_verifier(user), false), user).await
         }
     }
@@ -265,24 +269,35 @@ async fn greet(
     if shared.limits.max_clients > 0 && shared.clients.len() >= shared.limits.max_clients {
         return Err(LoginError::TooManyClients);
     }
-    let pool = shared.directory.pool(database, &identity.user).map_err(|error| match error {
-        LookupError::NoInstance => LoginError::NoInstance(database.to_owned()),
-        LookupError::UnknownDatabase | LookupError::UnknownUser => {
-            LoginError::UnknownDatabase(database.to_owned())
+    let (generation, pool, welcome, params) = loop {
+        // Before the look: a topology that comes meanwhile makes the session look again.
+        let generation = shared.directory.generation();
+        let found = shared.directory.pool(database, &identity.user);
+        let pool = found.map_err(|error| match error {
+            LookupError::NoInstance => LoginError::NoInstance(database.to_owned()),
+            LookupError::UnknownDatabase | LookupError::UnknownUser => {
+                LoginError::UnknownDatabase(database.to_owned())
+            }
+        })?;
+        match session_parameters(&pool, worker.index, startup).await {
+            Ok((welcome, params)) => break (generation, pool, welcome, params),
+            // Replaced while this login waited in its queue.
+            Err(LoginError::Checkout(CheckoutError::Retired)) => {}
+            Err(error) => return Err(error),
         }
-    })?;
-    let (welcome, params) = session_parameters(&pool, worker.index, startup).await?;
-    let registration = shared.clients.add(identity).ok_or(LoginError::TooManyClients)?;
+    };
+    let registration =
+        shared.clients.add(identity, shared.proxy_number()).ok_or(LoginError::TooManyClients)?;
 
     let mut out = Vec::with_capacity(512);
     for (name, value) in welcome.iter() {
         backend::put_parameter_status(&mut out, name, params.get(name).unwrap_or(value));
     }
-    let (pid, key) = registration.entry.cancel_key(shared.proxy_number());
+    let (pid, key) = registration.entry.cancel_key();
     backend::put_backend_key(&mut out, pid, &key);
     backend::put_ready(&mut out, TransactionStatus::Idle);
     dialogue.write(&out).await?;
-    Ok(Client { registration, pool, params, unread: std::mem::take(&mut dialogue.buf) })
+    Ok(Client { registration, pool, generation, params, unread: std::mem::take(&mut dialogue.buf) })
 }
 
 async fn greet_admin(dialogue: &mut Dialogue<'_>, _proof: Authenticated) -> Result<(), LoginError> {
@@ -312,6 +327,7 @@ pub(crate) fn report_failure(worker: &Worker, address: Option<SocketAddr>, error
         return;
     }
     worker.shared.failed_logins.fetch_add(1, Ordering::Relaxed);
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    tracing::info!(?address, cause, "login failed: {error}");
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+    let address = address.map_or_else(|| "unix socket".to_owned(), |address| address.to_string());
+    tracing::info!(address, "login failed: {error}{}", cause.unwrap_or_default());
 }

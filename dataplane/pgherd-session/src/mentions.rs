@@ -34,50 +34,33 @@ impl Mentions {
 /// lost at the cut. Longer than every word and what must stand before it.
 pub const OVERLAP: usize = 64;
 
-/// Looks for mentions in a statement or a part of one.
+/// Looks for mentions in a statement or a part of one, in linear time: each pass looks for the
+/// rarest letter of its words.
 pub fn find(text: &[u8]) -> Mentions {
     let mut found = Mentions::default();
-    let mut at = 0;
-    // `_` stands in two of the words, `temp` and `hold` are rare: few statements go further.
-    while let Some(step) = next_candidate(&text[at..]) {
-        at += step;
-        let rest = &text[at..];
-        let before = &text[..at];
-        match rest[0] {
-            b'_' => {
-                if ends_with(before, b"advisory") && starts_with(rest, b"_lock") {
-                    found = found.and(Mentions::ADVISORY_LOCK);
-                } else if ends_with(before, b"set") && starts_with(rest, b"_config") {
-                    found = found.and(Mentions::SET_CONFIG);
-                } else if ends_with(before, b"pg") && starts_with(rest, b"_temp") {
-                    found = found.and(Mentions::TEMPORARY);
-                }
-            }
-            _ if starts_with(rest, b"temp") && makes_temporary(before) => {
-                found = found.and(Mentions::TEMPORARY);
-            }
-            _ if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") => {
-                found = found.and(Mentions::HOLD);
-            }
-            _ => {}
+    for at in memchr::memchr_iter(b'_', text) {
+        let (before, rest) = text.split_at(at);
+        if ends_with(before, b"advisory") && starts_with(rest, b"_lock") {
+            found = found.and(Mentions::ADVISORY_LOCK);
+        } else if ends_with(before, b"set") && starts_with(rest, b"_config") {
+            found = found.and(Mentions::SET_CONFIG);
+        } else if ends_with(before, b"pg") && starts_with(rest, b"_temp") {
+            found = found.and(Mentions::TEMPORARY);
         }
-        at += 1;
+    }
+    for at in memchr::memchr2_iter(b'm', b'M', text).filter(|&at| at >= 2) {
+        let (before, rest) = text.split_at(at - 2);
+        if starts_with(rest, b"temp") && makes_temporary(before) {
+            found = found.and(Mentions::TEMPORARY);
+        }
+    }
+    for at in memchr::memchr2_iter(b'h', b'H', text) {
+        let (before, rest) = text.split_at(at);
+        if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") {
+            found = found.and(Mentions::HOLD);
+        }
     }
     found
-}
-
-fn next_candidate(text: &[u8]) -> Option<usize> {
-    let underscore = memchr::memchr(b'_', text);
-    let limit = underscore.unwrap_or(text.len());
-    // `mp` of temp and `ld` of hold: their first letters are too frequent to look for.
-    let word = memchr::memchr2_iter(b'm', b'M', &text[..limit])
-        .filter(|&i| i >= 2 && starts_with(&text[i - 2..], b"temp"))
-        .map(|i| i - 2)
-        .next();
-    let limit = word.unwrap_or(limit);
-    let hold = memchr::memchr2_iter(b'h', b'H', &text[..limit])
-        .find(|&i| starts_with(&text[i..], b"hold"));
-    hold.or(word).or(underscore)
 }
 
 fn starts_with(text: &[u8], word: &[u8]) -> bool {
@@ -115,8 +98,8 @@ pub fn forgets_statements(text: &[u8]) -> bool {
     starts_with(text, b"discard") || starts_with(text, b"deallocate")
 }
 
-/// The parameter that a statement sets, when the text is one plain `SET [SESSION] name = …` of
-/// one that Postgres reports by itself, and so follows the client without further ado.
+/// Whether the text is one plain `SET [SESSION] name = …` of a parameter that Postgres reports by
+/// itself, and so follows the client without further ado, or one that ends with its transaction.
 pub fn sets_reported_parameter(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let text = text.strip_suffix(b";").unwrap_or(text);
@@ -140,6 +123,7 @@ pub fn sets_reported_parameter(text: &[u8]) -> bool {
     }
     let rest = words.next();
     match name.to_ascii_lowercase().as_str() {
+        "local" | "transaction" => rest.is_some(),
         // `SET TIME ZONE …`, `SET NAMES …`.
         "time" => rest.is_some_and(|word| word.eq_ignore_ascii_case("zone")),
         "names" => rest.is_some(),
@@ -188,6 +172,12 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_of_near_misses_takes_linear_time() {
+        let text = "temp hold ".repeat(100_000);
+        check(&text, Mentions::default());
+    }
+
+    #[test]
     fn a_cut_inside_a_word_is_covered_by_the_overlap() {
         let text = format!("SELECT {} pg_advisory_lock(1)", "x".repeat(200));
         for cut in 0..text.len() {
@@ -206,13 +196,15 @@ mod tests {
             "SET NAMES 'LATIN1'",
             "SET application_name='x y'",
             "SET client_encoding = 'UTF8'",
+            "SET LOCAL statement_timeout = 5",
+            "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         ] {
             assert!(sets_reported_parameter(yes.as_bytes()), "{yes}");
         }
         for no in [
             "SET statement_timeout = 5",
             "SET ROLE x",
-            "SET LOCAL TimeZone = 'UTC'",
+            "SET LOCAL TimeZone = 'UTC'; SET work_mem = 1",
             "SET TimeZone = 'UTC'; SET work_mem = '1MB'",
             "SET /* x */ TimeZone = 'UTC'",
             "SET",

@@ -6,6 +6,7 @@
 
 mod from_client;
 mod from_server;
+mod prepare;
 
 use std::task::{Context, Poll};
 
@@ -124,16 +125,19 @@ impl Session {
             return Ok(moved);
         }
         if self.last_word.is_some() {
-            if self.lease.as_ref().is_none_or(|lease| lease.owed.is_empty())
-                && let Some(end) = self.last_word.take()
-            {
+            // While it reads copy data the server answers nothing more.
+            let waits = self
+                .lease
+                .as_ref()
+                .is_some_and(|lease| !lease.owed.is_empty() && !lease.owed.is_copy_in());
+            if !waits && let Some(end) = self.last_word.take() {
                 return Err(end);
             }
             return Ok(moved);
         }
         // A pipeline at its limit, a message that waits for the outcome of others, or replies that
         // the client does not take stop the reading.
-        if self.is_full() || self.has_whole_request() {
+        if self.is_full() || self.blocked || self.has_whole_request() {
             return Ok(moved);
         }
         if self.from_client.buffer.is_empty() && !is_readable(&self.client, cx) {

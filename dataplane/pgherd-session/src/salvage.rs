@@ -9,6 +9,7 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, frontend};
 use tokio::io::AsyncWriteExt;
 
+use crate::clients::Detach;
 use crate::end::End;
 use crate::session::Session;
 
@@ -21,18 +22,21 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 impl Session {
     /// Not cancel safe: dropped, the server connection is closed.
     pub(crate) async fn salvage(mut self, lease: Lease, end: &End) {
-        if !end.spares_server() || !self.is_salvageable(&lease) {
-            self.entry().try_detach();
-            self.entry().cancels_done().await;
-            return;
-        }
         // What the client asked to cancel is over; no cancel of its own may hit what follows.
-        if !self.entry().try_detach() {
-            self.entry().cancels_done().await;
+        let detached = loop {
+            match self.entry().try_detach() {
+                Detach::InFlight => self.entry().cancels_done().await,
+                other => break other,
+            }
+        };
+        if detached == Detach::Lost || !end.spares_server() || !self.is_salvageable(&lease) {
+            return;
         }
         let unread = self.from_server.buffer.unscanned().to_vec();
         let skip = self.from_server.passing + self.from_server.dropping;
-        let needs_reset = self.pinned || self.is_session_mode() || lease.tainted;
+        // What is still to be answered may leave state of which the drain keeps no books.
+        let needs_reset =
+            self.pinned || self.is_session_mode() || lease.tainted || !lease.owed.is_empty();
         let clean = clean(lease, unread, skip, needs_reset);
         match tokio::time::timeout(DEADLINE, clean).await {
             Ok(Ok(lease)) => lease.release(),
@@ -68,7 +72,7 @@ async fn clean(
         }
     } else {
         running = !lease.owed.is_empty();
-        if !lease.owed.is_answered() && lease.owed.readies() == 0 {
+        if lease.owed.needs_sync() {
             // A Sync alone would commit what the client has not finished: an error goes first.
             if !lease.owed.is_skipping() {
                 let nothing = b"pgherd: the client has gone";

@@ -61,6 +61,10 @@ pub(crate) struct Session {
     pub(crate) unsettled: usize,
     /// The batch under way decides which statements there are.
     pub(crate) batch_defines: bool,
+    /// The next message waits until it is known which statements there are.
+    pub(crate) blocked: bool,
+    /// A RESET has been answered and its ReadyForQuery has not come.
+    pub(crate) after_reset: bool,
 }
 
 /// Serves one accepted connection until it ends. Runs on the worker's own thread.
@@ -130,7 +134,7 @@ impl Session {
         let mut from_client = Direction::default();
         from_client.buffer.preload(&login.unread, &worker.buffers);
         Self {
-            generation: worker.shared.directory.generation(),
+            generation: login.generation,
             worker,
             client,
             registration: login.registration,
@@ -152,6 +156,8 @@ impl Session {
             last_word: None,
             unsettled: 0,
             batch_defines: false,
+            blocked: false,
+            after_reset: false,
         }
     }
 

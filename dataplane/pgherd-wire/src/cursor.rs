@@ -10,10 +10,6 @@ impl<'a> Cursor<'a> {
         Some(first)
     }
 
-    pub(crate) fn i16(&mut self) -> Option<i16> {
-        self.array().map(i16::from_be_bytes)
-    }
-
     pub(crate) fn i32(&mut self) -> Option<i32> {
         self.array().map(i32::from_be_bytes)
     }

@@ -61,7 +61,8 @@ impl<'a> Parse<'a> {
         let name = rest.cstr()?;
         let definition = rest.0;
         rest.cstr()?;
-        let types = usize::try_from(rest.i16()?).ok()?;
+        // Postgres reads the count without a sign: up to 65,535 types.
+        let types = usize::from(u16::from_be_bytes(rest.array()?));
         (rest.0.len() == types * 4).then_some(Self { name, definition })
     }
 
@@ -193,8 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_count_of_types_is_malformed() {
+    fn a_count_of_types_has_no_sign() {
         assert_eq!(Parse::read(b"\0\0\xff\xff"), None);
+        let body = [&b"\0\0\xff\xff"[..], &[0; 4 * 0xffff]].concat();
+        assert!(Parse::read(&body).is_some());
     }
 
     #[test]

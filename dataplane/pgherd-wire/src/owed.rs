@@ -356,6 +356,25 @@ impl<E> Owed<E> {
         self.queue.is_empty() && !self.skipping && !self.open_batch && self.copy_in == CopyIn::No
     }
 
+    /// Whether the server waits for a Sync before it says that it is ready.
+    pub fn needs_sync(&self) -> bool {
+        match self.queue.back() {
+            Some(Entry::Asked { request, .. }) => {
+                !matches!(request, Request::Sync | Request::Query | Request::FunctionCall)
+            }
+            Some(Entry::Invented { .. }) => true,
+            Some(Entry::CopyEnd) => self.readies == 0,
+            None => self.open_batch || self.skipping,
+        }
+    }
+
+    /// Whether nothing but Syncs is owed behind the request that is being answered.
+    pub fn only_syncs_behind(&self) -> bool {
+        self.queue.iter().skip(1).all(|entry| {
+            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd)
+        })
+    }
+
     /// Whether something was sent in the extended protocol since the last Sync that was answered.
     pub fn is_open(&self) -> bool {
         self.open_batch

@@ -121,6 +121,12 @@ describe("an instance", () => {
     expect(new Instances(list).view("other", 0, instance).used).toBe(false);
   });
 
+  it("counts as connected to once, whatever clusters and users use it, and not while nothing is open", () => {
+    const pool = { cluster: "app", user: "a", instance: "10.0.0.1:5432", active: 1, idle: 0, waiting: 0, transactions: 0 };
+    const pools = [pool, { ...pool, cluster: "other" }, { ...pool, instance: "10.0.0.2:5432", active: 0, waiting: 1 }];
+    expect(new Instances([proxy("a", { statistics: statistics(0, 0, { pools }) })]).connected()).toBe(1);
+  });
+
   it("may share its address with another shard", () => {
     const other = { ...instance, port: 5433 };
     const shards = [{ instances: [instance, other] }, { instances: [instance] }];

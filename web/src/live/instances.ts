@@ -44,6 +44,12 @@ export class Instances {
     }
   }
 
+  /** To how many addresses there are server connections. */
+  connected(): number {
+    const open = [...this.counts].filter(([, counts]) => counts.active + counts.idle > 0);
+    return new Set(open.map(([key]) => key.slice(key.indexOf("\n") + 1))).size;
+  }
+
   view(cluster: string, shard: number, instance: Instance): InstanceView {
     const address = addressOf(instance);
     const counts = this.counts.get(`${cluster}\n${address}`);

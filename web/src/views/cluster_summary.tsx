@@ -56,7 +56,7 @@ function Row({ entry: { document: cluster } }: { entry: ClusterEntry }) {
         {down > 0 ? <Status tone="bad">{`${down} of ${views.length} unreachable`}</Status>
           : doubtful > 0 ? <Status tone="warn">{`${doubtful} of ${views.length} unreachable for some`}</Status>
           : silent === views.length ? <Status tone="none">{`${views.length}, no report`}</Status>
-          : silent > 0 ? <Status tone="none">{`${views.length}, ${silent} without a report`}</Status>
+          : silent > 0 ? <Status tone="none">{`${views.length - silent} reachable, ${silent} no report`}</Status>
           : <Status tone="good">{`${views.length} reachable`}</Status>}
       </Cell>
       <Cell label="Active" num><span class="live">{number(sum((view) => view.active))}</span></Cell>

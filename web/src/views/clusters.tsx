@@ -20,7 +20,7 @@ export function Clusters({ only }: { only: string | null }) {
     : all.filter(({ document }) => document.name === only);
   return (
     <>
-      {only !== null && <p><a href={href("clusters")}>All clusters</a></p>}
+      {only !== null && <p class="back"><a href={href("clusters")}>All clusters</a></p>}
       {only === null && all.length > 3 && (
         <input type="search" class="filter" placeholder="Filter by cluster or host" aria-label="Filter by cluster or host"
           value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />
@@ -50,7 +50,7 @@ function ClusterBlock({ entry: { document: cluster, revision } }: { entry: Clust
     <Section title={cluster.name} aside={
       <span class="muted">{facts.join(" · ")} · <a href={href("revisions", revision)}>revision {revision}</a></span>
     }>
-      <table>
+      <table class="instances">
         <thead>
           <tr>
             {cluster.shards.length > 1 && <th scope="col">Shard</th>}
@@ -109,7 +109,7 @@ function InstanceRow({ cluster, shard, instance, first, shared }: {
 }
 
 function Reachable({ view }: { view: InstanceView }) {
-  if (view.witnesses === 0) return <Status tone="none">no report</Status>;
+  if (view.witnesses === 0) return <Status tone="none" title="no proxy has connected to it so far">no report</Status>;
   if (view.failing.length === 0) {
     return <Status tone="good" title={`seen by ${plural(view.witnesses, "proxy", "proxies")}`}>reachable</Status>;
   }

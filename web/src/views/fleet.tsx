@@ -1,8 +1,10 @@
 /** The fleet at a glance: its numbers, what needs attention, its clusters and proxies in one line each. */
 import type { ComponentChildren } from "preact";
+import type { Topology } from "../api/types";
 import { useDesk } from "../context";
 import { count, perSecond, plural, span } from "../format";
 import { attention } from "../live/attention";
+import { addressOf } from "../live/instances";
 import { href } from "../route";
 import { Empty, Section, Status } from "../ui/bits";
 import { Sparkline } from "../ui/sparkline";
@@ -25,7 +27,8 @@ export function FleetView() {
   const current = connected.filter((proxy) => proxy.up_to_date).length;
   const waiting = sum((statistics) => statistics.waiting_clients);
   const rate = connected.length === 0 ? 0 : fleet.fleetRate();
-  const problems = attention(fleet.topology, fleet.proxies, fleet.instances());
+  const instances = fleet.instances();
+  const problems = attention(fleet.topology, fleet.proxies, instances);
   const chartMs = Math.min(Math.max(now - (fleet.history.points[0]?.at ?? now), LEAST_CHART_MS), CHART_MS);
   return (
     <>
@@ -36,7 +39,7 @@ export function FleetView() {
           value={count(sum((statistics) => statistics.clients))} note={`${count(waiting)} waiting`} />
         <Tile label="Server connections"
           value={count(sum((statistics) => statistics.server_connections))}
-          note={`to ${plural(countInstances(fleet.topology.clusters), "instance")}`} />
+          note={`to ${count(instances.connected())} of ${plural(addressesOf(fleet.topology).size, "instance")}`} />
         <Tile label="Revision" tone={current < connected.length ? "warn" : null}
           value={count(fleet.topology.revision)}
           note={connected.length === 0 ? "run by no proxy" : `run by ${current} of ${plural(connected.length, "proxy", "proxies")}`} />
@@ -68,8 +71,9 @@ export function FleetView() {
   );
 }
 
-const countInstances = (clusters: { document: { shards: { instances: unknown[] }[] } }[]): number =>
-  clusters.flatMap((entry) => entry.document.shards).reduce((total, shard) => total + shard.instances.length, 0);
+/** Each address once: clusters may share a server. */
+const addressesOf = (topology: Topology): Set<string> =>
+  new Set(topology.clusters.flatMap(({ document }) => document.shards.flatMap((shard) => shard.instances.map(addressOf))));
 
 function Tile({ label, value, note, tone = null, wide = false, children }: {
   label: string;

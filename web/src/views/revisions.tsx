@@ -42,7 +42,7 @@ export function Revisions({ selected }: { selected: string | null }) {
                     </a>
                   </Cell>
                   <Cell label="Change">
-                    {describe(revision)} {revision.number === current && <Badge tone="good">current</Badge>}
+                    <span>{describe(revision)} {revision.number === current && <Badge tone="good">current</Badge>}</span>
                   </Cell>
                   <Cell label="Author">{revision.author}</Cell>
                   <Cell label="Time" title={dateTime(revision.created_at)}>{ago(revision.created_at, now)}</Cell>

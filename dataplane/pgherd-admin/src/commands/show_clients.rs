@@ -49,9 +49,8 @@ fn state(state: ClientState) -> &'static str {
 
 fn run(request: &Request<'_>) -> Outcome {
     let shared = request.authorise(Permission::Look)?.shared;
-    let number = shared.proxy_number();
     let rows = shared.clients.all().into_iter().map(|client| {
-        let name = client_name(&client, number);
+        let name = client_name(&client);
         Row { client, name }
     });
     Ok(table(FIELDS, rows))

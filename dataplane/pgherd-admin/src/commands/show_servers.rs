@@ -72,11 +72,10 @@ fn run(request: &Request<'_>) -> Outcome {
 
 /// Which client has which server connection. The pointers only tell connections apart.
 fn holders(shared: &Shared) -> HashMap<*const CancelTarget, String> {
-    let number = shared.proxy_number();
     let clients = shared.clients.all();
     let held = clients.iter().filter_map(|client| {
         let server = client.server()?;
-        Some((Arc::as_ptr(&server), client_name(client, number)))
+        Some((Arc::as_ptr(&server), client_name(client)))
     });
     held.collect()
 }

@@ -37,7 +37,8 @@ pub(super) async fn session_parameters(
             Err(error) => return Err(LoginError::Parameters(error)),
         }
         // Reported parameters are now in the server's spelling; of the others it says nothing.
-        for (name, value) in lease.params.iter() {
+        let reported = lease.params.iter().filter(|(name, _)| welcome.get(name).is_some());
+        for (name, value) in reported {
             wanted.set(name, value);
         }
     }

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pgherd_pool::{Effect, Lease, Note, Statement, Unnamed};
+use pgherd_pool::{Effect, Note, Statement, Unnamed};
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, backend};
 
 use super::MAX_PIPELINE;
+use super::prepare::close_doomed;
 use crate::end::End;
 use crate::mentions;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
@@ -26,6 +27,7 @@ impl Session {
     /// anything was dealt with.
     pub(super) fn scan_client(&mut self) -> Result<bool, End> {
         let mut moved = false;
+        self.blocked = false;
         loop {
             if self.from_client.passing > 0 || self.from_client.dropping > 0 {
                 if self.from_client.buffer.is_empty() {
@@ -41,7 +43,7 @@ impl Session {
                 Ok(Some(header)) => header,
                 Ok(None) => return Ok(moved),
                 Err(error) => {
-                    self.last_word = Some(End::ClientFrame(error));
+                    self.say_last(End::ClientFrame(error));
                     return Ok(moved);
                 }
             };
@@ -49,13 +51,12 @@ impl Session {
             if lease.owed.len() >= MAX_PIPELINE {
                 return Ok(moved);
             }
-            // What came before the last word is done first.
             if header.tag == tag::TERMINATE {
-                self.last_word = Some(End::Terminated);
+                self.say_last(End::Terminated);
                 return Ok(moved);
             }
             if !is_frontend_tag(header.tag) {
-                self.last_word = Some(End::UnknownMessage(header.tag));
+                self.say_last(End::UnknownMessage(header.tag));
                 return Ok(moved);
             }
             if !is_ready_to_send(unscanned, header) {
@@ -68,6 +69,21 @@ impl Session {
                 return Ok(moved);
             }
             moved = true;
+        }
+    }
+
+    /// What came before the last word is done first, and answered also where no Sync stands.
+    fn say_last(&mut self, end: End) {
+        if self.last_word.is_some() {
+            return;
+        }
+        self.last_word = Some(end);
+        if let Some(lease) = &self.lease
+            && lease.owed.needs_sync()
+            && !lease.owed.is_copy_in()
+        {
+            let outbox = &mut self.from_client.outbox;
+            outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
         }
     }
 
@@ -131,6 +147,12 @@ impl Session {
     /// batches before, which may fail, have been answered.
     fn is_settled(&self) -> bool {
         self.unsettled == 0 || self.lease.as_ref().is_none_or(|lease| lease.owed.readies() == 0)
+    }
+
+    /// Whether the message at the head waits for the batches before; if so, no more is read.
+    fn must_wait(&mut self) -> bool {
+        self.blocked = !self.is_settled();
+        self.blocked
     }
 
     fn body(&self, header: Header) -> &[u8] {
@@ -206,8 +228,12 @@ impl Session {
             self.pass(header, Request::Parse, Note::default());
             return Ok(true);
         }
+        if self.must_wait() {
+            return Ok(false);
+        }
         if header.body_len > MAX_DEFINITION {
-            self.take_large_parse(header);
+            let Some(&first) = self.body(header).first() else { return Ok(false) };
+            self.take_large_parse(header, first == 0);
             return Ok(true);
         }
         let Some(body) = self.whole_body(header) else { return Ok(false) };
@@ -218,9 +244,6 @@ impl Session {
         };
         let sets = is_set(parse.text()) && mentions::sets_reported_parameter(parse.text());
         let pins = mentions::find(parse.text()).any();
-        if !self.is_settled() {
-            return Ok(false);
-        }
         if parse.name.is_empty() {
             let definition = Bytes::copy_from_slice(parse.definition);
             self.take_unnamed_parse(header, definition);
@@ -237,12 +260,14 @@ impl Session {
     }
 
     /// Too long to be kept: the statement lives on this server connection alone.
-    fn take_large_parse(&mut self, header: Header) {
+    fn take_large_parse(&mut self, header: Header, unnamed: bool) {
         self.pin();
-        if let Some(lease) = &mut self.lease {
-            lease.unnamed = 0;
+        if unnamed {
+            self.unnamed = None;
+            if let Some(lease) = &mut self.lease {
+                lease.unnamed = 0;
+            }
         }
-        self.unnamed = None;
         self.pass(header, Request::Parse, Note::default());
     }
 
@@ -266,6 +291,7 @@ impl Session {
             // for as long as it needs to say so.
             self.batch_defines = true;
             let outbox = &mut self.from_client.outbox;
+            lease.statements.evict_name(&name);
             outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
             lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
             lease.statements.doom(name);
@@ -299,6 +325,9 @@ impl Session {
             self.pass(header, Request::Bind, Note::default());
             return Ok(true);
         }
+        if self.must_wait() {
+            return Ok(false);
+        }
         let body = self.body(header);
         let Some(names) = BindNames::parse(body) else {
             if body.len() < header.body_len && body.len() < MAX_BIND_NAMES {
@@ -311,9 +340,6 @@ impl Session {
             self.pass(header, Request::Bind, Note::default());
             return Ok(true);
         };
-        if !self.is_settled() {
-            return Ok(false);
-        }
         if names.statement.is_empty() {
             self.portal_sets = self.unnamed_sets;
             self.prepare_unnamed();
@@ -367,6 +393,7 @@ impl Session {
             return Ok(true);
         }
         if !self.is_settled() {
+            self.blocked = true;
             return Ok(false);
         }
         let name = name.to_vec();
@@ -405,87 +432,20 @@ impl Session {
         }
         let undo = match self.statements.remove_entry(name) {
             Some((name, before)) => Effect::Closed { name, before },
+            // It may be one that was too long to be kept, which is on this server connection alone.
+            None if self.pinned => {
+                self.pass(header, Request::Close, Note::default());
+                return;
+            }
             None => Effect::Nothing,
         };
         lease.owed.push_invented(backend::tag::CLOSE_COMPLETE, undo.into());
         self.from_client.discard(header.total_len());
         self.give_invented();
     }
-
-    // === Statements on the server connection ===
-
-    /// Makes the unnamed statement of the server connection that of this client.
-    fn prepare_unnamed(&mut self) {
-        let Some(lease) = &mut self.lease else { return };
-        let outbox = &mut self.from_client.outbox;
-        match &self.unnamed {
-            Some(unnamed) if unnamed.generation == lease.unnamed => {}
-            Some(unnamed) => {
-                self.batch_defines = true;
-                let undo = Effect::Unnamed {
-                    client: Some(unnamed.clone()),
-                    server: std::mem::replace(&mut lease.unnamed, unnamed.generation),
-                };
-                outbox.own(|out| frontend::put_parse(out, b"", &unnamed.definition));
-                lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
-            }
-            // Another client's statement must not be found where this one has none.
-            None if lease.unnamed != 0 => {
-                self.batch_defines = true;
-                let undo =
-                    Effect::Unnamed { client: None, server: std::mem::take(&mut lease.unnamed) };
-                outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, b""));
-                lease.owed.push(Request::Close, Audience::Proxy, undo.into());
-            }
-            None => {}
-        }
-    }
-
-    /// The name that a statement of this client has on the server connection, where it is parsed
-    /// first if need be. `None` when the client has no such statement: then its message passes as
-    /// it is, and Postgres says so.
-    fn prepare_named(&mut self, name: &[u8]) -> Option<Bytes> {
-        let lease = self.lease.as_mut()?;
-        let outbox = &mut self.from_client.outbox;
-        let Some(statement) = self.statements.get(name) else {
-            lease.statements.evict_name(name);
-            close_doomed(lease, outbox);
-            self.portal_sets = false;
-            return None;
-        };
-        let text = frontend::definition_text(&statement.definition);
-        self.portal_sets = is_set(text) && mentions::sets_reported_parameter(text);
-        if let Some(server_name) = lease.statements.name(statement.id) {
-            return Some(server_name);
-        }
-        let statement = Arc::clone(statement);
-        self.batch_defines = true;
-        close_doomed(lease, outbox);
-        let server_name = lease.statements.add(statement.id);
-        outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
-        let undo = Effect::Parsed(statement.id);
-        lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
-        if mentions::find(frontend::definition_text(&statement.definition)).any() {
-            self.pin();
-        }
-        Some(server_name)
-    }
-}
-
-/// Closes what the server connection no longer needs. Only at the beginning of a batch, so that
-/// nothing is closed that the batch uses.
-fn close_doomed(lease: &mut Lease, outbox: &mut crate::outbox::Outbox) {
-    if !lease.owed.is_empty() || !lease.statements.has_doomed() {
-        return;
-    }
-    for name in lease.statements.take_doomed() {
-        outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, &name));
-        let undo = Effect::ServerClosed(name);
-        lease.owed.push(Request::Close, Audience::Proxy, undo.into());
-    }
 }
 
 /// Whether a statement may be a `SET`: a cheap look before the careful one.
-fn is_set(text: &[u8]) -> bool {
+pub(super) fn is_set(text: &[u8]) -> bool {
     text.trim_ascii_start().get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set"))
 }

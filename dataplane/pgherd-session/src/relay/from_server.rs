@@ -96,21 +96,27 @@ impl Session {
                 let status = body.first().copied().and_then(TransactionStatus::from_byte);
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
+                self.after_reset = false;
                 lease.owed.ready(status).map_err(End::ServerUnexpected)
             }
             tag::PARAMETER_STATUS => {
                 // Not UTF-8 under some client encodings: passed on, but not carried over.
-                if let Some((name, value)) = backend::parse_parameter_status(body) {
-                    note_parameter(&mut lease.params, name, value);
-                    note_parameter(&mut self.params, name, value);
-                }
-                Ok(Audience::Client)
+                let Some((name, value)) = backend::parse_parameter_status(body) else {
+                    return Ok(Audience::Client);
+                };
+                let (name, value) = (name.to_owned(), value.to_owned());
+                let Some(own) = self.take_parameter(&name, &value) else {
+                    return Ok(Audience::Client);
+                };
+                let outbox = &mut self.from_server.outbox;
+                outbox.own(|out| backend::put_parameter_status(out, &name, &own));
+                Ok(Audience::Proxy)
             }
             _ => {
                 let consequence =
                     Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
-                let last = lease.owed.readies() <= 1;
+                let last = lease.owed.only_syncs_behind();
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 WorkerStats::add(&self.stats().queries, 1);
                 if let Some(consequence) = consequence
@@ -128,25 +134,43 @@ impl Session {
         match consequence {
             Consequence::Set if plain_set => {}
             Consequence::Set | Consequence::Pins => self.pin(),
-            Consequence::Reset => self.reset_params(),
+            Consequence::Reset => self.begin_reset(),
             Consequence::DeallocateAll => self.forget_statements(),
             Consequence::DiscardAll => {
                 self.forget_statements();
-                self.reset_params();
                 if last {
                     self.unpin();
                 }
+                self.params = Arc::clone(&self.startup_params);
+                self.begin_reset();
             }
         }
     }
 
-    /// RESET leads to the values that the client began with, which the server connection has for
-    /// those parameters only that it began with itself. The others are set with the next checkout.
-    fn reset_params(&mut self) {
-        self.params = Arc::clone(&self.startup_params);
+    /// RESET leads to the values that the client began with, but the server connection began with
+    /// others: until ReadyForQuery what it reports is put right (see `take_parameter`), and what
+    /// it does not report is set with the next checkout.
+    fn begin_reset(&mut self) {
+        self.after_reset = !self.pinned;
+        let reported = self.pool.welcome().unwrap_or_default();
         if let Some(lease) = &mut self.lease {
-            Arc::make_mut(&mut lease.params).retain_reported();
+            Arc::make_mut(&mut lease.params).doubt_unreported(&reported);
         }
+    }
+
+    /// Returns what the client is told instead, if anything.
+    fn take_parameter(&mut self, name: &str, value: &str) -> Option<String> {
+        if let Some(lease) = &mut self.lease {
+            note_parameter(&mut lease.params, name, value);
+        }
+        if self.after_reset
+            && let Some(own) = self.startup_params.get(name).map(str::to_owned)
+        {
+            note_parameter(&mut self.params, name, &own);
+            return (own != value).then_some(own);
+        }
+        note_parameter(&mut self.params, name, value);
+        None
     }
 
     fn forget_statements(&mut self) {
