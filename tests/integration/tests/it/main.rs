@@ -5,5 +5,6 @@ mod cancel;
 mod fleet;
 mod layering;
 mod misbehaving;
+mod state;
 mod tree;
 mod twin;
