@@ -5,6 +5,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod options;
+mod placement;
 mod run;
 mod settings;
 mod workers;

@@ -142,6 +142,7 @@ impl Session {
             WorkerStats::add(&self.stats().transactions, 1);
             self.account();
             self.entry().set_state(ClientState::Idle);
+            self.has_worked = true;
             lease.tainted |= detached == Detach::Lost;
             lease.release();
         }

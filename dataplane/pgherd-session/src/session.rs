@@ -22,6 +22,7 @@ use crate::clients::{ClientEntry, Registration};
 use crate::direction::Direction;
 use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
+use crate::migrant::Migrant;
 use crate::shared::{Phase, Worker};
 
 /// A client that has logged in.
@@ -65,13 +66,20 @@ pub(crate) struct Session {
     pub(crate) blocked: bool,
     /// A RESET has been answered and its ReadyForQuery has not come.
     pub(crate) after_reset: bool,
+    /// A server connection was given back since the client came to this worker.
+    pub(crate) has_worked: bool,
 }
 
-/// Serves one accepted connection until it ends. Runs on the worker's own thread.
+/// Serves one accepted connection until it ends, or moves to another worker. Runs on the worker's
+/// own thread.
 ///
 /// Not cancel safe: dropped, it closes the client's connection and the server connection that it
 /// holds.
-pub async fn serve(worker: Rc<Worker>, mut socket: Socket, address: Option<SocketAddr>) {
+pub async fn serve(
+    worker: Rc<Worker>,
+    mut socket: Socket,
+    address: Option<SocketAddr>,
+) -> Option<Migrant> {
     let login = Box::pin(tokio::time::timeout(
         worker.shared.limits.login_timeout,
         login::log_in(&mut socket, &worker, address),
@@ -99,7 +107,24 @@ pub async fn serve(worker: Rc<Worker>, mut socket: Socket, address: Option<Socke
                 tracing::debug!(user, "admin session ended: {error}");
             }
         }
-        Ok(Ok(LoggedIn::Client(client))) => Session::new(worker, socket, *client).run().await,
+        Ok(Ok(LoggedIn::Client(client))) => {
+            return Session::new(worker, socket, *client).run().await;
+        }
+    }
+    None
+}
+
+/// Goes on serving a client that comes from another worker.
+///
+/// Not cancel safe: dropped, it closes the client's connection and the server connection that it
+/// holds.
+pub async fn resume(worker: Rc<Worker>, migrant: Migrant) -> Option<Migrant> {
+    match Session::arrive(worker, migrant) {
+        Ok(session) => session.run().await,
+        Err(error) => {
+            tracing::warn!("cannot register a client's socket: {error}");
+            None
+        }
     }
 }
 
@@ -119,6 +144,8 @@ async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
 enum Wake {
     /// A message that needs a server connection stands at the head of the buffer.
     Work,
+    /// Another worker has more time for this client.
+    Move(usize),
     End(End),
 }
 
@@ -130,7 +157,7 @@ pub(crate) enum Stop {
 }
 
 impl Session {
-    fn new(worker: Rc<Worker>, client: Socket, login: Client) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, client: Socket, login: Client) -> Self {
         let mut from_client = Direction::default();
         from_client.buffer.preload(&login.unread, &worker.buffers);
         Self {
@@ -158,6 +185,7 @@ impl Session {
             batch_defines: false,
             blocked: false,
             after_reset: false,
+            has_worked: false,
         }
     }
 
@@ -169,11 +197,12 @@ impl Session {
         self.pool.worker_stats(self.worker.index)
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> Option<Migrant> {
         let end = loop {
             if self.lease.is_none() {
                 match poll_fn(|cx| self.poll_idle(cx)).await {
                     Wake::Work => {}
+                    Wake::Move(to) => return Some(self.depart(to)),
                     Wake::End(end) => break end,
                 }
                 match self.check_out().await {
@@ -192,6 +221,7 @@ impl Session {
             }
         };
         Box::pin(self.finish(end)).await;
+        None
     }
 
     /// Waits without a server connection, answering by itself what needs none.
@@ -219,7 +249,14 @@ impl Session {
                 Poll::Pending if self.is_draining() => {
                     return Poll::Ready(Wake::End(End::ShuttingDown));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if self.can_move()
+                        && let Some(to) = self.worker.take_relief()
+                    {
+                        return Poll::Ready(Wake::Move(to));
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Wake::End(End::ClientIo(error))),
                 Poll::Ready(Ok(())) => {}
             }

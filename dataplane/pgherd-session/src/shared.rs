@@ -1,5 +1,6 @@
 //! What all sessions of a process share, and what those of one worker share.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
@@ -58,6 +59,8 @@ pub struct Shared {
     pub peers: ArcSwap<Vec<Peer>>,
     /// Connections that were accepted, logged in or not.
     pub accepted: AtomicU64,
+    /// Times that a client moved from one worker to another.
+    pub moved: AtomicU64,
     /// Logins that failed.
     pub failed_logins: AtomicU64,
     /// Cancel requests, by what became of them: forwarded to a server.
@@ -84,6 +87,7 @@ impl Shared {
             admin,
             peers: ArcSwap::default(),
             accepted: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             failed_logins: AtomicU64::new(0),
             cancels_sent: AtomicU64::new(0),
             cancels_ignored: AtomicU64::new(0),
@@ -123,11 +127,26 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Buffers for whoever has bytes.
     pub buffers: BufferPool,
+    /// The worker to which clients are moving from here, and how many more of them.
+    relief: Cell<(usize, usize)>,
 }
 
 impl Worker {
     /// The context of one worker thread.
     pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
-        Rc::new(Self { index, shared, buffers: BufferPool::default() })
+        Rc::new(Self { index, shared, buffers: BufferPool::default(), relief: Cell::default() })
+    }
+
+    /// Lets the next so many clients that have ended a transaction move to another worker.
+    pub fn relieve(&self, to: usize, clients: usize) {
+        self.relief.set((to, clients));
+    }
+
+    /// Where the client that asks is to move.
+    pub(crate) fn take_relief(&self) -> Option<usize> {
+        let (to, clients) = self.relief.get();
+        let left = clients.checked_sub(1)?;
+        self.relief.set((to, left));
+        Some(to)
     }
 }

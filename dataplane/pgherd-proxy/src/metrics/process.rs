@@ -18,6 +18,8 @@ families! {
         clients: ConstGauge<usize> = "pgherd_clients";
         /// Client connections that were accepted.
         accepted: ConstCounter<u64> = "pgherd_accepted";
+        /// Times that a client moved to a worker that had more time for it.
+        moved: ConstCounter<u64> = "pgherd_moved_clients";
         /// Logins that failed.
         failed_logins: ConstCounter<u64> = "pgherd_failed_logins";
         /// Cancel requests: sent on to a server or another proxy, or ignored since their key fits
@@ -35,6 +37,7 @@ impl ProcessMetrics {
             build: Info::new([("version", env!("CARGO_PKG_VERSION"))]),
             clients: ConstGauge::new(shared.clients.len()),
             accepted: ConstCounter::new(read(&shared.accepted)),
+            moved: ConstCounter::new(read(&shared.moved)),
             failed_logins: ConstCounter::new(read(&shared.failed_logins)),
             cancels: Family(
                 cancels

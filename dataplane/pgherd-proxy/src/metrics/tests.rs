@@ -100,6 +100,9 @@ fn a_scrape_sums_what_has_the_same_labels() {
         # HELP pgherd_accepted Client connections that were accepted.
         # TYPE pgherd_accepted counter
         pgherd_accepted_total 3
+        # HELP pgherd_moved_clients Times that a client moved to a worker that had more time for it.
+        # TYPE pgherd_moved_clients counter
+        pgherd_moved_clients_total 0
         # HELP pgherd_failed_logins Logins that failed.
         # TYPE pgherd_failed_logins counter
         pgherd_failed_logins_total 1
