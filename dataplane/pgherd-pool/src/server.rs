@@ -153,11 +153,7 @@ impl ServerConn {
     ///
     /// Not cancel safe: when dropped half way the connection must be closed, as a lease does.
     pub async fn execute(&mut self, sql: &str) -> Result<TransactionStatus, ServerError> {
-        let mut out = Vec::with_capacity(sql.len() + 6);
-        frontend::put_query(&mut out, sql.as_bytes());
-        self.socket.write_all(&out).await.map_err(ServerError::Io)?;
-        self.owed.push(Request::Query, Audience::Proxy, Note::default());
-        self.drain().await
+        self.ask(sql, |_, _| {}).await
     }
 
     /// Reads and drops replies until nothing is owed. The first error among them is returned once
@@ -177,6 +173,31 @@ impl ServerConn {
         unread: Vec<u8>,
         skip: usize,
     ) -> Result<TransactionStatus, ServerError> {
+        self.drain_with(unread, skip, |_, _| {}).await
+    }
+
+    /// Runs a statement of the proxy and reads until the server is ready. `each` is called with
+    /// the tag and body of each message.
+    ///
+    /// Not cancel safe: when dropped half way the connection must be closed, as a lease does.
+    pub async fn ask(
+        &mut self,
+        sql: &str,
+        each: impl FnMut(u8, &[u8]),
+    ) -> Result<TransactionStatus, ServerError> {
+        let mut out = Vec::with_capacity(sql.len() + 6);
+        frontend::put_query(&mut out, sql.as_bytes());
+        self.socket.write_all(&out).await.map_err(ServerError::Io)?;
+        self.owed.push(Request::Query, Audience::Proxy, Note::default());
+        self.drain_with(Vec::new(), 0, each).await
+    }
+
+    async fn drain_with(
+        &mut self,
+        unread: Vec<u8>,
+        skip: usize,
+        mut each: impl FnMut(u8, &[u8]),
+    ) -> Result<TransactionStatus, ServerError> {
         let mut reader = MessageReader { buf: unread, taken: 0, skip };
         let mut failed = None;
         while !self.owed.is_empty() || !reader.is_empty() {
@@ -188,6 +209,7 @@ impl ServerConn {
                 ConnectError::Io(error) => ServerError::Io(error),
                 _ => ServerError::Closed,
             })?;
+            each(tag, body);
             match tag {
                 tag::READY_FOR_QUERY => {
                     let status = body.first().copied().and_then(TransactionStatus::from_byte);

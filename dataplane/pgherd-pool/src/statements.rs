@@ -18,6 +18,8 @@ pub struct Statement {
     pub id: u64,
     /// Text, zero, number of types, types: a Parse message without its name.
     pub definition: Bytes,
+    /// What whoever defined it has to remember of its text.
+    pub marks: u16,
 }
 
 /// The unnamed statement of a client.
@@ -27,6 +29,8 @@ pub struct Unnamed {
     pub generation: u64,
     /// Its definition.
     pub definition: Bytes,
+    /// As [`Statement::marks`].
+    pub marks: u16,
 }
 
 /// What a request changed in the books of the client and of the server connection, so that it
@@ -104,15 +108,16 @@ impl StatementRegistry {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The statement with this definition.
-    pub fn intern(&self, definition: &[u8]) -> Arc<Statement> {
+    /// The statement with this definition. `marks` follow from the definition.
+    pub fn intern(&self, definition: &[u8], marks: u16) -> Arc<Statement> {
         let mut known = self.known.lock();
         if let Some(statement) = known.by_definition.get(definition) {
             return Arc::clone(statement);
         }
         known.sweep_if_due();
         let definition = Bytes::copy_from_slice(definition);
-        let statement = Arc::new(Statement { id: self.next_id(), definition: definition.clone() });
+        let statement =
+            Arc::new(Statement { id: self.next_id(), definition: definition.clone(), marks });
         known.bytes += definition.len();
         known.by_definition.insert(definition, Arc::clone(&statement));
         statement
@@ -258,9 +263,9 @@ mod tests {
     #[test]
     fn equal_definitions_are_one_statement() {
         let registry = StatementRegistry::default();
-        let a = registry.intern(b"SELECT 1\0\0\0");
-        let b = registry.intern(b"SELECT 1\0\0\0");
-        let c = registry.intern(b"SELECT 1\0\0\x01\0\0\0\x17");
+        let a = registry.intern(b"SELECT 1\0\0\0", 0);
+        let b = registry.intern(b"SELECT 1\0\0\0", 0);
+        let c = registry.intern(b"SELECT 1\0\0\x01\0\0\0\x17", 0);
         assert_eq!(a.id, b.id);
         assert_ne!(a.id, c.id);
     }
@@ -268,19 +273,19 @@ mod tests {
     #[test]
     fn a_forgotten_statement_is_a_new_one_afterwards() {
         let registry = StatementRegistry::default();
-        let old = registry.intern(b"SELECT * FROM t\0\0\0");
+        let old = registry.intern(b"SELECT * FROM t\0\0\0", 0);
         registry.forget(&old);
-        let new = registry.intern(b"SELECT * FROM t\0\0\0");
+        let new = registry.intern(b"SELECT * FROM t\0\0\0", 0);
         assert_ne!(old.id, new.id);
         registry.forget(&old);
-        assert_eq!(registry.intern(b"SELECT * FROM t\0\0\0").id, new.id);
+        assert_eq!(registry.intern(b"SELECT * FROM t\0\0\0", 0).id, new.id);
     }
 
     #[test]
     fn the_registry_forgets_what_nobody_holds() {
         let registry = StatementRegistry::default();
         for n in 0..3 * SWEEP_ABOVE.0 {
-            registry.intern(format!("SELECT {n}\0\0\0").as_bytes());
+            registry.intern(format!("SELECT {n}\0\0\0").as_bytes(), 0);
         }
         assert!(registry.known.lock().by_definition.len() <= SWEEP_ABOVE.0);
     }

@@ -14,10 +14,14 @@ use crate::end::End;
 use crate::login;
 use crate::session::Session;
 
+/// Server connections that may refuse a client's parameters before the client is told.
+const MAX_REFUSED: usize = 2;
+
 impl Session {
     /// Gets a server connection with the client's parameters. `false` when there is none and the
     /// client has been told.
     pub(crate) async fn check_out(&mut self) -> Result<bool, End> {
+        let mut refused = 0;
         loop {
             self.find_pool()?;
             let lease = match self.pool.try_checkout(self.worker.index) {
@@ -44,6 +48,9 @@ impl Session {
                     self.lease = Some(lease);
                     return Ok(true);
                 }
+                // What its last client has set may be in the way, a statement_timeout of 1 ms for
+                // one: the connection is closed, and another one tried.
+                Err(ServerError::Reported(_)) if refused < MAX_REFUSED => refused += 1,
                 Err(error) => {
                     tracing::warn!(
                         cluster = self.pool.settings().cluster,

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use pgherd_pool::CancelTarget;
 use tokio::sync::Notify;
 
+use crate::pins::Pins;
+
 /// Bits of the process id in a cancel key that number the client; those above number the proxy.
 const SLOT_BITS: u32 = 20;
 /// Highest number of a proxy: the process id must stay positive.
@@ -47,7 +49,8 @@ pub struct ClientEntry {
     /// When it logged in.
     pub connected_at: SystemTime,
     state: AtomicU8,
-    pinned: AtomicBool,
+    /// See [`ClientEntry::pins`].
+    pins: AtomicU16,
     /// Woken when the process wants something of an idle client.
     waker: Mutex<Option<Waker>>,
     cancel: Mutex<CancelSlot>,
@@ -117,7 +120,12 @@ impl ClientEntry {
 
     /// Whether its server connection stays with it because of state.
     pub fn is_pinned(&self) -> bool {
-        self.pinned.load(Ordering::Relaxed)
+        !self.pins().is_empty()
+    }
+
+    /// The state because of which its server connection stays with it.
+    pub fn pins(&self) -> Pins {
+        Pins::from_bits(self.pins.load(Ordering::Relaxed))
     }
 
     /// Which server connection it has: where a cancel of this client would go now.
@@ -129,8 +137,8 @@ impl ClientEntry {
         self.state.store(state as u8, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_pinned(&self, pinned: bool) {
-        self.pinned.store(pinned, Ordering::Relaxed);
+    pub(crate) fn set_pins(&self, pins: Pins) {
+        self.pins.store(pins.bits(), Ordering::Relaxed);
     }
 
     /// The process id and key by which the client cancels.
@@ -246,7 +254,7 @@ impl ClientRegistry {
             application_name: who.application_name,
             connected_at: SystemTime::now(),
             state: AtomicU8::new(ClientState::Idle as u8),
-            pinned: AtomicBool::new(false),
+            pins: AtomicU16::new(0),
             waker: Mutex::default(),
             cancel: Mutex::default(),
         });

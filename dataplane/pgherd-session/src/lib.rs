@@ -15,14 +15,18 @@ mod login;
 mod mentions;
 mod migrant;
 mod outbox;
+mod pins;
 mod relay;
 mod salvage;
 mod session;
+mod setting_names;
+mod settle;
 mod shared;
 
 pub use admin::{AdminConsole, AdminReply, Table};
 pub use buffer::BufferPool;
 pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use migrant::Migrant;
+pub use pins::Pins;
 pub use session::{resume, serve};
 pub use shared::{Limits, Peer, Phase, Shared, Worker};

@@ -1,34 +1,9 @@
-//! What a statement's text says of session state that cannot follow a client to another server
-//! connection.
+//! What a statement's text says of session state that may stay on the server connection.
 //!
-//! This looks for words, it does not parse. It errs towards pinning: a pin too many costs a
-//! server connection for a while, a pin too few shows one client's state to another.
+//! This looks for words, it does not parse. It errs towards suspicion: one too many costs a
+//! question to the server, one too few shows one client's state to another.
 
-/// Reasons for which a server connection stays with its client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mentions(u8);
-
-impl Mentions {
-    /// A session-level advisory lock.
-    pub const ADVISORY_LOCK: Self = Self(1);
-    /// `set_config(…)`.
-    pub const SET_CONFIG: Self = Self(2);
-    /// A temporary table, view or sequence.
-    pub const TEMPORARY: Self = Self(4);
-    /// A cursor that outlives its transaction.
-    pub const HOLD: Self = Self(8);
-
-    /// Whether anything was found.
-    pub fn any(self) -> bool {
-        self.0 != 0
-    }
-
-    /// Both together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
+use crate::pins::Pins;
 
 /// Bytes before a chunk of text that are looked at again with the next chunk, so that no word is
 /// lost at the cut. Longer than every word and what must stand before it.
@@ -36,28 +11,30 @@ pub const OVERLAP: usize = 64;
 
 /// Looks for mentions in a statement or a part of one, in linear time: each pass looks for the
 /// rarest letter of its words.
-pub fn find(text: &[u8]) -> Mentions {
-    let mut found = Mentions::default();
+pub fn find(text: &[u8]) -> Pins {
+    let mut found = Pins::NONE;
     for at in memchr::memchr_iter(b'_', text) {
         let (before, rest) = text.split_at(at);
         if ends_with(before, b"advisory") && starts_with(rest, b"_lock") {
-            found = found.and(Mentions::ADVISORY_LOCK);
+            found = found.and(Pins::ADVISORY_LOCK);
+        } else if ends_with(before, b"advisory") && starts_with(rest, b"_unlock") {
+            found = found.and(Pins::ENDS);
         } else if ends_with(before, b"set") && starts_with(rest, b"_config") {
-            found = found.and(Mentions::SET_CONFIG);
+            found = found.and(Pins::SETTINGS);
         } else if ends_with(before, b"pg") && starts_with(rest, b"_temp") {
-            found = found.and(Mentions::TEMPORARY);
+            found = found.and(Pins::TEMPORARY);
         }
     }
     for at in memchr::memchr2_iter(b'm', b'M', text).filter(|&at| at >= 2) {
         let (before, rest) = text.split_at(at - 2);
         if starts_with(rest, b"temp") && makes_temporary(before) {
-            found = found.and(Mentions::TEMPORARY);
+            found = found.and(Pins::TEMPORARY);
         }
     }
     for at in memchr::memchr2_iter(b'h', b'H', text) {
         let (before, rest) = text.split_at(at);
         if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") {
-            found = found.and(Mentions::HOLD);
+            found = found.and(Pins::HELD_CURSOR);
         }
     }
     found
@@ -138,43 +115,43 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Mentions) {
+    fn check(text: &str, expected: Pins) {
         assert_eq!(find(text.as_bytes()), expected, "{text}");
     }
 
     #[test]
     fn session_state_is_found() {
-        check("SELECT pg_advisory_lock(1)", Mentions::ADVISORY_LOCK);
-        check("select PG_TRY_ADVISORY_LOCK_SHARED(1)", Mentions::ADVISORY_LOCK);
-        check("SELECT set_config('a.b', 'c', false)", Mentions::SET_CONFIG);
-        check("CREATE TEMP TABLE t (a int)", Mentions::TEMPORARY);
-        check("create\n temporary table t (a int)", Mentions::TEMPORARY);
-        check("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Mentions::TEMPORARY);
-        check("CREATE /* x */ TEMP TABLE t ()", Mentions::TEMPORARY);
-        check("SELECT 1 INTO LOCAL TEMP t", Mentions::TEMPORARY);
-        check("CREATE TABLE pg_temp.t (a int)", Mentions::TEMPORARY);
-        check("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Mentions::HOLD);
+        check("SELECT pg_advisory_lock(1)", Pins::ADVISORY_LOCK);
+        check("select PG_TRY_ADVISORY_LOCK_SHARED(1)", Pins::ADVISORY_LOCK);
+        check("SELECT set_config('a.b', 'c', false)", Pins::SETTINGS);
+        check("CREATE TEMP TABLE t (a int)", Pins::TEMPORARY);
+        check("create\n temporary table t (a int)", Pins::TEMPORARY);
+        check("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Pins::TEMPORARY);
+        check("CREATE /* x */ TEMP TABLE t ()", Pins::TEMPORARY);
+        check("SELECT 1 INTO LOCAL TEMP t", Pins::TEMPORARY);
+        check("CREATE TABLE pg_temp.t (a int)", Pins::TEMPORARY);
+        check("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pins::HELD_CURSOR);
         check(
             "SELECT pg_advisory_lock(1), set_config('a.b', 'c', true)",
-            Mentions::ADVISORY_LOCK.and(Mentions::SET_CONFIG),
+            Pins::ADVISORY_LOCK.and(Pins::SETTINGS),
         );
     }
 
     #[test]
     fn ordinary_statements_are_left_alone() {
-        let nothing = Mentions::default();
+        let nothing = Pins::NONE;
         check("", nothing);
         check("SELECT temp, household FROM template WHERE temperature > $1", nothing);
         check("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = 1", nothing);
         check("SELECT pg_advisory_xact_lock(1)", nothing);
-        check("SELECT pg_advisory_unlock_all()", nothing);
-        check("INSERT INTO temp VALUES (1)", Mentions::TEMPORARY); // cheap to be wrong about
+        check("SELECT pg_advisory_unlock_all()", Pins::ENDS);
+        check("INSERT INTO temp VALUES (1)", Pins::TEMPORARY); // cheap to be wrong about
     }
 
     #[test]
     fn a_long_text_of_near_misses_takes_linear_time() {
         let text = "temp hold ".repeat(100_000);
-        check(&text, Mentions::default());
+        check(&text, Pins::NONE);
     }
 
     #[test]
@@ -183,7 +160,7 @@ mod tests {
         for cut in 0..text.len() {
             let start = cut.saturating_sub(OVERLAP);
             let both = find(&text.as_bytes()[..cut]).and(find(&text.as_bytes()[start..]));
-            assert!(both.any(), "cut at {cut}");
+            assert!(!both.is_empty(), "cut at {cut}");
         }
     }
 

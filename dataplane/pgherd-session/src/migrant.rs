@@ -27,7 +27,6 @@ pub struct Migrant {
     startup_params: Arc<ParamSet>,
     statements: AHashMap<Bytes, Arc<Statement>>,
     unnamed: Option<Unnamed>,
-    unnamed_sets: bool,
     portal_sets: bool,
     discarding: bool,
 }
@@ -58,7 +57,6 @@ impl Session {
             startup_params: self.startup_params,
             statements: self.statements,
             unnamed: self.unnamed,
-            unnamed_sets: self.unnamed_sets,
             portal_sets: self.portal_sets,
             discarding: self.discarding,
         }
@@ -78,7 +76,6 @@ impl Session {
         session.startup_params = migrant.startup_params;
         session.statements = migrant.statements;
         session.unnamed = migrant.unnamed;
-        session.unnamed_sets = migrant.unnamed_sets;
         session.portal_sets = migrant.portal_sets;
         session.discarding = migrant.discarding;
         Ok(session)

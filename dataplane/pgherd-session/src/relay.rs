@@ -34,6 +34,7 @@ impl Session {
             };
             match self.poll_from_server(cx) {
                 Ok(_) if self.is_releasable() => return Poll::Ready(Stop::Release),
+                Ok(_) if self.is_to_settle() => return Poll::Ready(Stop::Settle),
                 Ok(false) if !moved => break,
                 Ok(_) => {}
                 Err(end) => return Poll::Ready(Stop::End(end)),
@@ -54,7 +55,12 @@ impl Session {
 
     /// Whether the server connection can serve somebody else now.
     fn is_releasable(&self) -> bool {
-        !self.pinned && !self.is_session_mode() && self.is_idle()
+        !self.state.is_bound() && !self.is_session_mode() && self.is_idle()
+    }
+
+    /// Whether the server is to be asked now what state there is on the connection.
+    fn is_to_settle(&self) -> bool {
+        self.state.is_questionable() && !self.is_session_mode() && self.is_idle()
     }
 
     /// Whether nothing is under way in either direction and no transaction is open.
@@ -102,7 +108,7 @@ impl Session {
             Poll::Ready(Err(error)) => return Err(End::ServerIo(error)),
         }
         self.scan_server()?;
-        if self.is_releasable() {
+        if self.is_releasable() || self.is_to_settle() {
             // The caller releases first and writes to the client afterwards.
             return Ok(true);
         }

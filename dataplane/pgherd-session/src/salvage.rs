@@ -35,8 +35,7 @@ impl Session {
         let unread = self.from_server.buffer.unscanned().to_vec();
         let skip = self.from_server.passing + self.from_server.dropping;
         // What is still to be answered may leave state of which the drain keeps no books.
-        let needs_reset =
-            self.pinned || self.is_session_mode() || lease.tainted || !lease.owed.is_empty();
+        let needs_reset = self.is_session_mode() || lease.tainted || !lease.owed.is_empty();
         let clean = clean(lease, unread, skip, needs_reset);
         match tokio::time::timeout(DEADLINE, clean).await {
             Ok(Ok(lease)) => lease.release(),
@@ -48,6 +47,8 @@ impl Session {
     /// Whether the server has got whole messages only, so that the next one can follow.
     fn is_salvageable(&mut self, lease: &Lease) -> bool {
         !lease.owed.is_in_doubt()
+            // Nothing takes a loaded library out again.
+            && !self.state.is_beyond_reset()
             && self.from_client.outbox.is_empty()
             && self.from_client.passing == 0
     }

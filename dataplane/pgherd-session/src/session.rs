@@ -23,6 +23,7 @@ use crate::direction::Direction;
 use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
 use crate::migrant::Migrant;
+use crate::settle::SessionState;
 use crate::shared::{Phase, Worker};
 
 /// A client that has logged in.
@@ -36,8 +37,8 @@ pub(crate) struct Session {
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
-    /// State that cannot be carried over keeps the lease with this client.
-    pub(crate) pinned: bool,
+    /// State of the session that lives on the server connection.
+    pub(crate) state: SessionState,
     pub(crate) from_client: Direction,
     pub(crate) from_server: Direction,
     /// The session parameters that the client has now, and those that it began with.
@@ -45,11 +46,12 @@ pub(crate) struct Session {
     pub(crate) startup_params: Arc<ParamSet>,
     pub(crate) statements: AHashMap<Bytes, Arc<Statement>>,
     pub(crate) unnamed: Option<Unnamed>,
-    /// Whether the unnamed statement, and the one bound last, is a plain `SET`.
-    pub(crate) unnamed_sets: bool,
+    /// Whether the statement bound last is a plain `SET`.
     pub(crate) portal_sets: bool,
     /// The end of the part of a long query that was looked at already.
     pub(crate) query_tail: Vec<u8>,
+    /// The last query was too long to be looked at as a whole.
+    pub(crate) query_was_long: bool,
     /// After an error of the proxy itself: everything up to the next Sync is discarded.
     pub(crate) discarding: bool,
     /// The server has told the client itself that the connection ends.
@@ -153,6 +155,8 @@ enum Wake {
 pub(crate) enum Stop {
     /// The server connection is free for the next client.
     Release,
+    /// It is idle, and what state there is on it is not known.
+    Settle,
     End(End),
 }
 
@@ -168,16 +172,16 @@ impl Session {
             pool: login.pool,
             lease: None,
             leased_at: Instant::now(),
-            pinned: false,
+            state: SessionState::default(),
             from_client,
             from_server: Direction::default(),
             startup_params: Arc::clone(&login.params),
             params: login.params,
             statements: AHashMap::new(),
             unnamed: None,
-            unnamed_sets: false,
             portal_sets: false,
             query_tail: Vec::new(),
+            query_was_long: false,
             discarding: false,
             saw_fatal: false,
             last_word: None,
@@ -214,6 +218,14 @@ impl Session {
             match poll_fn(|cx| self.poll_relay(cx)).await {
                 Stop::Release => {
                     if !self.release() {
+                        Box::pin(self.release_after_cancels()).await;
+                    }
+                }
+                Stop::Settle => {
+                    if let Err(end) = Box::pin(self.settle()).await {
+                        break end;
+                    }
+                    if !self.state.is_bound() && !self.release() {
                         Box::pin(self.release_after_cancels()).await;
                     }
                 }
@@ -329,27 +341,6 @@ impl Session {
     pub(crate) fn account(&self) {
         let busy = u64::try_from(self.leased_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         WorkerStats::add(&self.stats().busy_micros, busy);
-    }
-
-    /// Keeps the server connection with this client until its state is gone.
-    pub(crate) fn pin(&mut self) {
-        if let Some(lease) = &mut self.lease
-            && !self.pinned
-        {
-            lease.tainted = true;
-            self.pinned = true;
-            self.registration.entry.set_pinned(true);
-            WorkerStats::add(&self.stats().pins, 1);
-        }
-    }
-
-    /// The state that pinned the server connection is gone.
-    pub(crate) fn unpin(&mut self) {
-        if let Some(lease) = &mut self.lease {
-            lease.tainted = false;
-        }
-        self.pinned = false;
-        self.registration.entry.set_pinned(false);
     }
 
     /// Whether server connections stay with the client until it leaves.

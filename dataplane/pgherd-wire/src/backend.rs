@@ -123,6 +123,18 @@ pub fn parse_backend_key(body: &[u8]) -> Option<(i32, &[u8])> {
     (4..=256).contains(&rest.0.len()).then_some((pid, rest.0))
 }
 
+/// The values of a DataRow; `None` is NULL.
+pub fn parse_data_row(body: &[u8]) -> Option<Vec<Option<&[u8]>>> {
+    let mut rest = Cursor(body);
+    let count = u16::from_be_bytes(rest.array()?);
+    (0..count)
+        .map(|_| match rest.i32()? {
+            -1 => Some(None),
+            length => rest.bytes(usize::try_from(length).ok()?).map(Some),
+        })
+        .collect()
+}
+
 /// The tag of a CommandComplete, such as `INSERT 0 1`.
 pub fn parse_command_tag(body: &[u8]) -> Option<&[u8]> {
     Cursor(body).cstr()
@@ -240,6 +252,15 @@ mod tests {
         }
         assert_eq!(Authentication::parse(b"\0\0\0"), None);
         assert_eq!(Authentication::parse(b"\0\0\0\x05ab"), None);
+    }
+
+    #[test]
+    fn a_data_row_is_read_back() {
+        let mut out = Vec::new();
+        put_data_row(&mut out, [Some("a"), None, Some("")].into_iter());
+        assert_eq!(parse_data_row(&out[5..]), Some(vec![Some(&b"a"[..]), None, Some(&b""[..])]));
+        assert_eq!(parse_data_row(&out[5..out.len() - 1]), None);
+        assert_eq!(parse_data_row(b"\0\x01\xff\xff\xff\xf0"), None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const REPORTED: [&str; 11] = [
     "TimeZone",
 ];
 
+/// The current role, a parameter in Postgres too.
+const ROLE: &str = "role";
+
 /// A value that no parameter has: it could not be written in any message.
 const UNKNOWN: &str = "\0";
 
@@ -73,26 +76,58 @@ impl ParamSet {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
+    /// These, with the parameters that are not among the `reported` ones replaced by `others`, as
+    /// read from a server.
+    #[must_use]
+    pub fn with_unreported<'o>(
+        &self,
+        reported: &Self,
+        others: impl IntoIterator<Item = (&'o str, &'o str)>,
+    ) -> Self {
+        let mut all = self.clone();
+        all.0.retain(|name, _| reported.get(name).is_some());
+        for (name, value) in others {
+            if reported.get(name).is_none() {
+                all.set(name, value);
+            }
+        }
+        all
+    }
+
     /// The SQL that takes a server connection from these parameters to `wanted`; empty when
     /// nothing differs. Names and values are quoted as literals (CVE-2025-12819), and set by
     /// function: `SET` would read a list such as `search_path` as one element.
+    ///
+    /// A role is taken off before everything else and put on last: what it may set is not what
+    /// the session's user may.
     pub fn sql_to(&self, wanted: &Self) -> String {
+        let role = wanted.get(ROLE);
+        let differs = self.get(ROLE) != role;
         let mut sql = String::new();
-        for (name, value) in wanted.iter().filter(|(name, _)| is_settable(name)) {
-            if self.get(name) != Some(value) {
-                sql.push_str(if sql.is_empty() { "SELECT " } else { ", " });
-                sql.push_str("pg_catalog.set_config(");
-                push_literal(&mut sql, name);
-                sql.push_str(", ");
-                push_literal(&mut sql, value);
-                sql.push_str(", false)");
-            }
+        if differs && self.get(ROLE).is_some() {
+            sql.push_str("RESET \"role\"");
         }
-        for (name, _) in self.iter().filter(|(name, _)| is_settable(name)) {
+        for (name, _) in self.iter().filter(|(name, _)| is_settable(name) && *name != ROLE) {
             if wanted.get(name).is_none() {
                 sql.push_str(if sql.is_empty() { "RESET " } else { "; RESET " });
                 push_identifier(&mut sql, name);
             }
+        }
+        let changed = wanted.iter().filter(|(name, value)| {
+            is_settable(name) && *name != ROLE && self.get(name) != Some(value)
+        });
+        let role = role.filter(|_| differs).map(|role| (ROLE, role));
+        for (index, (name, value)) in changed.chain(role).enumerate() {
+            sql.push_str(match (index, sql.is_empty()) {
+                (0, true) => "SELECT ",
+                (0, false) => "; SELECT ",
+                _ => ", ",
+            });
+            sql.push_str("pg_catalog.set_config(");
+            push_literal(&mut sql, name);
+            sql.push_str(", ");
+            push_literal(&mut sql, value);
+            sql.push_str(", false)");
         }
         sql
     }
@@ -169,8 +204,8 @@ mod tests {
         check(
             &[("TimeZone", "UTC"), ("work_mem", "1MB")],
             &[("TimeZone", "Europe/Rome"), ("search_path", "a, \"B\"")],
-            "SELECT pg_catalog.set_config('TimeZone', 'Europe/Rome', false), \
-             pg_catalog.set_config('search_path', 'a, \"B\"', false); RESET \"work_mem\"",
+            "RESET \"work_mem\"; SELECT pg_catalog.set_config('TimeZone', 'Europe/Rome', false), \
+             pg_catalog.set_config('search_path', 'a, \"B\"', false)",
         );
         check(&[("is_superuser", "on")], &[("is_superuser", "off")], "");
     }
@@ -181,7 +216,30 @@ mod tests {
         have.doubt_unreported(&set(&[("TimeZone", "GMT")]));
         assert_eq!(
             have.sql_to(&set(&[("TimeZone", "UTC"), ("work_mem", "1MB")])),
-            "SELECT pg_catalog.set_config('work_mem', '1MB', false); RESET \"role\""
+            "RESET \"role\"; SELECT pg_catalog.set_config('work_mem', '1MB', false)"
+        );
+    }
+
+    #[test]
+    fn a_role_is_taken_off_first_and_put_on_last() {
+        check(
+            &[("role", "a"), ("log_statement", "all")],
+            &[("role", "b"), ("work_mem", "1MB")],
+            "RESET \"role\"; RESET \"log_statement\"; \
+             SELECT pg_catalog.set_config('work_mem', '1MB', false), \
+             pg_catalog.set_config('role', 'b', false)",
+        );
+        check(&[("role", "a")], &[("role", "a")], "");
+        check(&[("role", "a")], &[], "RESET \"role\"");
+    }
+
+    #[test]
+    fn what_is_not_reported_is_replaced_by_what_was_read() {
+        let reported = set(&[("TimeZone", "GMT")]);
+        let have = set(&[("TimeZone", "UTC"), ("work_mem", "1MB"), ("role", "x")]);
+        assert_eq!(
+            have.with_unreported(&reported, [("work_mem", "2MB"), ("TimeZone", "not this")]),
+            set(&[("TimeZone", "UTC"), ("work_mem", "2MB")])
         );
     }
 

@@ -14,7 +14,9 @@ use super::MAX_PIPELINE;
 use super::prepare::close_doomed;
 use crate::end::End;
 use crate::mentions;
+use crate::pins::Pins;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
+use crate::settle::Marks;
 
 /// The longest Parse that is remembered, so that it can be given to another server connection.
 /// A longer one passes as it is and keeps its server connection.
@@ -173,22 +175,26 @@ impl Session {
         let text = self.body(header);
         let whole = text.len() == header.body_len;
         let mut plain_set = false;
-        let mut pins = false;
         let mut forgets = false;
         if !self.is_session_mode() {
-            forgets = mentions::forgets_statements(text);
-            pins = mentions::find(text).any();
             let text = text.strip_suffix(&[0]).unwrap_or(text);
-            plain_set = whole && is_set(text) && mentions::sets_reported_parameter(text);
-            if !whole {
-                let tail = text.len().saturating_sub(mentions::OVERLAP);
+            forgets = mentions::forgets_statements(text);
+            let marks = Marks::of_query(text);
+            plain_set = whole && marks.is_plain_set();
+            let tail = (!whole).then(|| {
                 // Never empty while a query is under way, by which it is told from other messages.
-                self.query_tail = text[tail..].to_vec();
-                self.query_tail.push(b' ');
+                let mut tail = text[text.len().saturating_sub(mentions::OVERLAP)..].to_vec();
+                tail.push(b' ');
+                tail
+            });
+            if !marks.is_empty() {
+                let reading = marks.read(text);
+                self.heed(reading);
             }
-        }
-        if pins {
-            self.pin();
+            self.query_was_long = !whole;
+            if let Some(tail) = tail {
+                self.query_tail = tail;
+            }
         }
         // A simple query drops the unnamed statement.
         let Some(lease) = &mut self.lease else { return };
@@ -216,8 +222,9 @@ impl Session {
         tail.drain(..tail.len().saturating_sub(mentions::OVERLAP));
         tail.push(b' ');
         self.query_tail = tail;
-        if found.any() {
-            self.pin();
+        self.suspect(found);
+        if found.contains(Pins::SETTINGS) {
+            self.suspect(Pins::UNKNOWN_SETTING);
         }
     }
 
@@ -242,26 +249,21 @@ impl Session {
             self.pass(header, Request::Parse, Note::default());
             return Ok(true);
         };
-        let sets = is_set(parse.text()) && mentions::sets_reported_parameter(parse.text());
-        let pins = mentions::find(parse.text()).any();
+        let marks = Marks::of(parse.text());
         if parse.name.is_empty() {
             let definition = Bytes::copy_from_slice(parse.definition);
-            self.take_unnamed_parse(header, definition);
-            self.unnamed_sets = sets;
+            self.take_unnamed_parse(header, definition, marks);
         } else {
             let name = Bytes::copy_from_slice(parse.name);
-            let statement = self.pool.statements().intern(parse.definition);
+            let statement = self.pool.statements().intern(parse.definition, marks.bits());
             self.take_named_parse(header, name, statement);
-        }
-        if pins {
-            self.pin();
         }
         Ok(true)
     }
 
     /// Too long to be kept: the statement lives on this server connection alone.
     fn take_large_parse(&mut self, header: Header, unnamed: bool) {
-        self.pin();
+        self.suspect(Pins::LARGE_STATEMENT);
         if unnamed {
             self.unnamed = None;
             if let Some(lease) = &mut self.lease {
@@ -271,14 +273,14 @@ impl Session {
         self.pass(header, Request::Parse, Note::default());
     }
 
-    fn take_unnamed_parse(&mut self, header: Header, definition: Bytes) {
+    fn take_unnamed_parse(&mut self, header: Header, definition: Bytes, marks: Marks) {
         let generation = self.pool.statements().next_id();
         let Some(lease) = &mut self.lease else { return };
         // The first of its batch is never discarded: whatever comes of it, no other client's
         // statement is left there.
         self.batch_defines |= lease.owed.is_open();
         let undo = Effect::Unnamed {
-            client: self.unnamed.replace(Unnamed { generation, definition }),
+            client: self.unnamed.replace(Unnamed { generation, definition, marks: marks.bits() }),
             server: std::mem::replace(&mut lease.unnamed, generation),
         };
         self.pass(header, Request::Parse, undo.into());
@@ -341,8 +343,8 @@ impl Session {
             return Ok(true);
         };
         if names.statement.is_empty() {
-            self.portal_sets = self.unnamed_sets;
             self.prepare_unnamed();
+            self.heed_unnamed();
             self.pass(header, Request::Bind, Note::default());
             return Ok(true);
         }
@@ -433,7 +435,7 @@ impl Session {
         let undo = match self.statements.remove_entry(name) {
             Some((name, before)) => Effect::Closed { name, before },
             // It may be one that was too long to be kept, which is on this server connection alone.
-            None if self.pinned => {
+            None if self.state.is_bound() => {
                 self.pass(header, Request::Close, Note::default());
                 return;
             }
@@ -443,9 +445,4 @@ impl Session {
         self.from_client.discard(header.total_len());
         self.give_invented();
     }
-}
-
-/// Whether a statement may be a `SET`: a cheap look before the careful one.
-pub(super) fn is_set(text: &[u8]) -> bool {
-    text.trim_ascii_start().get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set"))
 }

@@ -8,9 +8,10 @@ use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::owed::{Audience, Failure};
-use pgherd_wire::{TransactionStatus, sqlstate};
+use pgherd_wire::{ParamSet, TransactionStatus, sqlstate};
 
 use crate::end::End;
+use crate::pins::Pins;
 use crate::session::Session;
 
 /// In the error "cached plan must not change result type", whose text may be translated.
@@ -97,7 +98,9 @@ impl Session {
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.after_reset = false;
-                lease.owed.ready(status).map_err(End::ServerUnexpected)
+                let audience = lease.owed.ready(status).map_err(End::ServerUnexpected);
+                self.doubt_after_a_while();
+                audience
             }
             tag::PARAMETER_STATUS => {
                 // Not UTF-8 under some client encodings: passed on, but not carried over.
@@ -116,31 +119,39 @@ impl Session {
                 let consequence =
                     Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
-                let last = lease.owed.only_syncs_behind();
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 WorkerStats::add(&self.stats().queries, 1);
                 if let Some(consequence) = consequence
                     && !self.is_session_mode()
                 {
-                    self.follow(consequence, plain_set, last);
+                    self.follow(consequence, plain_set);
                 }
                 Ok(audience)
             }
         }
     }
 
-    /// What a statement did to the session. `last` says that no other one is on its way.
-    fn follow(&mut self, consequence: Consequence, plain_set: bool, last: bool) {
+    /// What a statement did to the session.
+    fn follow(&mut self, consequence: Consequence, plain_set: bool) {
         match consequence {
             Consequence::Set if plain_set => {}
-            Consequence::Set | Consequence::Pins => self.pin(),
+            Consequence::Set => {
+                self.suspect(Pins::SETTINGS);
+                if self.query_was_long {
+                    self.suspect(Pins::UNKNOWN_SETTING);
+                }
+            }
+            Consequence::May(kinds) => self.suspect(kinds),
+            Consequence::MayEnd => self.doubt(),
             Consequence::Reset => self.begin_reset(),
-            Consequence::DeallocateAll => self.forget_statements(),
+            Consequence::DeallocateAll => {
+                self.forget_statements();
+                self.doubt();
+            }
             Consequence::DiscardAll => {
                 self.forget_statements();
-                if last {
-                    self.unpin();
-                }
+                self.forget_pins(Pins::UNKNOWN_SETTING.and(Pins::LARGE_STATEMENT));
+                self.doubt();
                 self.params = Arc::clone(&self.startup_params);
                 self.begin_reset();
             }
@@ -151,10 +162,12 @@ impl Session {
     /// others: until ReadyForQuery what it reports is put right (see `take_parameter`), and what
     /// it does not report is set with the next checkout.
     fn begin_reset(&mut self) {
-        self.after_reset = !self.pinned;
+        self.after_reset = true;
+        // RESET only takes away: where nothing was set there is nothing to ask for.
         let reported = self.pool.welcome().unwrap_or_default();
-        if let Some(lease) = &mut self.lease {
-            Arc::make_mut(&mut lease.params).doubt_unreported(&reported);
+        let set = |params: &ParamSet| params.iter().any(|(name, _)| reported.get(name).is_none());
+        if self.lease.as_ref().is_some_and(|lease| set(&lease.params)) {
+            self.suspect(Pins::SETTINGS);
         }
     }
 
@@ -162,6 +175,13 @@ impl Session {
     fn take_parameter(&mut self, name: &str, value: &str) -> Option<String> {
         if let Some(lease) = &mut self.lease {
             note_parameter(&mut lease.params, name, value);
+        }
+        if name == "session_authorization" {
+            // Not carried over: the server connection stays until the user is the first one again.
+            match self.pool.welcome().is_some_and(|welcome| welcome.get(name) == Some(value)) {
+                true => self.forget_pins(Pins::AUTHORIZATION),
+                false => self.suspect(Pins::AUTHORIZATION),
+            }
         }
         if self.after_reset
             && let Some(own) = self.startup_params.get(name).map(str::to_owned)
@@ -260,8 +280,10 @@ enum Consequence {
     Reset,
     DeallocateAll,
     DiscardAll,
-    /// State that lives on this server connection alone.
-    Pins,
+    /// Such state may be there from now on.
+    May(Pins),
+    /// State that was there may be gone.
+    MayEnd,
 }
 
 impl Consequence {
@@ -271,7 +293,13 @@ impl Consequence {
             b"RESET" => Some(Self::Reset),
             b"DEALLOCATE ALL" => Some(Self::DeallocateAll),
             b"DISCARD ALL" => Some(Self::DiscardAll),
-            b"LISTEN" | b"LOAD" | b"PREPARE" => Some(Self::Pins),
+            b"LISTEN" => Some(Self::May(Pins::LISTEN)),
+            b"LOAD" => Some(Self::May(Pins::LOAD)),
+            b"PREPARE" => Some(Self::May(Pins::PREPARED)),
+            b"DO" | b"CALL" => Some(Self::May(Pins::ANYTHING)),
+            b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL"
+            | b"DISCARD TEMP" | b"ROLLBACK" | b"DROP TABLE" | b"DROP VIEW" | b"DROP SEQUENCE"
+            | b"DROP FUNCTION" | b"DROP TYPE" => Some(Self::MayEnd),
             _ => None,
         }
     }

@@ -7,10 +7,9 @@ use pgherd_pool::{Effect, Lease};
 use pgherd_wire::frontend::{self, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
 
-use super::from_client::is_set;
-use crate::mentions;
 use crate::outbox::Outbox;
 use crate::session::Session;
+use crate::settle::Marks;
 
 impl Session {
     /// Makes the unnamed statement of the server connection that of this client.
@@ -52,9 +51,13 @@ impl Session {
             self.portal_sets = false;
             return None;
         };
-        let text = frontend::definition_text(&statement.definition);
-        self.portal_sets = is_set(text) && mentions::sets_reported_parameter(text);
+        let marks = Marks::from_bits(statement.marks);
+        self.portal_sets = marks.is_plain_set();
         if let Some(server_name) = lease.statements.name(statement.id) {
+            if !marks.is_empty() {
+                let reading = marks.read(frontend::definition_text(&statement.definition));
+                self.heed(reading);
+            }
             return Some(server_name);
         }
         let statement = Arc::clone(statement);
@@ -64,9 +67,7 @@ impl Session {
         outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
         let undo = Effect::Parsed(statement.id);
         lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
-        if mentions::find(frontend::definition_text(&statement.definition)).any() {
-            self.pin();
-        }
+        self.heed(marks.read(frontend::definition_text(&statement.definition)));
         Some(server_name)
     }
 }

@@ -15,25 +15,20 @@ pub fn rows() -> Vec<Row> {
             .ready([query("SET TimeZone = 'Europe/Paris'")])
             .ready([run("SET application_name = 'twin'")])
             .ready([query("SET client_encoding = 'LATIN1'; SELECT 'caf' || chr(233)")])
-            .ready([query("RESET client_encoding; RESET TimeZone")])
-            .session_only(),
+            .ready([query("RESET client_encoding; RESET TimeZone")]),
         row("SET that is rolled back reports the old value")
             .ready([query("SET TimeZone = 'Europe/Paris'")])
             .ready([query("BEGIN; SET TimeZone = 'Asia/Tokyo'")])
-            .ready([query("ROLLBACK")])
-            .session_only(),
-        row("set_config in a query reports in the middle of it")
-            .ready([query(
-                "SELECT 1; SELECT set_config('TimeZone', 'Asia/Tokyo', false); SELECT 2",
-            )])
-            .session_only(),
+            .ready([query("ROLLBACK")]),
+        row("set_config in a query reports in the middle of it").ready([query(
+            "SELECT 1; SELECT set_config('TimeZone', 'Asia/Tokyo', false); SELECT 2",
+        )]),
         row("a bad value fails at the SET")
             .ready([query("SET TimeZone = 'Nowhere/Land'")])
             .ready([query("SHOW TimeZone")]),
         row("DISCARD ALL resets and reports")
             .ready([query("SET TimeZone = 'Asia/Tokyo'")])
-            .ready([query("DISCARD ALL")])
-            .session_only(),
+            .ready([query("DISCARD ALL")]),
         row("DISCARD ALL in a transaction")
             .ready([query("BEGIN")])
             .ready([query("DISCARD ALL")])
@@ -46,14 +41,12 @@ pub fn rows() -> Vec<Row> {
             .ready([query("SELECT 1")])
             .ready([query("COMMIT")])
             .ready([query("UNLISTEN channel")])
-            .ready([query("NOTIFY channel, 'unheard'")])
-            .session_only(),
+            .ready([query("NOTIFY channel, 'unheard'")]),
         row("temporary tables")
             .ready([query("CREATE TEMP TABLE mine (n int)")])
             .ready([query("INSERT INTO mine VALUES (1)")])
             .ready([query("SELECT n + 0 FROM mine")])
-            .ready([query("DROP TABLE mine")])
-            .session_only(),
+            .ready([query("DROP TABLE mine")]),
         row("temporary tables within a transaction")
             .ready([query("BEGIN; CREATE TEMP TABLE mine (n int) ON COMMIT DROP")])
             .ready([query("INSERT INTO mine VALUES (1)")])
@@ -62,13 +55,11 @@ pub fn rows() -> Vec<Row> {
             .ready([query("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 3)")])
             .ready([query("COMMIT")])
             .ready([query("FETCH 2 FROM c")])
-            .ready([query("CLOSE c")])
-            .session_only(),
+            .ready([query("CLOSE c")]),
         row("advisory locks")
             .ready([query("SELECT pg_try_advisory_lock(1)")])
             .ready([query("SELECT pg_advisory_unlock(1)")])
-            .ready([query("SELECT pg_advisory_unlock(1)")])
-            .session_only(),
+            .ready([query("SELECT pg_advisory_unlock(1)")]),
         row("terminate at once").closed([terminate()]),
         row("terminate after a query").ready([query("SELECT 1")]).closed([terminate()]),
         row("terminate in the middle: what follows is not read")

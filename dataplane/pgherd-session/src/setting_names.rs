@@ -1,0 +1,240 @@
+//! The names of custom parameters (`my.var`) that a statement's text sets.
+//!
+//! Postgres lists all parameters that a session has set but these; they can be asked for by name
+//! only.
+
+/// What a text says of the custom parameters that it sets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct SettingNames {
+    /// Their names, as `current_setting` takes them.
+    pub names: Vec<String>,
+    /// There may be others, as with `set_config($1, $2, false)`.
+    pub unknown: bool,
+    /// A `set_config` outlives its transaction.
+    pub outlives: bool,
+}
+
+/// Whether a text begins with `SET`, behind comments.
+pub fn begins_with_set(text: &[u8]) -> bool {
+    starts_with_word(skip_blank(text), b"set")
+}
+
+/// Looks for `SET [SESSION | LOCAL] a.b` and `set_config('a.b', …)`. Names too many do no harm.
+pub fn find(text: &[u8]) -> SettingNames {
+    let mut found = SettingNames::default();
+    for at in memchr::memchr2_iter(b's', b'S', text) {
+        let preceded = at.checked_sub(1).is_some_and(|before| is_identifier(text[before]));
+        if preceded || !text[at..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set")) {
+            continue;
+        }
+        let rest = &text[at + 3..];
+        match rest.first() {
+            Some(b'_') if starts_with_word(&rest[1..], b"config") => {
+                found.take_set_config(&rest[b"_config".len()..]);
+            }
+            Some(next) if !is_identifier(*next) => found.take_set(rest),
+            _ => {}
+        }
+    }
+    found
+}
+
+impl SettingNames {
+    fn take_set(&mut self, rest: &[u8]) {
+        let mut rest = skip_blank(rest);
+        for scope in [&b"session"[..], b"local"] {
+            if starts_with_word(rest, scope) {
+                rest = skip_blank(&rest[scope.len()..]);
+                break;
+            }
+        }
+        if let Some(name) = dotted_name(rest) {
+            self.add(name);
+        }
+    }
+
+    fn take_set_config(&mut self, rest: &[u8]) {
+        let rest = skip_blank(rest);
+        let Some(arguments) = rest.strip_prefix(b"(").and_then(arguments) else {
+            self.unknown = true;
+            self.outlives = true;
+            return;
+        };
+        // One that ends with its transaction needs no name.
+        if arguments.last().is_some_and(|last| is_true(last)) {
+            return;
+        }
+        self.outlives = true;
+        match arguments.first().and_then(|first| literal(first)) {
+            Some(name) if name.contains('.') => self.add(name),
+            Some(_) => {}
+            None => self.unknown = true,
+        }
+    }
+
+    fn add(&mut self, name: String) {
+        if !self.names.contains(&name) {
+            self.names.push(name);
+        }
+    }
+}
+
+fn is_identifier(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || byte >= 0x80
+}
+
+fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+        && !text.get(word.len()).is_some_and(|&next| is_identifier(next))
+}
+
+/// Without leading white space and comments.
+fn skip_blank(mut text: &[u8]) -> &[u8] {
+    loop {
+        text = text.trim_ascii_start();
+        let end = if text.starts_with(b"--") {
+            memchr::memchr(b'\n', text)
+        } else if text.starts_with(b"/*") {
+            memchr::memmem::find(text, b"*/").map(|end| end + 1)
+        } else {
+            return text;
+        };
+        text = end.map_or(&[], |end| &text[end + 1..]);
+    }
+}
+
+/// `a.b`, with either part in quotes.
+fn dotted_name(mut text: &[u8]) -> Option<String> {
+    let mut name = String::new();
+    loop {
+        let (part, rest) = match text.strip_prefix(b"\"") {
+            Some(quoted) => {
+                let end = memchr::memchr(b'"', quoted)?;
+                (std::str::from_utf8(&quoted[..end]).ok()?.to_owned(), &quoted[end + 1..])
+            }
+            None => {
+                let end = text.iter().position(|&b| !is_identifier(b)).unwrap_or(text.len());
+                let part = std::str::from_utf8(&text[..end]).ok()?;
+                (part.to_ascii_lowercase(), &text[end..])
+            }
+        };
+        if part.is_empty() {
+            return None;
+        }
+        name.push_str(&part);
+        match skip_blank(rest).strip_prefix(b".") {
+            Some(rest) => {
+                name.push('.');
+                text = skip_blank(rest);
+            }
+            None => return name.contains('.').then_some(name),
+        }
+    }
+}
+
+/// The arguments of a call, cut at its commas; `None` when its end is not in the text.
+fn arguments(text: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut arguments = Vec::new();
+    let (mut depth, mut start, mut at) = (0_usize, 0, 0);
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'\'' | b'"' => at += 1 + memchr::memchr(byte, &text[at + 1..])?,
+            b'(' | b'[' => depth += 1,
+            b')' if depth == 0 => {
+                arguments.push(&text[start..at]);
+                return Some(arguments);
+            }
+            b')' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                arguments.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The value of a plain string literal.
+fn literal(argument: &[u8]) -> Option<String> {
+    let text = argument.trim_ascii();
+    let text = text.strip_suffix(b"::text").unwrap_or(text).trim_ascii();
+    let value = text.strip_prefix(b"'")?.strip_suffix(b"'")?;
+    let plain = !value.iter().any(|b| matches!(b, b'\'' | b'\\'));
+    plain.then(|| std::str::from_utf8(value).ok().map(str::to_owned))?
+}
+
+fn is_true(argument: &[u8]) -> bool {
+    let text = argument.trim_ascii();
+    [&b"true"[..], b"'t'", b"'true'", b"'on'", b"1::bool"]
+        .iter()
+        .any(|word| text.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, names: &[&str], unknown: bool) {
+        let found = find(text.as_bytes());
+        assert_eq!(
+            (found.names, found.unknown),
+            (names.iter().map(ToString::to_string).collect(), unknown),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn names_are_found_where_they_are_set() {
+        check("SET my.var = 1", &["my.var"], false);
+        check("set session My.\"Var\" to 'x'; SET LOCAL a.b.c = 2", &["my.Var", "a.b.c"], false);
+        check("SET /* x */ my . var = 1; RESET x", &["my.var"], false);
+        check("SELECT set_config('app.user', $1, false)", &["app.user"], false);
+        check(
+            "SELECT pg_catalog.SET_CONFIG ( 'a.b'::text , coalesce($1, 'x,y'), $2)",
+            &["a.b"],
+            false,
+        );
+    }
+
+    #[test]
+    fn what_ends_with_its_transaction_needs_no_name() {
+        check("SELECT set_config($1, $2, true), set_config('a.b', f(1, 2), TRUE)", &[], false);
+        check("SELECT set_config('search_path', 'a, b', false)", &[], false);
+        check("SET work_mem = '1MB'", &[], false);
+    }
+
+    #[test]
+    fn names_that_cannot_be_read_are_told_of() {
+        check("SELECT set_config($1, $2, false)", &[], true);
+        check("SELECT set_config('a.' || 'b', $2, false)", &[], true);
+        check("SELECT set_config('it''s.b', $2, false)", &[], true);
+        check("SELECT set_config('a.b', ", &[], true);
+        check("SELECT set_config", &[], true);
+    }
+
+    #[test]
+    fn a_set_is_seen_behind_comments() {
+        assert!(begins_with_set(b"/* x */ -- y\n SET a = 1") && begins_with_set(b"set x to 1"));
+        assert!(
+            !begins_with_set(b"SETTLE") && !begins_with_set(b"/* SET") && !begins_with_set(b"")
+        );
+    }
+
+    #[test]
+    fn a_set_config_that_outlives_its_transaction_is_told_from_one_that_does_not() {
+        assert!(find(b"SELECT set_config('work_mem', '1MB', false)").outlives);
+        assert!(!find(b"SELECT set_config('work_mem', '1MB', true)").outlives);
+    }
+
+    #[test]
+    fn other_words_are_left_alone() {
+        check("SELECT reset.a, asset.b, settings.c FROM offset_x", &[], false);
+        check("", &[], false);
+        check("SET", &[], false);
+        check("SET a.", &[], false);
+        check("SET \"a", &[], false);
+    }
+}

@@ -1,0 +1,384 @@
+//! What of a client's session state there really is on its server connection.
+//!
+//! Words in statements and command tags only raise a suspicion. When the transaction has ended,
+//! the server is asked: parameters that it does not report are taken into the client's set, which
+//! follows it to other connections; what cannot follow pins the connection until it is gone. Asked
+//! at that moment, rollbacks, savepoints and errors are accounted for by Postgres itself.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use pgherd_pool::{ServerError, WorkerStats};
+use pgherd_wire::ParamSet;
+use pgherd_wire::backend::{self, tag};
+use pgherd_wire::{frame, frontend};
+
+use crate::clients::Detach;
+use crate::end::End;
+use crate::pins::Pins;
+use crate::session::Session;
+use crate::setting_names::{self, SettingNames};
+
+/// How long what pins may stay unquestioned while the client works: functions end it too.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is known and suspected of a session's state.
+#[derive(Debug, Default)]
+pub(crate) struct SessionState {
+    /// What may have come about since the server was asked last.
+    suspected: Pins,
+    /// What pins the server connection.
+    held: Pins,
+    /// Something was done that may have ended what pins.
+    doubted: bool,
+    /// Custom parameters that were named since the server was asked last.
+    names: Vec<String>,
+    asked_at: Option<Instant>,
+}
+
+impl SessionState {
+    /// Whether the server connection cannot be given back as it is.
+    pub(crate) fn is_bound(&self) -> bool {
+        !self.suspected.is_empty() || !self.held.is_empty()
+    }
+
+    /// Whether there is something that even `DISCARD ALL` leaves.
+    pub(crate) fn is_beyond_reset(&self) -> bool {
+        self.held.and(self.suspected).contains(Pins::LOAD)
+    }
+
+    /// Whether the server is to be asked once the transaction has ended.
+    pub(crate) fn is_questionable(&self) -> bool {
+        !self.suspected.is_empty() || (self.doubted && !self.held.common(Pins::ASKABLE).is_empty())
+    }
+}
+
+/// What there is to remember of a statement's text: kinds of state that it mentions, and more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks(u16);
+
+impl Marks {
+    /// The text begins with `SET`, or calls `set_config`.
+    const SETS: u16 = 1 << 15;
+    /// It is one plain `SET` of a parameter that Postgres reports.
+    const PLAIN_SET: u16 = 1 << 14;
+
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let mentioned = crate::mentions::find(text);
+        let mut marks = mentioned.bits();
+        if setting_names::begins_with_set(text) {
+            marks |= Self::SETS;
+            if crate::mentions::sets_reported_parameter(text) {
+                marks |= Self::PLAIN_SET;
+            }
+        } else if mentioned.contains(Pins::SETTINGS) {
+            marks |= Self::SETS;
+        }
+        Self(marks)
+    }
+
+    /// Of a simple query, where a `SET` may stand behind other statements.
+    pub(crate) fn of_query(text: &[u8]) -> Self {
+        let mut marks = Self::of(text);
+        if memchr::memchr(b';', text).is_some_and(|at| at + 1 < text.len()) {
+            marks.0 |= Self::SETS;
+        }
+        marks
+    }
+
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) fn is_plain_set(self) -> bool {
+        self.0 & Self::PLAIN_SET != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What follows from the marks and the text that has them.
+    pub(crate) fn read(self, text: &[u8]) -> Reading {
+        let mut kinds = Pins::from_bits(self.0 & !(Self::SETS | Self::PLAIN_SET));
+        if self.0 & Self::SETS == 0 {
+            return Reading { kinds, names: Vec::new() };
+        }
+        let SettingNames { names, unknown, outlives } = setting_names::find(text);
+        if unknown {
+            kinds = kinds.and(Pins::UNKNOWN_SETTING);
+        }
+        if !outlives {
+            kinds = kinds.without(Pins::SETTINGS);
+        }
+        Reading { kinds, names }
+    }
+}
+
+/// What was read in a statement's text.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    kinds: Pins,
+    /// Custom parameters that it may set.
+    names: Vec<String>,
+}
+
+impl Session {
+    /// A statement of which this was read is on its way.
+    pub(crate) fn heed(&mut self, reading: Reading) {
+        self.state.names.extend(reading.names);
+        if reading.kinds.contains(Pins::ENDS) {
+            self.state.doubted = true;
+        }
+        self.suspect(reading.kinds.without(Pins::ENDS));
+    }
+
+    /// The unnamed statement is bound.
+    pub(crate) fn heed_unnamed(&mut self) {
+        let marks = self.unnamed.as_ref().map_or(Marks::default(), |it| Marks(it.marks));
+        self.portal_sets = marks.is_plain_set();
+        if !marks.is_empty()
+            && let Some(unnamed) = &self.unnamed
+        {
+            self.heed(marks.read(frontend::definition_text(&unnamed.definition)));
+        }
+    }
+
+    /// Some of this may be there from now on.
+    pub(crate) fn suspect(&mut self, kinds: Pins) {
+        if kinds.is_empty() || self.is_session_mode() {
+            return;
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.tainted = true;
+            self.state.suspected = self.state.suspected.and(kinds);
+        }
+    }
+
+    /// Some of what pins may be gone.
+    pub(crate) fn doubt(&mut self) {
+        self.state.doubted = true;
+    }
+
+    /// This pins no more, whatever the server would say.
+    pub(crate) fn forget_pins(&mut self, kinds: Pins) {
+        self.state.suspected = self.state.suspected.without(kinds);
+        self.hold(self.state.held.without(kinds));
+    }
+
+    /// Notes that a transaction has ended while something pins.
+    pub(crate) fn doubt_after_a_while(&mut self) {
+        if !self.state.held.is_empty()
+            && self.state.asked_at.is_none_or(|asked_at| asked_at.elapsed() > PATIENCE)
+        {
+            self.state.doubted = true;
+        }
+    }
+
+    fn hold(&mut self, kinds: Pins) {
+        if self.state.held.is_empty() && !kinds.is_empty() {
+            WorkerStats::add(&self.stats().pins, 1);
+        }
+        if self.state.held != kinds {
+            self.state.held = kinds;
+            self.entry().set_pins(kinds);
+        }
+        if !self.state.is_bound()
+            && let Some(lease) = &mut self.lease
+        {
+            lease.tainted = false;
+        }
+    }
+
+    /// Asks the server about what is suspected and what may be gone. The connection is idle.
+    ///
+    /// Not cancel safe: the server connection must be closed when this is dropped.
+    pub(crate) async fn settle(&mut self) -> Result<(), End> {
+        // What the client waits for goes first, as far as the socket takes it.
+        poll_fn(|cx| {
+            let _ = self.poll_flush_client(cx);
+            Poll::Ready(())
+        })
+        .await;
+        // No cancel of the client's may hit the question.
+        let lost = loop {
+            match self.entry().try_detach() {
+                Detach::InFlight => self.entry().cancels_done().await,
+                other => break other == Detach::Lost,
+            }
+        };
+        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        let kinds = self.state.suspected.and(self.state.held);
+        let asked = kinds.common(Pins::ASKABLE);
+        let mut names = std::mem::take(&mut self.state.names);
+        for (name, _) in lease.params.iter() {
+            if name.contains('.') && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        let mut answer = Answer::default();
+        let result = if asked.is_empty() {
+            Ok(())
+        } else {
+            lease.ask(&question(asked, &names), |tag, body| answer.take(tag, body)).await.map(drop)
+        };
+        self.from_server.outbox.own(|out| out.append(&mut answer.notices));
+        match result {
+            Ok(()) => {}
+            Err(ServerError::Reported(report)) => {
+                // A statement_timeout of the client's, say. Everything suspected is taken for true.
+                tracing::debug!("cannot ask for the session's state: {}", report.message);
+                answer = Answer { present: asked, illegible: true, ..Answer::default() };
+            }
+            Err(ServerError::Io(error)) => return Err(End::ServerIo(error)),
+            Err(_) => return Err(End::ServerClosed),
+        }
+        if asked.contains(Pins::SETTINGS) && !answer.illegible {
+            self.take_settings(&mut lease.params, &answer.settings);
+        }
+        self.entry().attach(Arc::clone(&lease.info.cancel));
+        self.lease = Some(lease);
+        self.state.suspected = Pins::NONE;
+        self.state.doubted = false;
+        self.state.asked_at = Some(Instant::now());
+        let mut held = kinds.without(Pins::ASKABLE).and(answer.present.without(Pins::SETTINGS));
+        if asked.contains(Pins::SETTINGS) && answer.illegible {
+            held = held.and(Pins::UNKNOWN_SETTING);
+        }
+        self.hold(held);
+        if !held.is_empty() {
+            // It stays with this client: what a RESET took away is put back here.
+            self.synchronise_held().await?;
+        }
+        if lost && let Some(lease) = &mut self.lease {
+            lease.tainted = true;
+        }
+        Ok(())
+    }
+
+    async fn synchronise_held(&mut self) -> Result<(), End> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
+        let sql = lease.params.sql_to(&self.params);
+        if !sql.is_empty() {
+            let mut answer = Answer::default();
+            let result = lease.ask(&sql, |tag, body| answer.take(tag, body)).await;
+            match result {
+                Ok(_) => lease.params = Arc::clone(&self.params),
+                Err(ServerError::Reported(report)) => {
+                    tracing::warn!("cannot reset a session's parameters: {}", report.message);
+                }
+                Err(ServerError::Io(error)) => return Err(End::ServerIo(error)),
+                Err(_) => return Err(End::ServerClosed),
+            }
+            self.from_server.outbox.own(|out| out.append(&mut answer.notices));
+        }
+        Ok(())
+    }
+
+    /// The parameters that the session has set follow the client. Those with which it began and
+    /// which it has reset have their first values again.
+    fn take_settings(&mut self, on_server: &mut Arc<ParamSet>, settings: &[(String, String)]) {
+        let reported = self.pool.welcome().unwrap_or_default();
+        let read = || settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let server = on_server.with_unreported(&reported, read());
+        let client =
+            self.params.with_unreported(&reported, self.startup_params.iter().chain(read()));
+        if *self.params != client {
+            self.params = Arc::new(client);
+        }
+        *on_server =
+            if server == *self.params { Arc::clone(&self.params) } else { Arc::new(server) };
+    }
+}
+
+/// What the server says.
+#[derive(Debug, Default)]
+struct Answer {
+    settings: Vec<(String, String)>,
+    present: Pins,
+    /// A value cannot be carried over as it is.
+    illegible: bool,
+    /// Messages that came between and belong to the client.
+    notices: Vec<u8>,
+}
+
+impl Answer {
+    fn take(&mut self, tag: u8, body: &[u8]) {
+        match tag {
+            tag::DATA_ROW => self.take_row(body),
+            tag::NOTICE | tag::NOTIFICATION => {
+                frame::put(&mut self.notices, tag, |out| out.extend_from_slice(body));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_row(&mut self, body: &[u8]) {
+        let Some(values) = backend::parse_data_row(body) else { return };
+        let [Some(kind), name, value] = values[..] else { return };
+        if let Some(name) = name {
+            // NULL: a custom parameter that does not exist, as after a rollback elsewhere.
+            let Some(value) = value else { return };
+            // Other bytes than ASCII mean something else under another client_encoding.
+            match (std::str::from_utf8(name), std::str::from_utf8(value)) {
+                (Ok(name), Ok(value)) if value.is_ascii() => {
+                    self.settings.push((name.to_owned(), value.to_owned()));
+                }
+                _ => self.illegible = true,
+            }
+            return;
+        }
+        let bits = std::str::from_utf8(kind).ok().and_then(|kind| kind.parse().ok()).unwrap_or(0);
+        self.present = self.present.and(Pins::from_bits(bits));
+    }
+}
+
+/// One row for each parameter that is set in the session, and one for each other kind of state
+/// that is there. Every name is qualified: `search_path` is the client's.
+fn question(kinds: Pins, names: &[String]) -> String {
+    let mut parts = Vec::new();
+    if kinds.contains(Pins::SETTINGS) {
+        parts.push(
+            "SELECT '0', name, setting FROM pg_catalog.pg_settings \
+             WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~) '^transaction_'"
+                .to_owned(),
+        );
+        let role = "pg_catalog.current_setting('role')";
+        parts.push(format!(
+            "SELECT '0', 'role', {role} WHERE {role} OPERATOR(pg_catalog.<>) 'none'"
+        ));
+        for name in names {
+            let name = format!("'{}'", name.replace('\'', "''"));
+            let escape = if name.contains('\\') { "E" } else { "" };
+            let name = format!("{escape}{}", name.replace('\\', "\\\\"));
+            parts.push(format!("SELECT '0', {name}, pg_catalog.current_setting({name}, true)"));
+        }
+    }
+    for (kind, exists) in [
+        (
+            Pins::TEMPORARY,
+            "SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
+             UNION ALL SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
+             UNION ALL SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()",
+        ),
+        (Pins::LISTEN, "SELECT pg_catalog.pg_listening_channels()"),
+        (
+            Pins::ADVISORY_LOCK,
+            "SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+             AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
+        ),
+        (Pins::HELD_CURSOR, "SELECT FROM pg_catalog.pg_cursors WHERE is_holdable"),
+        (Pins::PREPARED, "SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql"),
+    ] {
+        if kinds.contains(kind) {
+            parts.push(format!("SELECT '{}', NULL, NULL WHERE EXISTS ({exists})", kind.bits()));
+        }
+    }
+    parts.join(" UNION ALL ")
+}
