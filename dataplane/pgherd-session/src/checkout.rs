@@ -150,6 +150,7 @@ impl Session {
             self.account();
             self.entry().set_state(ClientState::Idle);
             self.has_worked = true;
+            self.state.forget_names();
             lease.tainted |= detached == Detach::Lost;
             lease.release();
         }

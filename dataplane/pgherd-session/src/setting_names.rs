@@ -1,7 +1,8 @@
-//! The names of custom parameters (`my.var`) that a statement's text sets.
+//! The names of custom parameters (`my.var`) that a statement's text sets, and of those that it
+//! resets.
 //!
-//! Postgres lists all parameters that a session has set but these; they can be asked for by name
-//! only.
+//! Postgres lists all parameters that a session has set but the custom ones; they can be asked for
+//! by name only.
 
 /// What a text says of the custom parameters that it sets.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct SettingNames {
     pub names: Vec<String>,
     /// There may be others, as with `set_config($1, $2, false)`.
     pub unknown: bool,
+    /// What `RESET` names; `all` for all.
+    pub resets: Vec<String>,
     /// A `set_config` outlives its transaction.
     pub outlives: bool,
 }
@@ -19,10 +22,23 @@ pub fn begins_with_set(text: &[u8]) -> bool {
     starts_with_word(skip_blank(text), b"set")
 }
 
+/// Whether a text begins with `RESET`, behind comments.
+pub fn begins_with_reset(text: &[u8]) -> bool {
+    starts_with_word(skip_blank(text), b"reset")
+}
+
 /// Looks for `SET [SESSION | LOCAL] a.b` and `set_config('a.b', …)`. Names too many do no harm.
 pub fn find(text: &[u8]) -> SettingNames {
     let mut found = SettingNames::default();
     for at in memchr::memchr2_iter(b's', b'S', text) {
+        if starts_with_word(&text[at..], b"set")
+            && at >= 2
+            && starts_with_word(&text[at - 2..], b"reset")
+            && !at.checked_sub(3).is_some_and(|before| is_identifier(text[before]))
+        {
+            found.take_reset(&text[at + 3..]);
+            continue;
+        }
         let preceded = at.checked_sub(1).is_some_and(|before| is_identifier(text[before]));
         if preceded || !text[at..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set")) {
             continue;
@@ -50,6 +66,18 @@ impl SettingNames {
         }
         if let Some(name) = dotted_name(rest) {
             self.add(name);
+        }
+    }
+
+    fn take_reset(&mut self, rest: &[u8]) {
+        let rest = skip_blank(rest);
+        if let Some(name) = dotted_name(rest) {
+            self.resets.push(name);
+        } else if starts_with_word(rest, b"time") {
+            self.resets.push("timezone".to_owned());
+        } else {
+            let end = rest.iter().position(|&b| !is_identifier(b)).unwrap_or(rest.len());
+            self.resets.push(String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase());
         }
     }
 
@@ -191,6 +219,9 @@ mod tests {
         check("SET my.var = 1", &["my.var"], false);
         check("set session My.\"Var\" to 'x'; SET LOCAL a.b.c = 2", &["my.Var", "a.b.c"], false);
         check("SET /* x */ my . var = 1; RESET x", &["my.var"], false);
+        let resets =
+            find(b"reset Work_Mem; RESET my.var; RESET TIME ZONE; RESET ALL; SELECT preset").resets;
+        assert_eq!(resets, ["work_mem", "my.var", "timezone", "all"]);
         check("SELECT set_config('app.user', $1, false)", &["app.user"], false);
         check(
             "SELECT pg_catalog.SET_CONFIG ( 'a.b'::text , coalesce($1, 'x,y'), $2)",

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use pgherd_pool::{ServerError, WorkerStats};
-use pgherd_wire::ParamSet;
+use pgherd_pool::{Lease, ServerError, WorkerStats};
 use pgherd_wire::backend::{self, tag};
+use pgherd_wire::{ParamSet, sqlstate};
 use pgherd_wire::{frame, frontend};
 
 use crate::clients::Detach;
@@ -23,6 +23,9 @@ use crate::setting_names::{self, SettingNames};
 
 /// How long what pins may stay unquestioned while the client works: functions end it too.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Parameters that may be named before the server is asked.
+const MAX_NAMES: usize = 256;
 
 /// What is known and suspected of a session's state.
 #[derive(Debug, Default)]
@@ -35,10 +38,20 @@ pub(crate) struct SessionState {
     doubted: bool,
     /// Custom parameters that were named since the server was asked last.
     names: Vec<String>,
+    /// Parameters that a RESET under way names.
+    resets: Vec<String>,
+    /// A RESET was seen since the server was asked last.
+    was_reset: bool,
     asked_at: Option<Instant>,
 }
 
 impl SessionState {
+    /// The server connection goes back: nothing that was named has come of it.
+    pub(crate) fn forget_names(&mut self) {
+        self.names.clear();
+        self.resets.clear();
+    }
+
     /// Whether the server connection cannot be given back as it is.
     pub(crate) fn is_bound(&self) -> bool {
         !self.suspected.is_empty() || !self.held.is_empty()
@@ -60,7 +73,7 @@ impl SessionState {
 pub(crate) struct Marks(u16);
 
 impl Marks {
-    /// The text begins with `SET`, or calls `set_config`.
+    /// The text begins with `SET` or `RESET`, or calls `set_config`.
     const SETS: u16 = 1 << 15;
     /// It is one plain `SET` of a parameter that Postgres reports.
     const PLAIN_SET: u16 = 1 << 14;
@@ -73,7 +86,7 @@ impl Marks {
             if crate::mentions::sets_reported_parameter(text) {
                 marks |= Self::PLAIN_SET;
             }
-        } else if mentioned.contains(Pins::SETTINGS) {
+        } else if mentioned.contains(Pins::SETTINGS) || setting_names::begins_with_reset(text) {
             marks |= Self::SETS;
         }
         Self(marks)
@@ -108,16 +121,16 @@ impl Marks {
     pub(crate) fn read(self, text: &[u8]) -> Reading {
         let mut kinds = Pins::from_bits(self.0 & !(Self::SETS | Self::PLAIN_SET));
         if self.0 & Self::SETS == 0 {
-            return Reading { kinds, names: Vec::new() };
+            return Reading { kinds, ..Reading::default() };
         }
-        let SettingNames { names, unknown, outlives } = setting_names::find(text);
+        let SettingNames { names, unknown, resets, outlives } = setting_names::find(text);
         if unknown {
             kinds = kinds.and(Pins::UNKNOWN_SETTING);
         }
         if !outlives {
             kinds = kinds.without(Pins::SETTINGS);
         }
-        Reading { kinds, names }
+        Reading { kinds, names, resets }
     }
 }
 
@@ -127,16 +140,28 @@ pub(crate) struct Reading {
     kinds: Pins,
     /// Custom parameters that it may set.
     names: Vec<String>,
+    resets: Vec<String>,
 }
 
 impl Session {
     /// A statement of which this was read is on its way.
     pub(crate) fn heed(&mut self, reading: Reading) {
-        self.state.names.extend(reading.names);
-        if reading.kinds.contains(Pins::ENDS) {
+        let mut kinds = reading.kinds;
+        for (known, new) in
+            [(&mut self.state.names, reading.names), (&mut self.state.resets, reading.resets)]
+        {
+            for name in new {
+                if known.len() >= MAX_NAMES {
+                    kinds = kinds.and(Pins::UNKNOWN_SETTING);
+                } else if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+        }
+        if kinds.contains(Pins::ENDS) {
             self.state.doubted = true;
         }
-        self.suspect(reading.kinds.without(Pins::ENDS));
+        self.suspect(kinds.without(Pins::ENDS));
     }
 
     /// The unnamed statement is bound.
@@ -159,6 +184,33 @@ impl Session {
             lease.tainted = true;
             self.state.suspected = self.state.suspected.and(kinds);
         }
+    }
+
+    /// A RESET has run. What this client began with is what it leads to.
+    pub(crate) fn note_reset(&mut self) {
+        self.state.was_reset = true;
+    }
+
+    /// Inside a transaction, the SQL that puts the values back with which the client began, where
+    /// a RESET has taken them away.
+    pub(crate) fn redress_reset(&mut self) -> Option<String> {
+        let resets = std::mem::take(&mut self.state.resets);
+        let lease = self.lease.as_ref()?;
+        let all = resets.iter().any(|name| name == "all");
+        let reported = self.pool.welcome().unwrap_or_default();
+        let mut wanted = ParamSet::default();
+        for (name, value) in self.startup_params.iter() {
+            let named = all || resets.iter().any(|reset| reset.eq_ignore_ascii_case(name));
+            let differs = match reported.get(name) {
+                Some(_) => lease.params.get(name) != Some(value),
+                None => true,
+            };
+            if named && differs {
+                wanted.set(name, value);
+            }
+        }
+        let sql = ParamSet::default().sql_to(&wanted);
+        (!sql.is_empty()).then_some(sql)
     }
 
     /// Some of what pins may be gone.
@@ -226,7 +278,7 @@ impl Session {
         let result = if asked.is_empty() {
             Ok(())
         } else {
-            lease.ask(&question(asked, &names), |tag, body| answer.take(tag, body)).await.map(drop)
+            answer.ask(&mut lease, &question(asked, &names)).await
         };
         self.from_server.outbox.own(|out| out.append(&mut answer.notices));
         match result {
@@ -246,6 +298,7 @@ impl Session {
         self.lease = Some(lease);
         self.state.suspected = Pins::NONE;
         self.state.doubted = false;
+        self.state.was_reset = false;
         self.state.asked_at = Some(Instant::now());
         let mut held = kinds.without(Pins::ASKABLE).and(answer.present.without(Pins::SETTINGS));
         if asked.contains(Pins::SETTINGS) && answer.illegible {
@@ -285,6 +338,15 @@ impl Session {
     /// which it has reset have their first values again.
     fn take_settings(&mut self, on_server: &mut Arc<ParamSet>, settings: &[(String, String)]) {
         let reported = self.pool.welcome().unwrap_or_default();
+        let settings: Vec<(String, String)> = settings
+            .iter()
+            // What was never set reads like this after a RESET.
+            .filter(|(name, value)| {
+                let custom = value.is_empty() && name.contains('.');
+                !(custom && self.state.was_reset && self.startup_params.get(name).is_some())
+            })
+            .cloned()
+            .collect();
         let read = || settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let server = on_server.with_unreported(&reported, read());
         let client =
@@ -309,6 +371,24 @@ struct Answer {
 }
 
 impl Answer {
+    async fn ask(&mut self, lease: &mut Lease, question: &str) -> Result<(), ServerError> {
+        match lease.ask(question, |tag, body| self.take(tag, body)).await {
+            Err(ServerError::Reported(report)) if report.code == sqlstate::QUERY_CANCELED => {}
+            other => return other.map(drop),
+        }
+        // The client's statement_timeout is too short for it. That one alone is read at once.
+        *self = Self { notices: std::mem::take(&mut self.notices), ..Self::default() };
+        let look =
+            "SELECT '0', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
+        lease.ask(look, |tag, body| self.take(tag, body)).await?;
+        let own = std::mem::take(&mut self.settings);
+        let question = format!("SET LOCAL statement_timeout = 0; {question}");
+        lease.ask(&question, |tag, body| self.take(tag, body)).await?;
+        self.settings.retain(|(name, _)| name != "statement_timeout");
+        self.settings.extend(own);
+        Ok(())
+    }
+
     fn take(&mut self, tag: u8, body: &[u8]) {
         match tag {
             tag::DATA_ROW => self.take_row(body),

@@ -21,6 +21,9 @@ const REPORTED: [&str; 11] = [
 /// The current role, a parameter in Postgres too.
 const ROLE: &str = "role";
 
+/// It may end the statements by which parameters are set.
+const TIMEOUT: &str = "statement_timeout";
+
 /// A value that no parameter has: it could not be written in any message.
 const UNKNOWN: &str = "\0";
 
@@ -99,19 +102,21 @@ impl ParamSet {
     /// function: `SET` would read a list such as `search_path` as one element.
     ///
     /// A role is taken off before everything else and put on last: what it may set is not what
-    /// the session's user may.
+    /// the session's user may. Only a `statement_timeout` goes before it.
     pub fn sql_to(&self, wanted: &Self) -> String {
         let role = wanted.get(ROLE);
         let differs = self.get(ROLE) != role;
         let mut sql = String::new();
-        if differs && self.get(ROLE).is_some() {
-            sql.push_str("RESET \"role\"");
-        }
-        for (name, _) in self.iter().filter(|(name, _)| is_settable(name) && *name != ROLE) {
-            if wanted.get(name).is_none() {
-                sql.push_str(if sql.is_empty() { "RESET " } else { "; RESET " });
-                push_identifier(&mut sql, name);
-            }
+        // A short timeout of the last client's ends nothing that is behind its RESET.
+        let timeout = self.get(TIMEOUT).is_some() && self.get(TIMEOUT) != wanted.get(TIMEOUT);
+        let first = [(TIMEOUT, timeout), (ROLE, differs && self.get(ROLE).is_some())];
+        let first = first.into_iter().filter(|(_, resets)| *resets).map(|(name, _)| name);
+        let gone = self.iter().map(|(name, _)| name).filter(|name| {
+            is_settable(name) && ![ROLE, TIMEOUT].contains(name) && wanted.get(name).is_none()
+        });
+        for name in first.chain(gone) {
+            sql.push_str(if sql.is_empty() { "RESET " } else { "; RESET " });
+            push_identifier(&mut sql, name);
         }
         let changed = wanted.iter().filter(|(name, value)| {
             is_settable(name) && *name != ROLE && self.get(name) != Some(value)
@@ -231,6 +236,16 @@ mod tests {
         );
         check(&[("role", "a")], &[("role", "a")], "");
         check(&[("role", "a")], &[], "RESET \"role\"");
+    }
+
+    #[test]
+    fn a_statement_timeout_is_taken_off_first() {
+        check(
+            &[("role", "a"), ("statement_timeout", "1"), ("a", "b")],
+            &[("statement_timeout", "2")],
+            "RESET \"statement_timeout\"; RESET \"role\"; RESET \"a\"; \
+             SELECT pg_catalog.set_config('statement_timeout', '2', false)",
+        );
     }
 
     #[test]

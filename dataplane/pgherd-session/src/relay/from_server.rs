@@ -7,8 +7,8 @@ use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
-use pgherd_wire::owed::{Audience, Failure};
-use pgherd_wire::{ParamSet, TransactionStatus, sqlstate};
+use pgherd_wire::owed::{Audience, Failure, Request};
+use pgherd_wire::{ParamSet, TransactionStatus, frontend, sqlstate};
 
 use crate::end::End;
 use crate::pins::Pins;
@@ -97,10 +97,12 @@ impl Session {
                 let status = body.first().copied().and_then(TransactionStatus::from_byte);
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
-                self.after_reset = false;
-                let audience = lease.owed.ready(status).map_err(End::ServerUnexpected);
+                let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
+                if std::mem::take(&mut self.after_reset) {
+                    self.redress(status);
+                }
                 self.doubt_after_a_while();
-                audience
+                Ok(audience)
             }
             tag::PARAMETER_STATUS => {
                 // Not UTF-8 under some client encodings: passed on, but not carried over.
@@ -163,10 +165,26 @@ impl Session {
     /// it does not report is set with the next checkout.
     fn begin_reset(&mut self) {
         self.after_reset = true;
+        self.note_reset();
         // RESET only takes away: where nothing was set there is nothing to ask for.
         let reported = self.pool.welcome().unwrap_or_default();
         let set = |params: &ParamSet| params.iter().any(|(name, _)| reported.get(name).is_none());
         if self.lease.as_ref().is_some_and(|lease| set(&lease.params)) {
+            self.suspect(Pins::SETTINGS);
+        }
+    }
+
+    /// Outside a transaction the values that a RESET took away come with the next checkout;
+    /// inside one they are set before the client says anything more.
+    fn redress(&mut self, status: TransactionStatus) {
+        let sql = self.redress_reset();
+        let Some(lease) = &mut self.lease else { return };
+        if let Some(sql) = sql
+            && status == TransactionStatus::InTransaction
+            && lease.owed.is_empty()
+        {
+            self.from_client.outbox.own(|out| frontend::put_query(out, sql.as_bytes()));
+            lease.owed.push(Request::Query, Audience::Proxy, Note::default());
             self.suspect(Pins::SETTINGS);
         }
     }

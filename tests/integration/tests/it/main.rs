@@ -3,6 +3,7 @@
 mod admin;
 mod cancel;
 mod fleet;
+mod following;
 mod layering;
 mod misbehaving;
 mod state;
