@@ -189,6 +189,8 @@ impl ServerConn {
         frontend::put_query(&mut out, sql.as_bytes());
         self.socket.write_all(&out).await.map_err(ServerError::Io)?;
         self.owed.push(Request::Query, Audience::Proxy, Note::default());
+        // A simple query drops the unnamed statement.
+        self.unnamed = 0;
         self.drain_with(Vec::new(), 0, each).await
     }
 

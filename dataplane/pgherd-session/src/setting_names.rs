@@ -22,6 +22,18 @@ pub fn begins_with_set(text: &[u8]) -> bool {
     starts_with_word(skip_blank(text), b"set")
 }
 
+/// Whether a text may begin with `RESET`, or with `DISCARD`, which does the same and more.
+pub fn may_reset(text: &[u8]) -> bool {
+    let text = skip_blank(text);
+    starts_with_word(text, b"reset") || starts_with_word(text, b"discard") || has_several(text)
+}
+
+/// Whether a text may hold several statements.
+pub fn has_several(text: &[u8]) -> bool {
+    let text = text.strip_suffix(&[0]).unwrap_or(text);
+    memchr::memchr(b';', text).is_some_and(|at| at + 1 < text.len())
+}
+
 /// Whether a text begins with `RESET`, behind comments.
 pub fn begins_with_reset(text: &[u8]) -> bool {
     starts_with_word(skip_blank(text), b"reset")
@@ -30,6 +42,9 @@ pub fn begins_with_reset(text: &[u8]) -> bool {
 /// Looks for `SET [SESSION | LOCAL] a.b` and `set_config('a.b', …)`. Names too many do no harm.
 pub fn find(text: &[u8]) -> SettingNames {
     let mut found = SettingNames::default();
+    if starts_with_word(skip_blank(text), b"discard") {
+        found.resets.push("all".to_owned());
+    }
     for at in memchr::memchr2_iter(b's', b'S', text) {
         if starts_with_word(&text[at..], b"set")
             && at >= 2

@@ -92,10 +92,16 @@ impl Marks {
         Self(marks)
     }
 
+    /// In session mode, where nothing else has to be known.
+    pub(crate) fn read_resets(text: &[u8]) -> Reading {
+        let resets = setting_names::find(text).resets;
+        Reading { resets, ..Reading::default() }
+    }
+
     /// Of a simple query, where a `SET` may stand behind other statements.
     pub(crate) fn of_query(text: &[u8]) -> Self {
         let mut marks = Self::of(text);
-        if memchr::memchr(b';', text).is_some_and(|at| at + 1 < text.len()) {
+        if setting_names::has_several(text) {
             marks.0 |= Self::SETS;
         }
         marks

@@ -16,6 +16,7 @@ use crate::end::End;
 use crate::mentions;
 use crate::pins::Pins;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
+use crate::setting_names;
 use crate::settle::Marks;
 
 /// The longest Parse that is remembered, so that it can be given to another server connection.
@@ -195,6 +196,9 @@ impl Session {
             if let Some(tail) = tail {
                 self.query_tail = tail;
             }
+        } else if setting_names::may_reset(text) {
+            let reading = Marks::read_resets(text);
+            self.heed(reading);
         }
         // A simple query drops the unnamed statement.
         let Some(lease) = &mut self.lease else { return };
@@ -232,6 +236,12 @@ impl Session {
 
     fn take_parse(&mut self, header: Header) -> Result<bool, End> {
         if self.is_session_mode() {
+            if let Some(parse) = self.whole_body(header).and_then(Parse::read)
+                && setting_names::may_reset(parse.text())
+            {
+                let reading = Marks::read_resets(parse.text());
+                self.heed(reading);
+            }
             self.pass(header, Request::Parse, Note::default());
             return Ok(true);
         }

@@ -56,7 +56,13 @@ impl Session {
                     }
                     Audience::Client
                 }
-                tag::NOTICE | tag::NOTIFICATION => Audience::Client,
+                tag::NOTICE => Audience::Client,
+                tag::NOTIFICATION => {
+                    if header.body_len <= MAX_WHOLE && unscanned.len() < header.total_len() {
+                        return Ok(());
+                    }
+                    self.take_notification(header)
+                }
                 tag => self.take_reply(tag)?,
             };
             match audience {
@@ -123,10 +129,16 @@ impl Session {
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 WorkerStats::add(&self.stats().queries, 1);
-                if let Some(consequence) = consequence
-                    && !self.is_session_mode()
-                {
-                    self.follow(consequence, plain_set);
+                match consequence {
+                    Some(Consequence::Reset | Consequence::DiscardAll)
+                        if self.is_session_mode() =>
+                    {
+                        self.after_reset = true;
+                    }
+                    Some(consequence) if !self.is_session_mode() => {
+                        self.follow(consequence, plain_set);
+                    }
+                    _ => {}
                 }
                 Ok(audience)
             }
@@ -175,12 +187,14 @@ impl Session {
     }
 
     /// Outside a transaction the values that a RESET took away come with the next checkout;
-    /// inside one they are set before the client says anything more.
+    /// inside one, and in session mode, they are set before the client says anything more.
     fn redress(&mut self, status: TransactionStatus) {
         let sql = self.redress_reset();
+        let session_mode = self.is_session_mode();
         let Some(lease) = &mut self.lease else { return };
         if let Some(sql) = sql
-            && status == TransactionStatus::InTransaction
+            && (status == TransactionStatus::InTransaction || session_mode)
+            && status != TransactionStatus::Failed
             && lease.owed.is_empty()
         {
             self.from_client.outbox.own(|out| frontend::put_query(out, sql.as_bytes()));
@@ -218,6 +232,27 @@ impl Session {
             lease.statements.clear();
             lease.unnamed = 0;
         }
+    }
+
+    /// A notification names the backend that sent it. Clients know their own by the process id that
+    /// the proxy gave them, and skip what they sent themselves.
+    fn take_notification(&mut self, header: Header) -> Audience {
+        let unscanned = self.from_server.buffer.unscanned();
+        let body = unscanned.get(HEADER_LEN..header.total_len());
+        let pid = body.and_then(|body| body.first_chunk().copied()).map(i32::from_be_bytes);
+        let own = self.lease.as_ref().map(|lease| lease.info.cancel.pid);
+        let Some(body) = body.filter(|_| pid.is_some() && pid == own) else {
+            return Audience::Client;
+        };
+        let rest = body[4..].to_vec();
+        let (pid, _) = self.entry().cancel_key();
+        self.from_server.outbox.own(|out| {
+            frame::put(out, tag::NOTIFICATION, |out| {
+                out.extend_from_slice(&pid.to_be_bytes());
+                out.extend_from_slice(&rest);
+            });
+        });
+        Audience::Proxy
     }
 
     /// Returns the error in other words when it speaks of a name that the client does not know.

@@ -316,6 +316,54 @@ fn a_reset_inside_a_transaction_leads_to_the_startup_options() -> Result<()> {
 }
 
 #[test]
+fn startup_options_come_back_in_session_mode_too() -> Result<()> {
+    let postgres = Postgres::start()?;
+    let config = ProxyConfig::session(&postgres).pool_size(1);
+    let proxy = Proxy::start(&config.to_toml())?;
+    let login = Login::default()
+        .parameter("options", "-c work_mem=3MB -c DateStyle=German")
+        .parameter("application_name", "mine");
+    let mut one = Client::login_as(proxy.addr(), &login)?;
+    for reset in ["RESET ALL", "DISCARD ALL", "SELECT 1; RESET ALL"] {
+        run(&mut one, "SET work_mem = '6MB'; SET DateStyle = ISO");
+        run(&mut one, reset);
+        check(&mut one, "SHOW work_mem", "3MB");
+        check(&mut one, "SHOW DateStyle", "German, DMY");
+        check(&mut one, "SHOW application_name", "mine");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_knows_its_own_notifications() -> Result<()> {
+    let stand = Stand::start()?;
+    let mut one = stand.client()?;
+    run(&mut one, "LISTEN news");
+    let answer = one.simple("NOTIFY news")?;
+    let heard = answer.iter().find(|message| message.tag == b'A').expect("a notification");
+    let key = one.welcome().iter().find(|message| message.tag == b'K').expect("a key");
+    assert_eq!(heard.body[..4], key.body[..4]);
+    Ok(())
+}
+
+#[test]
+fn an_unnamed_statement_survives_the_statements_of_the_proxy() -> Result<()> {
+    let stand = Stand::start()?;
+    let mut one = Client::login_as(
+        stand.proxy.addr(),
+        &Login::default().parameter("TimeZone", "Europe/Rome"),
+    )?;
+    let mut other = stand.client()?;
+    one.send(&[parse("", "SELECT 'mine'", &[]), sync()].concat())?;
+    one.until_ready(1)?;
+    run(&mut other, "SELECT 1");
+    one.send(&[bind("", "", &[]), execute("", 0), sync()].concat())?;
+    let answer = one.until_ready(1)?;
+    assert!(!is_error(&answer), "{answer:?}");
+    Ok(())
+}
+
+#[test]
 fn an_idle_listener_hears_of_notifications() -> Result<()> {
     let stand = Stand::start()?;
     let postgres = &stand._postgres;
