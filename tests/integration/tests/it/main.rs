@@ -4,6 +4,7 @@ mod admin;
 mod cancel;
 mod fleet;
 mod layering;
+mod leaks;
 mod misbehaving;
 mod state;
 mod tree;
