@@ -19,10 +19,18 @@ profile_dir = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 nextest = $$(deploy/cargo-tool.sh cargo-nextest) nextest run
 nextest_profile = $(if $(CI),--profile ci,)
 
-.PHONY: help demo build test doctest unit drivers bench fuzz lint docs web web-test
+# The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
+MAJORS ?= 13 14 15 16 17 18
+core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::)
+# The part of it that `make test` runs, against the oldest and the newest.
+core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::)
+# Tests with a Postgres of npm's, by major version.
+on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration $(nextest_profile)
+
+.PHONY: help demo build test doctest unit test-versions versions drivers bench fuzz lint docs web web-test
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end).
 	cargo build --profile $(PROFILE) -p pgherd-proxy -p pgherd-control -p pgherd-demo
@@ -31,13 +39,20 @@ demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=
 build: packages-build web ## Build every program and test, for development.
 	cargo build --workspace --all-targets
 
-test: packages-test web-test doctest unit drivers ## Run every test.
+test: packages-test web-test doctest unit versions drivers ## Run every test.
 
 doctest: build
 	cargo test --workspace --doc --quiet
 
 unit: packages-test build ## Run the Rust tests, those with real servers included.
 	$(nextest) --workspace $(nextest_profile)
+
+versions: packages-test build ## Run the twin test and session state against Postgres 13 and 18.
+	$(call on_version,13) -E '$(core_short)'
+	$(call on_version,18) -E '$(core_short)'
+
+test-versions: packages-test build ## Run all tests that speak to Postgres against MAJORS (13 to 18).
+	for major in $(MAJORS); do echo "=== Postgres $$major"; $(call on_version,$$major) -E '$(core)'; done
 
 drivers: packages-test build ## Run the drivers' suites directly and through the proxy.
 	deploy/node.sh tests/drivers/run.sh

@@ -211,6 +211,22 @@ impl Client {
         }
     }
 
+    /// The next message, if it comes within `wait`. The end of the connection is an error.
+    pub fn message_within(&mut self, wait: Duration) -> Result<Option<Message>> {
+        let until = Instant::now() + wait;
+        loop {
+            if let Some(message) = Message::take(&mut self.received)? {
+                return Ok(Some(message));
+            }
+            match self.fill(until) {
+                Ok(true) => {}
+                Ok(false) => bail!("the server closed the connection"),
+                Err(_) if Instant::now() >= until => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Runs a simple query and gives every message of the answer.
     pub fn simple(&mut self, sql: &str) -> Result<Vec<Message>> {
         self.send(&frontend::query(sql))?;

@@ -304,6 +304,8 @@ impl Session {
             self.batch_defines = true;
             let outbox = &mut self.from_client.outbox;
             lease.statements.evict_name(&name);
+            // It may have been taken so before.
+            close_doomed(lease, outbox);
             outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
             lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
             lease.statements.doom(name);

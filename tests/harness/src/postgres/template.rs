@@ -18,7 +18,6 @@ const INITDB: &[&str] = &[
     "--auth-local=trust",
     "--auth-host=scram-sha-256",
     "--no-sync",
-    "--no-instructions",
 ];
 
 const HBA: &str = "\

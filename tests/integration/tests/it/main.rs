@@ -5,6 +5,7 @@ mod cancel;
 mod fleet;
 mod following;
 mod layering;
+mod leaks;
 mod misbehaving;
 mod state;
 mod tree;

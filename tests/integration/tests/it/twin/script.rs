@@ -14,6 +14,8 @@ pub struct Row {
     pub session_only: bool,
     /// The answers are large: cut at few points.
     pub large: bool,
+    /// The oldest major version of Postgres that answers like this.
+    pub since: u32,
 }
 
 /// Bytes, and what is waited for before the next step.
@@ -38,7 +40,7 @@ pub enum Then {
 
 /// A row without steps.
 pub fn row(name: &'static str) -> Row {
-    Row { name, steps: Vec::new(), writes: false, session_only: false, large: false }
+    Row { name, steps: Vec::new(), writes: false, session_only: false, large: false, since: 0 }
 }
 
 impl Row {
@@ -77,6 +79,12 @@ impl Row {
     /// See [`Row::large`].
     pub fn large(mut self) -> Self {
         self.large = true;
+        self
+    }
+
+    /// Older versions do something else, and the row is left out for them.
+    pub fn since(mut self, major: u32) -> Self {
+        self.since = major;
         self
     }
 

@@ -126,6 +126,12 @@ fn errors() -> Vec<Row> {
                 sync(),
             ])
             .ready([run("s1", b"!"), sync()]),
+        row("a name that is taken, for nonsense, again and again")
+            .ready([parse("s1", "SELECT 'first' || $1", &[TEXT]), sync()])
+            .ready([parse("s1", "nonsense", &[]), sync()])
+            .ready([parse("s1", "nonsense", &[]), sync()])
+            .ready([parse("s1", "SELECT 'second'", &[]), sync()])
+            .ready([run("s1", b"!"), sync()]),
         row("describe of an unknown statement")
             .ready([describe_statement("nothing"), sync()])
             .ready([query("SELECT 1")]),
