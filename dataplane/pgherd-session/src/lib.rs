@@ -15,6 +15,7 @@ mod login;
 mod mentions;
 mod outbox;
 mod relay;
+mod replication;
 mod salvage;
 mod session;
 mod shared;

@@ -99,12 +99,15 @@ pub async fn serve(worker: Rc<Worker>, mut socket: Socket, address: Option<Socke
                 tracing::debug!(user, "admin session ended: {error}");
             }
         }
+        Ok(Ok(LoggedIn::Replication(client))) => {
+            crate::replication::serve(worker, socket, *client).await;
+        }
         Ok(Ok(LoggedIn::Client(client))) => Session::new(worker, socket, *client).run().await,
     }
 }
 
 /// Says one last thing, as far as the socket takes it within a moment.
-async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
+pub(crate) async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
     let mut out = Vec::new();
     error.put(&mut out);
     let write = async {

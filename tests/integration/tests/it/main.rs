@@ -5,6 +5,7 @@ mod cancel;
 mod fleet;
 mod layering;
 mod misbehaving;
+mod replication;
 mod state;
 mod tree;
 mod twin;

@@ -5,7 +5,7 @@
 //! In transaction mode another client takes server connections in between, so that what the row's
 //! client meets is never the connection that it left.
 
-mod compare;
+pub mod compare;
 mod rows;
 mod script;
 mod stand;
