@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use pgherd_pool::{ReplicationConn, Socket, send_cancel};
 use pgherd_wire::backend::tag as backend;
@@ -25,6 +26,9 @@ use crate::end::End;
 use crate::login::ReplicationClient;
 use crate::session::say;
 use crate::shared::{Phase, Worker};
+
+/// How long a client may take to read what comes before its goodbye.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// What the server connection is doing, as far as a goodbye depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,7 +239,11 @@ impl Relay {
         if matches!(end, End::ShuttingDown | End::NotServed | End::ServerFrame(_))
             && let Some(response) = end.for_client()
         {
-            say(&mut self.client, &response).await;
+            let (direction, client) = (&mut self.from_server, &mut self.client);
+            let flush = poll_fn(|cx| poll_flush(direction, cx, client));
+            if let Ok(Ok(())) = tokio::time::timeout(LAST_WRITE, flush).await {
+                say(&mut self.client, &response).await;
+            }
         }
         // A sender notices by itself that nobody listens any more; a query does not.
         let runs = matches!(self.activity, Activity::Answering(1..));

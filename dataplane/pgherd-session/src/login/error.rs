@@ -62,8 +62,8 @@ impl LoginError {
         let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
         match self {
             Self::Io(_) => None,
-            // Postgres takes it for a port scan and says nothing.
-            Self::Startup(StartupError::InvalidLength(_)) => None,
+            // Postgres takes it for a port scan and says nothing; a cancel never has an answer.
+            Self::Startup(StartupError::InvalidLength(_) | StartupError::InvalidCancel) => None,
             Self::InvalidReplication(error) => Some(
                 ErrorResponse::fatal(sqlstate::INVALID_PARAMETER_VALUE, error.to_string())
                     .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
