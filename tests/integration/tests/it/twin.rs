@@ -39,3 +39,10 @@ macro_rules! chapters {
 }
 
 chapters!(simple, extended, statements, pipelines, copy, transactions, session, broken, large);
+chapters!(calls, copy_aborts);
+
+/// What the proxy answers to these is known to differ; each says why.
+#[test]
+fn rows_that_differ_are_deterministic_on_postgres() {
+    Stand::start(Subject::Postgres).check(&rows::copy_aborts::differing());
+}
