@@ -3,6 +3,7 @@
 use pgherd_config::{InstanceRole, PoolMode};
 use pgherd_pool::{CancelTarget, ServerAddress};
 use pgherd_session::ClientEntry;
+use pgherd_wire::startup::Replication;
 
 /// As in the settings.
 pub(crate) fn pool_mode(mode: PoolMode) -> &'static str {
@@ -10,6 +11,15 @@ pub(crate) fn pool_mode(mode: PoolMode) -> &'static str {
         PoolMode::Transaction => "transaction",
         PoolMode::Session => "session",
         PoolMode::Statement => "statement",
+    }
+}
+
+/// What a connection replicates, in PgBouncer's words.
+pub(crate) fn replication(kind: Option<Replication>) -> &'static str {
+    match kind {
+        None => "none",
+        Some(Replication::Logical) => "logical",
+        Some(Replication::Physical) => "physical",
     }
 }
 

@@ -126,6 +126,8 @@ pub(crate) struct Connected {
     pub(crate) socket: Socket,
     pub(crate) info: ServerInfo,
     pub(crate) params: ParamSet,
+    /// The names of the parameters in the order in which the server reported them.
+    pub(crate) reported: Box<[Box<str>]>,
 }
 
 impl Endpoint {
@@ -158,9 +160,19 @@ impl Endpoint {
 
     /// Dials and logs in. Cancel safe: a connection that is not finished is closed.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connected, ConnectError> {
+        // No application_name: a client that gives none must see none.
+        self.connect_with(&[("database", self.database.as_str())], timeout).await
+    }
+
+    /// As [`Endpoint::connect`], with these startup parameters besides the user's name.
+    pub(crate) async fn connect_with(
+        &self,
+        params: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<Connected, ConnectError> {
         let connect = async {
             let (socket, address) = self.dial().await?;
-            self.log_in(socket, address).await
+            self.log_in(socket, address, params).await
         };
         match tokio::time::timeout(timeout, connect).await {
             Ok(result) => result,
@@ -195,15 +207,18 @@ impl Endpoint {
         &self,
         mut socket: Socket,
         address: ServerAddress,
+        params: &[(&str, &str)],
     ) -> Result<Connected, ConnectError> {
         let mut out = Vec::with_capacity(128);
-        // No application_name: a client that gives none must see none.
-        let params = [("user", self.user.as_str()), ("database", self.database.as_str())];
-        startup::put_startup(&mut out, params);
+        // Protocol 3.0: all that 3.2 has to offer are longer cancel keys, and what stands between
+        // here and the server may not know it.
+        let user = ("user", self.user.as_str());
+        startup::put_startup(&mut out, std::iter::once(user).chain(params.iter().copied()));
         socket.write_all(&out).await.map_err(ConnectError::Io)?;
 
         let mut reader = MessageReader::default();
         let mut params = ParamSet::default();
+        let mut reported = Vec::new();
         let mut cancel = CancelTarget { address, pid: 0, key: Box::default() };
         self.authenticate(&mut socket, &mut reader).await?;
         loop {
@@ -212,6 +227,9 @@ impl Endpoint {
                 tag::PARAMETER_STATUS => {
                     let (name, value) =
                         backend::parse_parameter_status(body).ok_or(ConnectError::Malformed)?;
+                    if params.get(name).is_none() {
+                        reported.push(name.into());
+                    }
                     params.set(name, value);
                 }
                 tag::BACKEND_KEY_DATA => {
@@ -230,7 +248,8 @@ impl Endpoint {
             return Err(ConnectError::Malformed);
         }
         let version = params.get("server_version").unwrap_or_default().to_owned();
-        Ok(Connected { socket, info: ServerInfo { cancel: Arc::new(cancel), version }, params })
+        let info = ServerInfo { cancel: Arc::new(cancel), version };
+        Ok(Connected { socket, info, params, reported: reported.into() })
     }
 
     async fn authenticate(

@@ -1,5 +1,7 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
+mod replication;
+
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +14,10 @@ use pgherd_config::{Cluster, Topology, User};
 
 use crate::connect::Endpoint;
 use crate::pool::{Pool, PoolSettings};
+use crate::replication::ReplicationRegistry;
 use crate::statements::StatementRegistry;
+
+pub use replication::ReplicationCluster;
 
 /// Iterations of a verifier made from a configured password, as Postgres makes them by default.
 const SCRAM_ITERATIONS: u32 = 4096;
@@ -25,6 +30,7 @@ pub struct Directory {
     generation: AtomicU64,
     pools: Mutex<AHashMap<PoolKey, Arc<Pool>>>,
     statements: Arc<StatementRegistry>,
+    replication: ReplicationRegistry,
     workers: usize,
     /// Makes salts that are the same for a user at each attempt, known or not.
     salt_secret: [u8; 32],
@@ -109,6 +115,7 @@ impl Directory {
             generation: AtomicU64::new(0),
             pools: Mutex::default(),
             statements: Arc::default(),
+            replication: ReplicationRegistry::default(),
             workers,
             salt_secret,
         }
@@ -124,6 +131,7 @@ impl Directory {
             .collect();
         self.current.store(Arc::new(Loaded { clusters }));
         self.generation.fetch_add(1, Ordering::Release);
+        self.forget_replication();
 
         let gone: Vec<Arc<Pool>> = {
             let mut pools = self.pools.lock();

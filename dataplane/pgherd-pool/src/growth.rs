@@ -33,6 +33,7 @@ impl Growth {
         loop {
             match settings.endpoint.connect(settings.connect_timeout).await {
                 Ok(connected) => {
+                    *self.pool.reported.lock() = connected.reported.clone().into();
                     *self.pool.welcome.lock() = Some(Arc::new(connected.params.clone()));
                     let expires_at = settings.server_lifetime.map(|lifetime| {
                         Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0))

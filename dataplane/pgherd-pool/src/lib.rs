@@ -11,6 +11,7 @@ mod entry;
 mod growth;
 mod lease;
 mod pool;
+mod replication;
 mod server;
 mod socket;
 mod statements;
@@ -18,11 +19,16 @@ mod stats;
 
 pub use cancel::{CancelTarget, ServerAddress, send_cancel};
 pub use connect::{ConnectError, Endpoint};
-pub use directory::{ClusterUser, Credentials, Directory, LookupError};
+pub use directory::{ClusterUser, Credentials, Directory, LookupError, ReplicationCluster};
 pub use entry::{ServerEntry, ServerState};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
+pub use replication::{
+    ReplicationConn, ReplicationEntry, ReplicationKey, ReplicationSource, ReplicationTotals,
+};
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
 pub use socket::Socket;
 pub use statements::{Effect, Note, ServerStatements, Statement, StatementRegistry, Unnamed};
 pub use stats::{PoolStats, WorkerStats};
+
+pub use pgherd_wire::startup::Replication;

@@ -57,6 +57,8 @@ pub struct Pool {
     retired: AtomicBool,
     /// Parameters that the instance reported to a fresh connection.
     pub(crate) welcome: Mutex<Option<Arc<ParamSet>>>,
+    /// Their names in its order.
+    pub(crate) reported: Mutex<Arc<[Box<str>]>>,
     /// Startup parameters that the instance has accepted, with the values that it made of them.
     accepted: Mutex<AHashMap<Asked, Arc<ParamSet>>>,
     stats: Box<[WorkerStats]>,
@@ -135,6 +137,7 @@ impl Pool {
             state: Mutex::default(),
             retired: AtomicBool::new(false),
             welcome: Mutex::default(),
+            reported: Mutex::default(),
             accepted: Mutex::default(),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
         }
@@ -187,6 +190,11 @@ impl Pool {
     /// The parameters of a fresh connection; known once one has been made.
     pub fn welcome(&self) -> Option<Arc<ParamSet>> {
         self.welcome.lock().clone()
+    }
+
+    /// The names of these parameters in the order in which the instance reports them.
+    pub fn reported(&self) -> Arc<[Box<str>]> {
+        Arc::clone(&self.reported.lock())
     }
 
     /// What the instance made of these startup parameters, if a client came with them before.

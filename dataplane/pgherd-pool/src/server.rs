@@ -304,7 +304,7 @@ impl MessageReader {
     ) -> Result<(u8, &[u8]), ConnectError> {
         loop {
             let (tag, _) = self.next(socket).await?;
-            if tag != tag::NOTICE && tag != tag::NEGOTIATE_PROTOCOL_VERSION {
+            if tag != tag::NOTICE {
                 return Ok((tag, &self.buf[5..self.taken]));
             }
         }

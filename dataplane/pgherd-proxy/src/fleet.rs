@@ -29,6 +29,7 @@ impl Proxy for FleetMember {
     fn activate(&self, id: &SnapshotId, topology: Arc<Topology>) -> Result<(), Rejection> {
         self.shared.directory.load(&topology);
         self.shared.directory.warm_up();
+        self.shared.clients.wake_replication();
         self.loaded.store(true, Ordering::Release);
         tracing::info!(
             generation = id.generation,
@@ -64,6 +65,7 @@ impl Proxy for FleetMember {
     fn statistics(&self) -> Statistics {
         let mut sum =
             Statistics { clients: narrow(self.shared.clients.len()), ..Statistics::default() };
+        sum.server_connections = narrow(self.shared.directory.replications().len());
         for pool in self.shared.directory.pools() {
             let (counts, stats, settings) = (pool.counts(), pool.stats(), pool.settings());
             sum.server_connections += narrow(counts.active + counts.idle);

@@ -19,11 +19,13 @@ use tokio::net::TcpListener;
 mod families;
 mod pools;
 mod process;
+mod replication;
 #[cfg(test)]
 mod tests;
 
 use pools::PoolMetrics;
 use process::ProcessMetrics;
+use replication::ReplicationMetrics;
 
 /// What `/metrics` is written in: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -68,9 +70,11 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
 
 fn readiness(phase: Phase, loaded: bool) -> (StatusCode, &'static str) {
     match (phase, loaded) {
-        (Phase::Draining, _) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
         (Phase::Running, false) => (StatusCode::SERVICE_UNAVAILABLE, "no topology is loaded yet\n"),
         (Phase::Running, true) => (StatusCode::OK, "ready\n"),
+        (Phase::Draining | Phase::OnlyStreams, _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+        }
     }
 }
 
@@ -84,6 +88,7 @@ struct ProxyCollector {
 impl Collector for ProxyCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         ProcessMetrics::read(&self.shared).encode(&mut encoder)?;
-        PoolMetrics::read(&self.shared.directory).encode(&mut encoder)
+        PoolMetrics::read(&self.shared.directory).encode(&mut encoder)?;
+        ReplicationMetrics::read(&self.shared.directory).encode(&mut encoder)
     }
 }

@@ -211,6 +211,7 @@ fn start_agent(
 fn load_file(shared: &Shared, file: &ProxyFile) {
     shared.directory.load(&file.topology());
     shared.directory.warm_up();
+    shared.clients.wake_replication();
 }
 
 /// Serves the clusters of a file that was read again, and says what of it waits for a restart.
@@ -257,6 +258,7 @@ async fn drain(
     tracing::info!(clients = shared.clients.len(), "draining: transactions may finish");
     let gone = async {
         while !shared.clients.is_empty() {
+            shared.drain_streams();
             tokio::time::sleep(DRAIN_TICK).await;
         }
     };

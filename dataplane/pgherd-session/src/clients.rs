@@ -1,5 +1,6 @@
 //! Every logged-in client of the process: who it is, what it does, and how a cancel finds it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
@@ -8,6 +9,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use pgherd_pool::CancelTarget;
+use pgherd_wire::startup::{Replication, VERSION_3_2};
 use tokio::sync::Notify;
 
 use crate::pins::Pins;
@@ -37,7 +39,7 @@ pub struct ClientEntry {
     /// Number of this proxy when the client got its cancel key.
     proxy_number: u16,
     /// The other part of the cancel key.
-    secret: u32,
+    secret: CancelSecret,
     /// User name.
     pub user: Arc<str>,
     /// Database name, as the client gave it.
@@ -46,11 +48,15 @@ pub struct ClientEntry {
     pub address: Option<SocketAddr>,
     /// `application_name` at login.
     pub application_name: Arc<str>,
+    /// What it replicates, if it does.
+    pub replication: Option<Replication>,
     /// When it logged in.
     pub connected_at: SystemTime,
     state: AtomicU8,
     /// See [`ClientEntry::pins`].
     pins: AtomicU16,
+    /// It is sent a stream that has no end of its own.
+    streaming: AtomicBool,
     /// Woken when the process wants something of an idle client.
     waker: Mutex<Option<Waker>>,
     cancel: Mutex<CancelSlot>,
@@ -60,6 +66,46 @@ pub struct ClientEntry {
 struct CancelSlot {
     target: Option<Arc<CancelTarget>>,
     in_flight: Option<Arc<InFlight>>,
+}
+
+/// The secret of a cancel key, in the length that the client's protocol version allows.
+#[derive(Clone, Copy)]
+pub(crate) enum CancelSecret {
+    /// Protocol 3.0.
+    Short([u8; 4]),
+    /// Protocol 3.2: as long as Postgres makes them.
+    Long([u8; 32]),
+}
+
+impl CancelSecret {
+    /// A new one for a client that speaks this version.
+    pub(crate) fn for_version(version: u32) -> Self {
+        if version >= VERSION_3_2 {
+            Self::Long(rand::random())
+        } else {
+            Self::Short(rand::random())
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes) => bytes,
+            Self::Long(bytes) => bytes,
+        }
+    }
+
+    /// Takes the same time wherever the two differ.
+    fn is(&self, other: &[u8]) -> bool {
+        let own = self.as_bytes();
+        let differing = own.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
+        own.len() == other.len() && differing == 0
+    }
+}
+
+impl fmt::Debug for CancelSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Cancels that are on their way to one server connection.
@@ -141,11 +187,15 @@ impl ClientEntry {
         self.pins.store(pins.bits(), Ordering::Relaxed);
     }
 
+    pub(crate) fn set_streaming(&self, streaming: bool) {
+        self.streaming.store(streaming, Ordering::Relaxed);
+    }
+
     /// The process id and key by which the client cancels.
-    pub fn cancel_key(&self) -> (i32, [u8; 4]) {
+    pub fn cancel_key(&self) -> (i32, &[u8]) {
         // Slot 0 of proxy 0 would give process id 0: slots count from one.
         let pid = (u32::from(self.proxy_number) << SLOT_BITS) | (self.slot + 1);
-        (pid.cast_signed(), self.secret.to_be_bytes())
+        (pid.cast_signed(), self.secret.as_bytes())
     }
 
     /// From now on a cancel of this client goes to this server connection.
@@ -211,6 +261,9 @@ pub(crate) struct ClientIdentity {
     pub(crate) database: Arc<str>,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) application_name: Arc<str>,
+    pub(crate) replication: Option<Replication>,
+    /// The version of the protocol that it speaks.
+    pub(crate) version: u32,
 }
 
 /// All logged-in clients, by slot.
@@ -247,14 +300,16 @@ impl ClientRegistry {
         let entry = Arc::new(ClientEntry {
             slot,
             proxy_number,
-            secret: rand::random(),
+            secret: CancelSecret::for_version(who.version),
             user: who.user,
             database: who.database,
             address: who.address,
             application_name: who.application_name,
+            replication: who.replication,
             connected_at: SystemTime::now(),
             state: AtomicU8::new(ClientState::Idle as u8),
             pins: AtomicU16::new(0),
+            streaming: AtomicBool::new(false),
             waker: Mutex::default(),
             cancel: Mutex::default(),
         });
@@ -274,6 +329,11 @@ impl ClientRegistry {
         self.len() == 0
     }
 
+    /// Whether nobody is left but those who are sent a stream without an end.
+    pub fn only_streams(&self) -> bool {
+        self.slots.lock().entries.iter().flatten().all(|it| it.streaming.load(Ordering::Relaxed))
+    }
+
     /// All clients.
     pub fn all(&self) -> Vec<Arc<ClientEntry>> {
         self.slots.lock().entries.iter().flatten().cloned().collect()
@@ -286,6 +346,13 @@ impl ClientRegistry {
         }
     }
 
+    /// Wakes the tasks of replication clients, which look at the topology when they move.
+    pub fn wake_replication(&self) {
+        for client in self.all().iter().filter(|client| client.replication.is_some()) {
+            client.wake();
+        }
+    }
+
     /// Begins a cancel: `None` when no client has that key or it has no server connection.
     pub(crate) fn begin_cancel(&self, pid: i32, key: &[u8]) -> Option<CancelInFlight> {
         let slot = (pid.cast_unsigned() & ((1 << SLOT_BITS) - 1)).checked_sub(1)?;
@@ -293,16 +360,7 @@ impl ClientRegistry {
         if entry.proxy_number != Self::owner(pid) {
             return None;
         }
-        let wrong = entry
-            .secret
-            .to_be_bytes()
-            .iter()
-            .zip(key)
-            .fold(u8::from(key.len() != 4), |wrong, (a, b)| wrong | (a ^ b));
-        if wrong != 0 {
-            return None;
-        }
-        entry.begin_cancel()
+        if entry.secret.is(key) { entry.begin_cancel() } else { None }
     }
 
     /// The proxy that gave out a process id.

@@ -17,6 +17,7 @@ mod migrant;
 mod outbox;
 mod pins;
 mod relay;
+mod replication;
 mod salvage;
 mod session;
 mod setting_names;

@@ -6,6 +6,7 @@
 
 mod error;
 mod parameters;
+mod replication;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 pub(crate) use error::{LoginError, checkout_error};
 use parameters::session_parameters;
+pub(crate) use replication::ReplicationClient;
 
 use crate::cancel;
 use crate::clients::{ClientIdentity, Registration};
@@ -40,6 +42,8 @@ const ADMIN_DATABASES: [&str; 2] = ["pgherd", "pgbouncer"];
 pub(crate) enum LoggedIn {
     /// A client of a cluster.
     Client(Box<Client>),
+    /// A client with a server connection of its own.
+    Replication(Box<ReplicationClient>),
     /// A user of the admin database.
     Admin {
         /// Its name.
@@ -152,17 +156,18 @@ pub(crate) async fn log_in(
     else {
         return Err(LoginError::Malformed);
     };
+    let asked = replication::Asked::of(&startup)?;
     negotiate(&mut dialogue, &startup).await?;
     let user = startup.param("user").filter(|user| !user.is_empty()).ok_or(LoginError::NoUser)?;
     let database =
         startup.param("database").filter(|database| !database.is_empty()).unwrap_or(user);
-    if !matches!(startup.param("replication"), None | Some("false" | "off" | "no" | "0")) {
-        return Err(LoginError::Replication);
-    }
     if worker.shared.phase() != Phase::Running {
         return Err(LoginError::ShuttingDown);
     }
     if ADMIN_DATABASES.contains(&database) {
+        if asked.is_some() {
+            return Err(LoginError::Replication);
+        }
         let proof = authenticate_admin(&mut dialogue, worker, user).await?;
         greet_admin(&mut dialogue, proof).await?;
         return Ok(LoggedIn::Admin { user: user.to_owned() });
@@ -170,23 +175,28 @@ pub(crate) async fn log_in(
     if worker.shared.directory.generation() == 0 {
         return Err(LoginError::NoTopology);
     }
-    let proof = authenticate(&mut dialogue, worker, user, database).await?;
     let identity = ClientIdentity {
         user: user.into(),
         database: database.into(),
         address,
         application_name: startup.param("application_name").unwrap_or_default().into(),
+        replication: asked.as_ref().map(|asked| asked.kind),
+        version: startup.spoken_version(),
     };
+    if let Some(asked) = asked {
+        return replication::log_in(&mut dialogue, worker, &startup, identity, asked).await;
+    }
+    let proof = authenticate(&mut dialogue, worker, user, database).await?;
     let client = greet(&mut dialogue, worker, &startup, identity, proof).await?;
     Ok(LoggedIn::Client(Box::new(client)))
 }
 
-/// Protocol 3.0 without extensions is what is spoken; whoever asks for more is told so first.
+/// Protocol 3.2 without extensions is the most that is spoken; whoever asks for more is told first.
 async fn negotiate(dialogue: &mut Dialogue<'_>, startup: &Startup<'_>) -> Result<(), LoginError> {
-    let unknown = startup.protocol_options();
-    if startup.version > startup::VERSION_3_0 || !unknown.is_empty() {
+    let (unknown, spoken) = (startup.protocol_options(), startup.spoken_version());
+    if startup.version > spoken || !unknown.is_empty() {
         let mut out = Vec::new();
-        backend::put_negotiate_protocol_version(&mut out, startup::VERSION_3_0, &unknown);
+        backend::put_negotiate_protocol_version(&mut out, spoken, &unknown);
         dialogue.write(&out).await?;
     }
     Ok(())
@@ -290,11 +300,13 @@ async fn greet(
         shared.clients.add(identity, shared.proxy_number()).ok_or(LoginError::TooManyClients)?;
 
     let mut out = Vec::with_capacity(512);
-    for (name, value) in welcome.iter() {
-        backend::put_parameter_status(&mut out, name, params.get(name).unwrap_or(value));
+    for name in &*pool.reported() {
+        if let Some(value) = params.get(name).or_else(|| welcome.get(name)) {
+            backend::put_parameter_status(&mut out, name, value);
+        }
     }
     let (pid, key) = registration.entry.cancel_key();
-    backend::put_backend_key(&mut out, pid, &key);
+    backend::put_backend_key(&mut out, pid, key);
     backend::put_ready(&mut out, TransactionStatus::Idle);
     dialogue.write(&out).await?;
     Ok(Client { registration, pool, generation, params, unread: std::mem::take(&mut dialogue.buf) })

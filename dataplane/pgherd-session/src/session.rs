@@ -109,6 +109,9 @@ pub async fn serve(
                 tracing::debug!(user, "admin session ended: {error}");
             }
         }
+        Ok(Ok(LoggedIn::Replication(client))) => {
+            crate::replication::serve(worker, socket, *client).await;
+        }
         Ok(Ok(LoggedIn::Client(client))) => {
             return Session::new(worker, socket, *client).run().await;
         }
@@ -131,7 +134,7 @@ pub async fn resume(worker: Rc<Worker>, migrant: Migrant) -> Option<Migrant> {
 }
 
 /// Says one last thing, as far as the socket takes it within a moment.
-async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
+pub(crate) async fn say(socket: &mut Socket, error: &ErrorResponse<'_>) {
     let mut out = Vec::new();
     error.put(&mut out);
     let write = async {

@@ -22,6 +22,8 @@ pub enum Phase {
     Running = 0,
     /// Transactions finish, then clients are told goodbye.
     Draining = 1,
+    /// Nobody is left but clients that are sent a stream without an end: they are told goodbye.
+    OnlyStreams = 2,
 }
 
 /// Limits for clients that have not logged in.
@@ -98,13 +100,25 @@ impl Shared {
 
     /// How far the process is on its way down.
     pub fn phase(&self) -> Phase {
-        if self.phase.load(Ordering::Relaxed) == 0 { Phase::Running } else { Phase::Draining }
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            _ => Phase::OnlyStreams,
+        }
     }
 
     /// Lets transactions finish and then tells clients goodbye.
     pub fn drain(&self) {
         self.phase.store(Phase::Draining as u8, Ordering::Relaxed);
         self.clients.wake_all();
+    }
+
+    /// Tells replication streams goodbye when nobody else is left.
+    pub fn drain_streams(&self) {
+        if self.phase() == Phase::Draining && self.clients.only_streams() {
+            self.phase.store(Phase::OnlyStreams as u8, Ordering::Relaxed);
+            self.clients.wake_all();
+        }
     }
 
     /// The number of this proxy in its fleet.

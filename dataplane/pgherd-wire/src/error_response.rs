@@ -110,6 +110,10 @@ pub struct ServerError {
     pub code: String,
     /// The message.
     pub message: String,
+    /// More facts, if there are any.
+    pub detail: Option<String>,
+    /// What to do about it, if the server knows.
+    pub hint: Option<String>,
 }
 
 impl ServerError {
@@ -125,6 +129,8 @@ impl ServerError {
                 b'S' if parsed.severity.is_empty() => parsed.severity = text,
                 b'C' => parsed.code = text,
                 b'M' => parsed.message = text,
+                b'D' => parsed.detail = Some(text),
+                b'H' => parsed.hint = Some(text),
                 _ => {}
             }
         }
@@ -148,7 +154,13 @@ mod tests {
         let parsed = ServerError::parse(&out[5..]);
         assert_eq!(
             parsed,
-            ServerError { severity: "FATAL".into(), code: "28P01".into(), message: "no".into() }
+            ServerError {
+                severity: "FATAL".into(),
+                code: "28P01".into(),
+                message: "no".into(),
+                detail: None,
+                hint: Some("ask".into()),
+            }
         );
         assert!(parsed.is_fatal());
     }

@@ -43,6 +43,15 @@ pub struct Startup<'a> {
     pub params: Vec<(&'a str, &'a str)>,
 }
 
+/// What kind of replication connection a client asks for (`replication` in the startup packet).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// A stream of the whole instance: standbys, base backups, WAL archivers.
+    Physical,
+    /// A connection to one database, which speaks SQL too.
+    Logical,
+}
+
 /// A startup packet that cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartupError {
@@ -59,6 +68,11 @@ pub enum StartupError {
     #[error("invalid length of cancel request packet")]
     InvalidCancel,
 }
+
+/// A value of the `replication` parameter that is neither a boolean nor `database`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid value for parameter \"replication\": \"{0}\"")]
+pub struct InvalidReplication(pub String);
 
 /// Length of the whole packet at the start of `bytes`; `None` while its four bytes are not there.
 pub fn packet_len(bytes: &[u8]) -> Result<Option<usize>, StartupError> {
@@ -118,6 +132,46 @@ impl<'a> Startup<'a> {
     /// Parameters that ask for a protocol extension (`_pq_.…`). pgherd knows none.
     pub fn protocol_options(&self) -> Vec<&'a str> {
         self.params.iter().map(|(n, _)| *n).filter(|n| n.starts_with("_pq_.")).collect()
+    }
+}
+
+impl Startup<'_> {
+    /// The protocol version that is spoken with this client: what it asks for, up to the newest.
+    /// 3.1 was never defined; Postgres 18 takes it for 3.0 under another name.
+    pub fn spoken_version(&self) -> u32 {
+        self.version.min(VERSION_3_2)
+    }
+
+    /// What kind of replication connection is asked for, if any. The last value counts, but each
+    /// must be valid, as in Postgres.
+    pub fn replication(&self) -> Result<Option<Replication>, InvalidReplication> {
+        let mut asked = None;
+        for (_, value) in self.params.iter().filter(|(name, _)| *name == "replication") {
+            asked = match *value {
+                "database" => Some(Replication::Logical),
+                value => match parse_bool(value) {
+                    Some(true) => Some(Replication::Physical),
+                    Some(false) => None,
+                    None => return Err(InvalidReplication(value.to_owned())),
+                },
+            };
+        }
+        Ok(asked)
+    }
+}
+
+/// Postgres's `parse_bool`: words may be cut where they stay unique, and case does not count.
+fn parse_bool(value: &str) -> Option<bool> {
+    let begins =
+        |word: &str| word.get(..value.len()).is_some_and(|start| start.eq_ignore_ascii_case(value));
+    match value.len() {
+        0 => None,
+        _ if begins("true") || begins("yes") || value == "1" => Some(true),
+        _ if begins("false") || begins("no") || value == "0" => Some(false),
+        // Of "on" and "off" the first letter is the same.
+        2.. if begins("on") => Some(true),
+        2.. if begins("off") => Some(false),
+        _ => None,
     }
 }
 
@@ -219,6 +273,27 @@ mod tests {
             StartupPacket::parse(&(2_u32 << 16).to_be_bytes()),
             Err(StartupError::UnsupportedVersion(2 << 16))
         );
+    }
+
+    #[test]
+    fn replication_is_a_boolean_or_a_word() {
+        let check = |value: &str| {
+            let packet = startup(&[("replication", value)]);
+            match StartupPacket::parse(&packet[4..]) {
+                Ok(StartupPacket::Startup(startup)) => startup.replication(),
+                other => panic!("{other:?}"),
+            }
+        };
+        for value in ["true", "t", "TRUE", "on", "oN", "yes", "y", "1"] {
+            assert_eq!(check(value), Ok(Some(Replication::Physical)), "{value}");
+        }
+        for value in ["false", "f", "off", "of", "no", "N", "0"] {
+            assert_eq!(check(value), Ok(None), "{value}");
+        }
+        assert_eq!(check("database"), Ok(Some(Replication::Logical)));
+        for value in ["", "o", "Database", "logical", "2", "truer", "\u{e9}"] {
+            assert_eq!(check(value), Err(InvalidReplication(value.to_owned())));
+        }
     }
 
     #[test]

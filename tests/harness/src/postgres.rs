@@ -90,6 +90,11 @@ impl Postgres {
 
     /// Makes a hot standby of this server by `pg_basebackup` and starts it.
     pub fn streaming_replica(&self) -> Result<Self> {
+        self.streaming_replica_through(self.addr())
+    }
+
+    /// The same through a proxy at this address, which the standby goes on using.
+    pub fn streaming_replica_through(&self, addr: SocketAddr) -> Result<Self> {
         let scratch = Scratch::new("pg")?;
         // The parent belongs to us; `pg_basebackup` may make `data` only in a directory of its own.
         let data = scratch.path().join("data");
@@ -97,7 +102,8 @@ impl Postgres {
         let mut command = self.install.command(&self.install.program("pg_basebackup"));
         command
             .args(["-R", "--checkpoint=fast", "--no-sync", "--wal-method=stream"])
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", SUPERUSER])
+            .args(["-h", &addr.ip().to_string(), "-p", &addr.port().to_string()])
+            .args(["-U", SUPERUSER])
             .arg("-D")
             .arg(&data)
             .env("PGPASSWORD", SUPERUSER_PASSWORD);

@@ -85,6 +85,11 @@ impl Client {
         Ok(self.stream.local_addr()?)
     }
 
+    /// The socket alone, for answers that are too large to keep.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Changes how long answers may take.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;

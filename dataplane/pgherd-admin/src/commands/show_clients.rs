@@ -7,7 +7,7 @@ use pgherd_session::{ClientEntry, ClientState};
 use super::{Arguments, Command};
 use crate::authorise::{Outcome, Permission, Request};
 use crate::table::{Field, boolean, int8, table, text, timestamp};
-use crate::words::{client_name, server_name};
+use crate::words::{client_name, replication, server_name};
 
 pub(super) const COMMAND: Command = Command {
     name: "SHOW CLIENTS",
@@ -38,6 +38,7 @@ const FIELDS: &[Field<Row>] = &[
     text("application_name", |row| Some(row.client.application_name.to_string())),
     boolean("pinned", |row| row.client.is_pinned()),
     text("pinned_by", |row| Some(row.client.pins().names().collect::<Vec<_>>().join(", "))),
+    text("replication", |row| Some(replication(row.client.replication).to_owned())),
 ];
 
 fn state(state: ClientState) -> &'static str {
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn nobody_is_there() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool | pinned_by:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool | pinned_by:text | replication:text
         "#]].assert_eq(&Stand::with_pools().run("SHOW CLIENTS"));
     }
 }

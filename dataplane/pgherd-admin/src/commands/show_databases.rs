@@ -53,6 +53,11 @@ fn run(request: &Request<'_>) -> Outcome {
         let key = (settings.cluster.clone(), endpoint.host.clone(), endpoint.port);
         *connections.entry(key).or_default() += counts.active + counts.idle + counts.connecting;
     }
+    for replication in directory.replications() {
+        let (source, endpoint) = (&replication.source, &replication.source.endpoint);
+        let key = (source.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        *connections.entry(key).or_default() += 1;
+    }
     let mut rows = Vec::new();
     directory.for_each_cluster(|cluster| {
         for (number, shard) in cluster.shards.iter().enumerate() {

@@ -29,6 +29,7 @@ fn run(request: &Request<'_>) -> Outcome {
         free += counts.idle;
         used += counts.active;
     }
+    used += shared.directory.replications().len();
     let rows = [
         ("databases", databases),
         ("users", count(users.len())),

@@ -4,7 +4,7 @@ use std::io;
 
 use pgherd_auth::AuthError;
 use pgherd_pool::{CheckoutError, ConnectError, ServerError};
-use pgherd_wire::startup::StartupError;
+use pgherd_wire::startup::{InvalidReplication, StartupError};
 use pgherd_wire::{ErrorResponse, sqlstate};
 
 /// Why a login failed.
@@ -22,8 +22,14 @@ pub(crate) enum LoginError {
     Unencrypted,
     #[error("no user in the startup packet")]
     NoUser,
-    #[error("replication connections are not supported")]
+    #[error("malformed startup packet")]
+    InvalidReplication(#[source] InvalidReplication),
+    #[error("a replication connection to the admin database")]
     Replication,
+    #[error("several clusters have the replication user {0:?}")]
+    AmbiguousCluster(String),
+    #[error("no server connection for replication")]
+    ReplicationServer(#[source] ConnectError),
     #[error("the options parameter is not understood")]
     Options,
     #[error("authentication failed for user {user:?}")]
@@ -56,8 +62,12 @@ impl LoginError {
         let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
         match self {
             Self::Io(_) => None,
-            // Postgres takes it for a port scan and says nothing.
-            Self::Startup(StartupError::InvalidLength(_)) => None,
+            // Postgres takes it for a port scan and says nothing; a cancel never has an answer.
+            Self::Startup(StartupError::InvalidLength(_) | StartupError::InvalidCancel) => None,
+            Self::InvalidReplication(error) => Some(
+                ErrorResponse::fatal(sqlstate::INVALID_PARAMETER_VALUE, error.to_string())
+                    .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+            ),
             Self::Startup(error) => Some(ErrorResponse::fatal(
                 match error {
                     StartupError::UnsupportedVersion(_) => sqlstate::FEATURE_NOT_SUPPORTED,
@@ -83,11 +93,20 @@ impl LoginError {
                 sqlstate::INVALID_AUTHORIZATION,
                 "no PostgreSQL user name specified in startup packet",
             ),
-            Self::Replication => fatal(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "pgherd does not serve replication connections yet",
-            )
-            .map(|e| e.hint("Connect to the instance itself.")),
+            Self::Replication => {
+                fatal(sqlstate::FEATURE_NOT_SUPPORTED, "the admin database cannot be replicated")
+            }
+            Self::AmbiguousCluster(user) => Some(
+                ErrorResponse::fatal(
+                    sqlstate::INVALID_CATALOG_NAME,
+                    format!("more than one cluster has the user \"{user}\""),
+                )
+                .hint(
+                    "Say from which one to replicate: name it as the database, or set \
+                     options=-c pgherd.cluster=NAME, or give each cluster a user of its own.",
+                ),
+            ),
+            Self::ReplicationServer(error) => Some(replication_error(error)),
             Self::Options => fatal(
                 sqlstate::FEATURE_NOT_SUPPORTED,
                 "pgherd understands only settings (-c name=value) in the options parameter",
@@ -148,6 +167,24 @@ pub(crate) fn checkout_error(error: &CheckoutError, fatal: bool) -> ErrorRespons
         ErrorResponse { severity: pgherd_wire::Severity::Fatal, ..response }
     } else {
         response
+    }
+}
+
+/// What a replication client is told when its server connection cannot be opened: the server's own
+/// words, for they are about this client (its privilege, `pg_hba.conf`, `max_wal_senders`), unless
+/// they are about the password that the proxy gave.
+fn replication_error(error: &ConnectError) -> ErrorResponse<'_> {
+    match error {
+        ConnectError::Refused(report) if report.code != sqlstate::INVALID_PASSWORD => {
+            ErrorResponse {
+                severity: pgherd_wire::Severity::Fatal,
+                code: report.code.as_str().into(),
+                message: report.message.as_str().into(),
+                detail: report.detail.as_deref().map(Into::into),
+                hint: report.hint.as_deref().map(Into::into),
+            }
+        }
+        error => ErrorResponse { severity: pgherd_wire::Severity::Fatal, ..connect_error(error) },
     }
 }
 

@@ -118,21 +118,35 @@ fn for_a_client_that_waits_it_does_nothing_to_others() -> Result<()> {
 
 #[test]
 fn a_wrong_key_cancels_nothing() -> Result<()> {
-    let (postgres, proxy) = start(1)?;
-    let mut client = Client::login(proxy.addr())?;
-    start_sleeping(&postgres, &mut client, "guarded")?;
-    let right = client.cancel_request()?;
-    let key = right.get(8..).unwrap_or_default();
-    for position in 0..key.len() {
-        let mut wrong = key.to_vec();
-        wrong[position] ^= 0x10;
-        let mut attacker = Client::connect(proxy.addr())?;
-        attacker.send(&cancel_request(&wrong))?;
-        assert!(attacker.rest()?.is_empty());
+    let (postgres, proxy) = start(2)?;
+    for (version, length) in [(3 << 16, 4), (3 << 16 | 2, 32)] {
+        let mut client = Client::login_as(proxy.addr(), &Login::default().protocol(version))?;
+        start_sleeping(&postgres, &mut client, "guarded")?;
+        let right = client.cancel_request()?;
+        let key = right.get(8..).unwrap_or_default();
+        assert_eq!(key.len(), 4 + length);
+        let mut guesses: Vec<Vec<u8>> = (0..key.len())
+            .map(|position| {
+                let mut wrong = key.to_vec();
+                wrong[position] ^= 0x10;
+                wrong
+            })
+            .collect();
+        // As much of the right one as there is room for, and more than that.
+        guesses
+            .extend([4, 5, 7, 8, 12, 31, 35].map(|length| key[..key.len().min(length)].to_vec()));
+        guesses.extend([1, 4, 28, 220].map(|more| [key, &vec![0; more]].concat()));
+        guesses.retain(|guess| guess != key);
+        for guess in guesses {
+            let mut attacker = Client::connect(proxy.addr())?;
+            attacker.send(&cancel_request(&guess))?;
+            assert!(attacker.rest()?.is_empty());
+        }
+        let early = client.drain(Duration::from_millis(300))?;
+        assert!(early.is_empty(), "a guess cancelled the query");
+        client.cancel(proxy.addr())?;
+        check_cancelled(&mut client);
     }
-    assert!(client.drain(Duration::from_millis(300))?.is_empty(), "a guess cancelled the query");
-    client.cancel(proxy.addr())?;
-    check_cancelled(&mut client);
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! Integration tests over real processes: one binary, one module for each promise.
 
 mod admin;
+mod asynchronous;
 mod cancel;
 mod fleet;
 mod following;
+mod large_messages;
 mod layering;
 mod leaks;
 mod misbehaving;
+mod replication;
 mod state;
 mod tree;
 mod twin;

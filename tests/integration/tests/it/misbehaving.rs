@@ -2,5 +2,6 @@
 
 mod broken_clients;
 mod broken_servers;
+mod hostile_servers;
 mod settings;
 mod vanishing;

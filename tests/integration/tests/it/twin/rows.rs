@@ -1,7 +1,9 @@
 //! The rows of the twin test, one file for each chapter of the protocol.
 
 pub mod broken;
+pub mod calls;
 pub mod copy;
+pub mod copy_aborts;
 pub mod extended;
 pub mod large;
 pub mod pipelines;

@@ -1,0 +1,286 @@
+//! A replication client and its own server connection: bytes both ways until either side ends.
+//!
+//! No SQL is read, no reply is expected and nothing is held back: the two directions know nothing
+//! of each other, so that keepalives pass while the other direction is stuck. Only headers are
+//! looked at, to know where a message ends and whether the client could be told goodbye now.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pgherd_pool::{ReplicationConn, Socket, send_cancel};
+use pgherd_wire::backend::tag as backend;
+use pgherd_wire::frame::{HEADER_LEN, Header};
+use pgherd_wire::frontend::tag as frontend;
+use tokio::io::AsyncWrite;
+
+use crate::buffer::BufferPool;
+use crate::clients::Registration;
+use crate::direction::Direction;
+use crate::end::End;
+use crate::login::ReplicationClient;
+use crate::session::say;
+use crate::shared::{Phase, Worker};
+
+/// How long a client may take to read what comes before its goodbye.
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
+/// What the server connection is doing, as far as a goodbye depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// So many requests have not been answered with ReadyForQuery; 0 for an idle connection.
+    Answering(usize),
+    /// As `Answering`, with a COPY FROM under way, in which Sync counts for nothing.
+    CopyIn(usize),
+    /// A transaction is open and nothing runs.
+    InTransaction,
+    /// Copy data in both directions, for as long as both sides like.
+    Streaming,
+}
+
+struct Relay {
+    worker: Rc<Worker>,
+    client: Socket,
+    registration: Registration,
+    server: ReplicationConn,
+    /// The name by which the source was found, and in which topology.
+    cluster: String,
+    generation: u64,
+    from_client: Direction,
+    from_server: Direction,
+    activity: Activity,
+}
+
+/// Relays until one side ends. Not cancel safe: dropped, it closes both connections.
+pub(crate) async fn serve(worker: Rc<Worker>, client: Socket, login: ReplicationClient) {
+    let mut from_client = Direction::default();
+    from_client.buffer.preload(&login.unread, &worker.buffers);
+    let mut relay = Relay {
+        worker,
+        client,
+        registration: login.registration,
+        server: login.server,
+        cluster: login.cluster,
+        generation: login.generation,
+        from_client,
+        from_server: Direction::default(),
+        activity: Activity::Answering(0),
+    };
+    relay.scan_client();
+    let end = poll_fn(|cx| relay.poll(cx)).await;
+    relay.finish(end).await;
+}
+
+impl Relay {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.registration.entry.register(cx.waker());
+        loop {
+            let moved = self.poll_from_client(cx);
+            match moved.and_then(|moved| Ok(self.poll_from_server(cx)? || moved)) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+        self.from_client.park(&self.worker.buffers);
+        self.from_server.park(&self.worker.buffers);
+        match self.reason_to_end() {
+            Some(end) => Poll::Ready(end),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Moves bytes to the server. `true` when something was moved.
+    fn poll_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let (direction, server) = (&mut self.from_client, &mut self.server.socket);
+        match poll_flush(direction, cx, server) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(())) => {}
+            // It may have said why before it closed: that is read first.
+            Poll::Ready(Err(_)) => direction.outbox.clear(),
+        }
+        direction.compact();
+        match poll_fill(direction, cx, &mut self.client, &self.worker.buffers) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(End::ClientGone),
+            Poll::Ready(Ok(read)) => count(&self.server.entry.totals.received, read),
+            Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
+        }
+        self.scan_client();
+        Ok(true)
+    }
+
+    fn scan_client(&mut self) {
+        while self.from_client.move_on() {
+            match Header::peek(self.from_client.buffer.unscanned()) {
+                Ok(None) => break,
+                Ok(Some(header)) => {
+                    self.note_request(header.tag);
+                    self.from_client.pass(header.total_len());
+                }
+                // No message: the server says what it thinks of that, and of all that follows.
+                Err(_) => self.from_client.pass(usize::MAX),
+            }
+        }
+    }
+
+    /// Moves bytes to the client. `true` when something was moved.
+    fn poll_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let direction = &mut self.from_server;
+        match poll_flush(direction, cx, &mut self.client) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
+        }
+        direction.compact();
+        match poll_fill(direction, cx, &mut self.server.socket, &self.worker.buffers) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Ok(0)) => return Err(End::ServerClosed),
+            Poll::Ready(Ok(read)) => count(&self.server.entry.totals.sent, read),
+            Poll::Ready(Err(error)) => return Err(End::ServerIo(error)),
+        }
+        while self.from_server.move_on() {
+            let unscanned = self.from_server.buffer.unscanned();
+            let Some(header) = Header::peek(unscanned).map_err(End::ServerFrame)? else { break };
+            let status = unscanned.get(HEADER_LEN).copied();
+            if header.tag == backend::READY_FOR_QUERY && status.is_none() {
+                break;
+            }
+            self.note_reply(header.tag, status);
+            self.from_server.pass(header.total_len());
+        }
+        Ok(true)
+    }
+
+    fn note_request(&mut self, tag: u8) {
+        let answered = matches!(tag, frontend::QUERY | frontend::FUNCTION_CALL | frontend::SYNC);
+        self.activity = match self.activity {
+            Activity::Answering(owed) if answered => Activity::Answering(owed + 1),
+            Activity::InTransaction if answered => Activity::Answering(1),
+            Activity::CopyIn(owed) if matches!(tag, frontend::COPY_DONE | frontend::COPY_FAIL) => {
+                Activity::Answering(owed)
+            }
+            other => other,
+        };
+    }
+
+    fn note_reply(&mut self, tag: u8, status: Option<u8>) {
+        let owed = match self.activity {
+            Activity::Answering(owed) | Activity::CopyIn(owed) => owed,
+            // The stream is one request, and nothing else was asked meanwhile.
+            Activity::InTransaction | Activity::Streaming => 1,
+        };
+        self.activity = match tag {
+            backend::COPY_BOTH => Activity::Streaming,
+            backend::COPY_IN => Activity::CopyIn(owed),
+            // A timeline that ends is followed by a result that names the next one.
+            backend::READY_FOR_QUERY => match owed.saturating_sub(1) {
+                0 if status != Some(b'I') => Activity::InTransaction,
+                left => Activity::Answering(left),
+            },
+            _ => return,
+        };
+        self.registration.entry.set_streaming(self.activity == Activity::Streaming);
+    }
+
+    /// Why the client is told goodbye now, between two messages.
+    fn reason_to_end(&mut self) -> Option<End> {
+        let between = self.from_server.outbox.is_empty()
+            && self.from_server.is_between_messages()
+            && self.from_client.outbox.is_empty();
+        if !between {
+            return None;
+        }
+        if !self.is_served() {
+            return Some(End::NotServed);
+        }
+        let told = match self.worker.shared.phase() {
+            Phase::Running => false,
+            Phase::Draining => self.activity == Activity::Answering(0),
+            // As Postgres's own shutdown: senders are told last, for others may depend on them.
+            Phase::OnlyStreams => {
+                matches!(self.activity, Activity::Answering(0) | Activity::Streaming)
+            }
+        };
+        told.then_some(End::ShuttingDown)
+    }
+
+    /// Whether the topology still has this source: a new primary is found by connecting again.
+    fn is_served(&mut self) -> bool {
+        let directory = &self.worker.shared.directory;
+        let generation = directory.generation();
+        if generation == self.generation {
+            return true;
+        }
+        let user = &self.registration.entry.user;
+        let same = directory
+            .replication_source(&self.cluster, user)
+            .is_ok_and(|source| source.endpoint == self.server.entry.source.endpoint);
+        if same {
+            self.generation = generation;
+        }
+        same
+    }
+
+    async fn finish(mut self, end: End) {
+        let entry = &self.registration.entry;
+        let cause = std::error::Error::source(&end).map(ToString::to_string);
+        tracing::info!(
+            user = %entry.user,
+            database = %entry.database,
+            cause,
+            "replication client ended: {end}",
+        );
+        if matches!(end, End::ShuttingDown | End::NotServed | End::ServerFrame(_))
+            && let Some(response) = end.for_client()
+        {
+            let (direction, client) = (&mut self.from_server, &mut self.client);
+            let flush = poll_fn(|cx| poll_flush(direction, cx, client));
+            if let Ok(Ok(())) = tokio::time::timeout(LAST_WRITE, flush).await {
+                say(&mut self.client, &response).await;
+            }
+        }
+        // A sender notices by itself that nobody listens any more; a query does not.
+        let runs = matches!(self.activity, Activity::Answering(1..));
+        if runs && matches!(end, End::ClientGone | End::ClientIo(_)) {
+            let target = Arc::clone(&self.server.entry.server.target);
+            drop(self.server);
+            if let Err(error) = send_cancel(&target).await {
+                tracing::debug!("cannot cancel the query of a client that has gone: {error}");
+            }
+        }
+    }
+}
+
+/// Writes what is due, and what an encrypting socket still holds of it.
+fn poll_flush(
+    direction: &mut Direction,
+    cx: &mut Context<'_>,
+    socket: &mut Socket,
+) -> Poll<io::Result<()>> {
+    ready!(direction.outbox.poll_flush(cx, socket, &direction.buffer))?;
+    Pin::new(socket).poll_flush(cx)
+}
+
+/// Reads once; without bytes no buffer is held.
+fn poll_fill(
+    direction: &mut Direction,
+    cx: &mut Context<'_>,
+    socket: &mut Socket,
+    buffers: &BufferPool,
+) -> Poll<io::Result<usize>> {
+    let read = direction.buffer.poll_fill(cx, socket, buffers);
+    if read.is_pending() {
+        direction.park(buffers);
+    }
+    read
+}
+
+fn count(counter: &AtomicU64, bytes: usize) {
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
+}
