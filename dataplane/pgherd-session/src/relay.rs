@@ -6,6 +6,7 @@
 
 mod from_client;
 mod from_server;
+mod parameters;
 mod prepare;
 
 use std::task::{Context, Poll};

@@ -22,10 +22,9 @@ pub fn begins_with_set(text: &[u8]) -> bool {
     starts_with_word(skip_blank(text), b"set")
 }
 
-/// Whether a text may begin with `RESET`, or with `DISCARD`, which does the same and more.
+/// Whether there may be a `RESET` in a text.
 pub fn may_reset(text: &[u8]) -> bool {
-    let text = skip_blank(text);
-    starts_with_word(text, b"reset") || starts_with_word(text, b"discard") || has_several(text)
+    begins_with_reset(text) || has_several(text)
 }
 
 /// Whether a text may hold several statements.
@@ -34,9 +33,10 @@ pub fn has_several(text: &[u8]) -> bool {
     memchr::memchr(b';', text).is_some_and(|at| at + 1 < text.len())
 }
 
-/// Whether a text begins with `RESET`, behind comments.
+/// Whether a text begins with `RESET`, or with `DISCARD`, which does the same and more.
 pub fn begins_with_reset(text: &[u8]) -> bool {
-    starts_with_word(skip_blank(text), b"reset")
+    let text = skip_blank(text);
+    starts_with_word(text, b"reset") || starts_with_word(text, b"discard")
 }
 
 /// Looks for `SET [SESSION | LOCAL] a.b` and `set_config('a.b', …)`. Names too many do no harm.
@@ -79,20 +79,32 @@ impl SettingNames {
                 break;
             }
         }
-        if let Some(name) = dotted_name(rest) {
+        let Some((name, rest)) = name(rest) else { return };
+        let rest = skip_blank(rest);
+        let is_default = |rest: &[u8]| starts_with_word(skip_blank(rest), b"default");
+        let to_default = match name.as_str() {
+            "time" => {
+                starts_with_word(rest, b"zone") && {
+                    let zone = &rest[b"zone".len()..];
+                    is_default(zone) || starts_with_word(skip_blank(zone), b"local")
+                }
+            }
+            _ => {
+                rest.strip_prefix(b"=").is_some_and(is_default)
+                    || starts_with_word(rest, b"to") && is_default(&rest[2..])
+            }
+        };
+        if to_default {
+            self.resets.push(if name == "time" { "timezone".to_owned() } else { name.clone() });
+        }
+        if name.contains('.') {
             self.add(name);
         }
     }
 
     fn take_reset(&mut self, rest: &[u8]) {
-        let rest = skip_blank(rest);
-        if let Some(name) = dotted_name(rest) {
-            self.resets.push(name);
-        } else if starts_with_word(rest, b"time") {
-            self.resets.push("timezone".to_owned());
-        } else {
-            let end = rest.iter().position(|&b| !is_identifier(b)).unwrap_or(rest.len());
-            self.resets.push(String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase());
+        if let Some((name, _)) = name(skip_blank(rest)) {
+            self.resets.push(if name == "time" { "timezone".to_owned() } else { name });
         }
     }
 
@@ -146,8 +158,8 @@ fn skip_blank(mut text: &[u8]) -> &[u8] {
     }
 }
 
-/// `a.b`, with either part in quotes.
-fn dotted_name(mut text: &[u8]) -> Option<String> {
+/// `a` or `a.b`, with either part in quotes, and what stands behind it.
+fn name(mut text: &[u8]) -> Option<(String, &[u8])> {
     let mut name = String::new();
     loop {
         let (part, rest) = match text.strip_prefix(b"\"") {
@@ -170,7 +182,7 @@ fn dotted_name(mut text: &[u8]) -> Option<String> {
                 name.push('.');
                 text = skip_blank(rest);
             }
-            None => return name.contains('.').then_some(name),
+            None => return Some((name, rest)),
         }
     }
 }

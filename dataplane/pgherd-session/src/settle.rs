@@ -40,8 +40,11 @@ pub(crate) struct SessionState {
     names: Vec<String>,
     /// Parameters that a RESET under way names.
     resets: Vec<String>,
-    /// A RESET was seen since the server was asked last.
+    /// A RESET was seen since the server was asked last, and one of the role.
     was_reset: bool,
+    role_was_reset: bool,
+    /// What a RESET took away was set again inside the transaction that is open.
+    pub(crate) redressed: bool,
     asked_at: Option<Instant>,
 }
 
@@ -50,6 +53,26 @@ impl SessionState {
     pub(crate) fn forget_names(&mut self) {
         self.names.clear();
         self.resets.clear();
+    }
+
+    /// Whether a RESET under way names anything.
+    pub(crate) fn has_resets(&self) -> bool {
+        !self.resets.is_empty()
+    }
+
+    /// Whether a RESET under way names this parameter.
+    pub(crate) fn resets(&self, name: &str) -> bool {
+        self.resets.iter().any(|reset| reset == "all" || reset.eq_ignore_ascii_case(name))
+    }
+
+    pub(crate) fn take_resets(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.resets)
+    }
+
+    /// A RESET has run.
+    pub(crate) fn note_reset(&mut self) {
+        self.was_reset = true;
+        self.role_was_reset |= self.resets.iter().any(|reset| reset == "role");
     }
 
     /// Whether the server connection cannot be given back as it is.
@@ -192,33 +215,6 @@ impl Session {
         }
     }
 
-    /// A RESET has run. What this client began with is what it leads to.
-    pub(crate) fn note_reset(&mut self) {
-        self.state.was_reset = true;
-    }
-
-    /// Inside a transaction, the SQL that puts the values back with which the client began, where
-    /// a RESET has taken them away.
-    pub(crate) fn redress_reset(&mut self) -> Option<String> {
-        let resets = std::mem::take(&mut self.state.resets);
-        let lease = self.lease.as_ref()?;
-        let all = resets.iter().any(|name| name == "all");
-        let reported = self.pool.welcome().unwrap_or_default();
-        let mut wanted = ParamSet::default();
-        for (name, value) in self.startup_params.iter() {
-            let named = all || resets.iter().any(|reset| reset.eq_ignore_ascii_case(name));
-            let differs = match reported.get(name) {
-                Some(_) => lease.params.get(name) != Some(value),
-                None => true,
-            };
-            if named && differs {
-                wanted.set(name, value);
-            }
-        }
-        let sql = ParamSet::default().sql_to(&wanted);
-        (!sql.is_empty()).then_some(sql)
-    }
-
     /// Some of what pins may be gone.
     pub(crate) fn doubt(&mut self) {
         self.state.doubted = true;
@@ -305,6 +301,7 @@ impl Session {
         self.state.suspected = Pins::NONE;
         self.state.doubted = false;
         self.state.was_reset = false;
+        self.state.role_was_reset = false;
         self.state.asked_at = Some(Instant::now());
         let mut held = kinds.without(Pins::ASKABLE).and(answer.present.without(Pins::SETTINGS));
         if asked.contains(Pins::SETTINGS) && answer.illegible {
@@ -348,8 +345,14 @@ impl Session {
             .iter()
             // What was never set reads like this after a RESET.
             .filter(|(name, value)| {
-                let custom = value.is_empty() && name.contains('.');
-                !(custom && self.state.was_reset && self.startup_params.get(name).is_some())
+                let began_with = self.startup_params.get(name).is_some();
+                match name.as_str() {
+                    "role" if value == "none" => began_with && !self.state.role_was_reset,
+                    _ if value.is_empty() && name.contains('.') => {
+                        !(began_with && self.state.was_reset)
+                    }
+                    _ => true,
+                }
             })
             .cloned()
             .collect();
@@ -435,10 +438,7 @@ fn question(kinds: Pins, names: &[String]) -> String {
              WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~) '^transaction_'"
                 .to_owned(),
         );
-        let role = "pg_catalog.current_setting('role')";
-        parts.push(format!(
-            "SELECT '0', 'role', {role} WHERE {role} OPERATOR(pg_catalog.<>) 'none'"
-        ));
+        parts.push("SELECT '0', 'role', pg_catalog.current_setting('role')".to_owned());
         for name in names {
             let name = format!("'{}'", name.replace('\'', "''"));
             let escape = if name.contains('\\') { "E" } else { "" };

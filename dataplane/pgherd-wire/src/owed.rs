@@ -338,6 +338,14 @@ impl<E> Owed<E> {
         }
     }
 
+    /// Who gets the answer that comes next.
+    pub fn head_audience(&self) -> Option<Audience> {
+        match self.queue.front()? {
+            Entry::Asked { audience, .. } => Some(*audience),
+            _ => None,
+        }
+    }
+
     /// The request that is being answered.
     pub fn head_request(&self) -> Option<Request> {
         match self.queue.front()? {

@@ -138,6 +138,35 @@ impl ParamSet {
     }
 }
 
+/// Lists whose elements `SET` takes one by one; a string would be a single element.
+const LISTS: [&str; 3] = ["search_path", "temp_tablespaces", "local_preload_libraries"];
+
+impl ParamSet {
+    /// The SQL that sets all of these where `SET TRANSACTION` may still follow, which it may not
+    /// behind a query.
+    pub fn to_set_statements(&self) -> String {
+        let mut sql = String::new();
+        for (name, value) in self.iter().filter(|(name, _)| is_settable(name)) {
+            if !sql.is_empty() {
+                sql.push_str("; ");
+            }
+            if LISTS.contains(&name) {
+                sql.push_str("SELECT pg_catalog.set_config(");
+                push_literal(&mut sql, name);
+                sql.push_str(", ");
+                push_literal(&mut sql, value);
+                sql.push_str(", false)");
+            } else {
+                sql.push_str("SET ");
+                push_identifier(&mut sql, name);
+                sql.push_str(" TO ");
+                push_literal(&mut sql, value);
+            }
+        }
+        sql
+    }
+}
+
 /// Postgres's own spelling of a parameter that it reports and a client can set.
 pub fn reported_name(name: &str) -> Option<&'static str> {
     REPORTED
@@ -245,6 +274,16 @@ mod tests {
             &[("statement_timeout", "2")],
             "RESET \"statement_timeout\"; RESET \"role\"; RESET \"a\"; \
              SELECT pg_catalog.set_config('statement_timeout', '2', false)",
+        );
+    }
+
+    #[test]
+    fn a_set_is_no_query() {
+        assert_eq!(
+            set(&[("DateStyle", "SQL, DMY"), ("a.b", "it's"), ("search_path", "a, b")])
+                .to_set_statements(),
+            "SET \"DateStyle\" TO 'SQL, DMY'; SET \"a\".\"b\" TO 'it''s'; \
+             SELECT pg_catalog.set_config('search_path', 'a, b', false)"
         );
     }
 

@@ -1,15 +1,14 @@
 //! Replies on their way to the client: each is checked against what is owed, those that the
 //! client did not ask for are swallowed, those that the proxy owes it are put in their place.
 
-use std::sync::Arc;
-
-use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
+use pgherd_pool::{Effect, Note, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
-use pgherd_wire::owed::{Audience, Failure, Request};
-use pgherd_wire::{ParamSet, TransactionStatus, frontend, sqlstate};
+use pgherd_wire::owed::{Audience, Failure};
+use pgherd_wire::{TransactionStatus, sqlstate};
 
+use super::parameters::Told;
 use crate::end::End;
 use crate::pins::Pins;
 use crate::session::Session;
@@ -106,6 +105,8 @@ impl Session {
                 let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
                 if std::mem::take(&mut self.after_reset) {
                     self.redress(status);
+                } else if status == TransactionStatus::Idle {
+                    self.state.redressed = false;
                 }
                 self.doubt_after_a_while();
                 Ok(audience)
@@ -116,12 +117,15 @@ impl Session {
                     return Ok(Audience::Client);
                 };
                 let (name, value) = (name.to_owned(), value.to_owned());
-                let Some(own) = self.take_parameter(&name, &value) else {
-                    return Ok(Audience::Client);
-                };
-                let outbox = &mut self.from_server.outbox;
-                outbox.own(|out| backend::put_parameter_status(out, &name, &own));
-                Ok(Audience::Proxy)
+                match self.take_parameter(&name, &value) {
+                    Told::AsItIs => Ok(Audience::Client),
+                    Told::Nothing => Ok(Audience::Proxy),
+                    Told::Instead(own) => {
+                        let outbox = &mut self.from_server.outbox;
+                        outbox.own(|out| backend::put_parameter_status(out, &name, &own));
+                        Ok(Audience::Proxy)
+                    }
+                }
             }
             _ => {
                 let consequence =
@@ -148,6 +152,11 @@ impl Session {
     /// What a statement did to the session.
     fn follow(&mut self, consequence: Consequence, plain_set: bool) {
         match consequence {
+            Consequence::Set if self.state.has_resets() => {
+                // `SET … TO DEFAULT`.
+                self.begin_reset();
+                self.suspect(Pins::SETTINGS);
+            }
             Consequence::Set if plain_set => {}
             Consequence::Set => {
                 self.suspect(Pins::SETTINGS);
@@ -166,63 +175,9 @@ impl Session {
                 self.forget_statements();
                 self.forget_pins(Pins::UNKNOWN_SETTING.and(Pins::LARGE_STATEMENT));
                 self.doubt();
-                self.params = Arc::clone(&self.startup_params);
                 self.begin_reset();
             }
         }
-    }
-
-    /// RESET leads to the values that the client began with, but the server connection began with
-    /// others: until ReadyForQuery what it reports is put right (see `take_parameter`), and what
-    /// it does not report is set with the next checkout.
-    fn begin_reset(&mut self) {
-        self.after_reset = true;
-        self.note_reset();
-        // RESET only takes away: where nothing was set there is nothing to ask for.
-        let reported = self.pool.welcome().unwrap_or_default();
-        let set = |params: &ParamSet| params.iter().any(|(name, _)| reported.get(name).is_none());
-        if self.lease.as_ref().is_some_and(|lease| set(&lease.params)) {
-            self.suspect(Pins::SETTINGS);
-        }
-    }
-
-    /// Outside a transaction the values that a RESET took away come with the next checkout;
-    /// inside one, and in session mode, they are set before the client says anything more.
-    fn redress(&mut self, status: TransactionStatus) {
-        let sql = self.redress_reset();
-        let session_mode = self.is_session_mode();
-        let Some(lease) = &mut self.lease else { return };
-        if let Some(sql) = sql
-            && (status == TransactionStatus::InTransaction || session_mode)
-            && status != TransactionStatus::Failed
-            && lease.owed.is_empty()
-        {
-            self.from_client.outbox.own(|out| frontend::put_query(out, sql.as_bytes()));
-            lease.owed.push(Request::Query, Audience::Proxy, Note::default());
-            self.suspect(Pins::SETTINGS);
-        }
-    }
-
-    /// Returns what the client is told instead, if anything.
-    fn take_parameter(&mut self, name: &str, value: &str) -> Option<String> {
-        if let Some(lease) = &mut self.lease {
-            note_parameter(&mut lease.params, name, value);
-        }
-        if name == "session_authorization" {
-            // Not carried over: the server connection stays until the user is the first one again.
-            match self.pool.welcome().is_some_and(|welcome| welcome.get(name) == Some(value)) {
-                true => self.forget_pins(Pins::AUTHORIZATION),
-                false => self.suspect(Pins::AUTHORIZATION),
-            }
-        }
-        if self.after_reset
-            && let Some(own) = self.startup_params.get(name).map(str::to_owned)
-        {
-            note_parameter(&mut self.params, name, &own);
-            return (own != value).then_some(own);
-        }
-        note_parameter(&mut self.params, name, value);
-        None
     }
 
     fn forget_statements(&mut self) {

@@ -92,19 +92,9 @@ pub const ALL: &[Construct] = &[
 
 /// What is left out, each with its reason. A line goes when the histories with it pass.
 pub const NOT_YET: &[(Construct, &str)] = &[
-    (
-        Construct::Reset,
-        "RESET a; SET b in one batch reports the b that the client began with; DEFAULT forgets startup options",
-    ),
-    (
-        Construct::ResetAll,
-        "startup parameters are reported again, and lost for a client that is pinned",
-    ),
-    (Construct::DiscardAll, "as RESET ALL"),
-    (Construct::Load, "what is loaded stays loaded for the next client"),
     (Construct::Sequences, "lastval and currval tell of the other client"),
     (Construct::StartupText, "it is read in the client_encoding that the last client had"),
-    (Construct::StartupRole, "is_superuser is reported as if there was no role"),
+    (Construct::StartupRole, "SET SESSION AUTHORIZATION forgets it"),
     (Construct::Functions, "what a function does to the session is not seen"),
 ];
 
