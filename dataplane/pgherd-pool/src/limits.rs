@@ -79,11 +79,6 @@ impl Limits {
             Arc::strong_count(budget) > 1
         });
     }
-
-    /// Connections that count against a limit now.
-    pub(crate) fn used(&self, scope: &Scope) -> usize {
-        self.budgets.lock().get(scope).map_or(0, |budget| budget.used.load(Ordering::Relaxed))
-    }
 }
 
 impl Budget {
@@ -180,36 +175,38 @@ impl Budgets {
     ) -> Option<Permit> {
         let mut asked_at = Instant::now();
         let mut evicted = false;
+        let mut woken_by: Option<&Budget> = None;
         loop {
             let full = match self.try_take() {
                 Ok(permit) => return Some(permit),
                 Err(full) => full,
             };
+            // Another budget is what it waits for now: this room is for the next in the queue.
+            if let Some(budget) = woken_by.take().filter(|budget| !std::ptr::eq(*budget, full)) {
+                budget.room.notify_one();
+            }
             let room = full.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            // One may have come free before this one stood in the queue.
+            // A place may have come free before this one stood in the queue.
             if let Ok(permit) = self.try_take() {
                 return Some(permit);
             }
-            if !evicted || asked_at.elapsed() >= PATIENCE {
+            let impatient = asked_at.elapsed() >= PATIENCE;
+            if !evicted || impatient {
                 full.evict_for(pool);
                 evicted = true;
             }
-            if asked_at.elapsed() >= PATIENCE {
+            if impatient {
                 full.ask_for(pool);
                 asked_at = Instant::now();
             }
-            let woken = tokio::time::timeout(RECHECK, room).await.is_ok();
+            woken_by = tokio::time::timeout(RECHECK, room).await.ok().map(|()| full);
             if !wanted() {
-                if woken {
-                    full.room.notify_one();
+                if let Some(budget) = woken_by {
+                    budget.room.notify_one();
                 }
                 return None;
-            }
-            if woken && let Err(other) = self.try_take_or_pass(full) {
-                // It goes on waiting for another budget; this one's room is for the next.
-                let _ = other;
             }
         }
     }

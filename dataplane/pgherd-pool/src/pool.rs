@@ -6,7 +6,7 @@ mod upkeep;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use parking_lot::Mutex;
@@ -14,10 +14,12 @@ use pgherd_config::PoolMode;
 use pgherd_wire::ParamSet;
 
 pub use checkout::CheckoutError;
+pub(crate) use state::Refusal;
 use state::State;
 
 use crate::connect::{ConnectError, Endpoint};
 use crate::entry::ServerEntry;
+use crate::limits::Budgets;
 use crate::statements::StatementRegistry;
 use crate::stats::{PoolStats, WorkerStats};
 
@@ -36,8 +38,12 @@ pub struct PoolSettings {
     pub size: usize,
     /// Connections that are kept open.
     pub min_size: usize,
-    /// How long a client waits.
-    pub checkout_timeout: Duration,
+    /// Connections beyond that, for clients that have waited for `reserve_timeout`.
+    pub reserve_size: usize,
+    /// How long a client waits before the reserve is used; `None` where there is none.
+    pub reserve_timeout: Option<Duration>,
+    /// Run on each new connection, and again after a reset.
+    pub connect_query: Option<String>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a connection may be idle.
@@ -52,6 +58,8 @@ pub struct Pool {
     settings: PoolSettings,
     statements: Arc<StatementRegistry>,
     pub(crate) state: Mutex<State>,
+    pub(crate) budgets: Budgets,
+    made_at: Instant,
     /// The topology has no place for this pool any more.
     retired: AtomicBool,
     /// Parameters that the instance reported to a fresh connection.
@@ -84,8 +92,13 @@ pub struct PoolCounts {
 
 impl Pool {
     /// An empty pool for as many workers as given.
-    pub fn new(settings: PoolSettings, statements: Arc<StatementRegistry>, workers: usize) -> Self {
-        Self {
+    pub(crate) fn new(
+        settings: PoolSettings,
+        statements: Arc<StatementRegistry>,
+        workers: usize,
+        budgets: Budgets,
+    ) -> Arc<Self> {
+        let pool = Arc::new(Self {
             settings,
             statements,
             state: Mutex::default(),
@@ -93,7 +106,11 @@ impl Pool {
             welcome: Mutex::default(),
             accepted: Mutex::default(),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
-        }
+            budgets,
+            made_at: Instant::now(),
+        });
+        pool.budgets.join(&pool);
+        pool
     }
 
     /// The settings of this pool.
@@ -122,7 +139,7 @@ impl Pool {
     pub fn counts(&self) -> PoolCounts {
         let state = self.state.lock();
         PoolCounts {
-            active: state.total - state.connecting - state.idle.len(),
+            active: state.active(),
             idle: state.idle.len(),
             connecting: state.connecting,
             waiting: state.waiters.len(),

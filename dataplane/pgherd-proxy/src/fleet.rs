@@ -118,7 +118,7 @@ fn instances(shared: &Shared) -> Vec<InstanceHealth> {
             cluster: settings.cluster.clone(),
             shard: 0,
             instance: settings.endpoint.address(),
-            reachable: error.is_none(),
+            reachable: !error.as_ref().is_some_and(|error| error.blames_instance()),
             detail: error.map(|error| error.chain()).unwrap_or_default(),
         };
         let same = |other: &&mut InstanceHealth| {

@@ -123,11 +123,7 @@ async fn work(
                     drop(counted);
                 });
             }
-            _ = maintenance.tick() => {
-                for pool in shared.directory.pools() {
-                    pool.maintain(index);
-                }
-            }
+            _ = maintenance.tick() => shared.directory.maintain(index),
             _ = stopped.changed() => return,
         }
     }

@@ -18,11 +18,12 @@ impl Session {
     /// Gets a server connection with the client's parameters. `false` when there is none and the
     /// client has been told.
     pub(crate) async fn check_out(&mut self) -> Result<bool, End> {
+        let mut since = None;
         loop {
             self.find_pool()?;
             let lease = match self.pool.try_checkout(self.worker.index) {
                 Some(lease) => lease,
-                None => match Box::pin(self.wait_for_lease()).await? {
+                None => match Box::pin(self.wait_for_lease(&mut since)).await? {
                     Ok(lease) => lease,
                     Err(CheckoutError::Retired) => continue,
                     Err(error) => {
@@ -72,17 +73,23 @@ impl Session {
         if generation != self.generation || self.pool.is_retired() {
             let entry = &self.registration.entry;
             self.pool = directory.pool(&entry.database, &entry.user).map_err(|_| End::NotServed)?;
+            self.rules = directory.rules(&entry.database, &entry.user);
             self.generation = generation;
         }
         Ok(())
     }
 
-    /// Waits in the queue of the pool, watching whether the client is still there.
-    async fn wait_for_lease(&mut self) -> Result<Result<Lease, CheckoutError>, End> {
+    /// Waits in the queue of the pool, watching whether the client is still there. `since` is
+    /// when it began to, which a change of the pool does not alter.
+    async fn wait_for_lease(
+        &mut self,
+        since: &mut Option<Instant>,
+    ) -> Result<Result<Lease, CheckoutError>, End> {
         self.entry().set_state(ClientState::Waiting);
-        let since = Instant::now();
+        let begun = Instant::now();
+        let since = *since.get_or_insert(begun);
         let pool = Arc::clone(&self.pool);
-        let checkout = pool.checkout(self.worker.index);
+        let checkout = pool.checkout(self.worker.index, since, self.rules.checkout_timeout);
         tokio::pin!(checkout);
         let (client, from_client) = (&mut self.client, &mut self.from_client);
         let buffers = &self.worker.buffers;
@@ -100,7 +107,7 @@ impl Session {
             Poll::Pending
         })
         .await;
-        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         WorkerStats::add(&self.stats().wait_micros, waited);
         self.entry().set_state(ClientState::Idle);
         result

@@ -279,7 +279,8 @@ async fn greet(
                 LoginError::UnknownDatabase(database.to_owned())
             }
         })?;
-        match session_parameters(&pool, worker.index, startup).await {
+        let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
+        match session_parameters(&pool, worker.index, limit, startup).await {
             Ok((welcome, params)) => break (generation, pool, welcome, params),
             // Replaced while this login waited in its queue.
             Err(LoginError::Checkout(CheckoutError::Retired)) => {}

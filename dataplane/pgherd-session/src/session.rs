@@ -12,7 +12,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::PoolMode;
-use pgherd_pool::{Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
+use pgherd_pool::{ClientRules, Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
 use pgherd_wire::backend;
 use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) pool: Arc<Pool>,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
+    /// What is allowed to this client.
+    pub(crate) rules: ClientRules,
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
@@ -133,7 +135,10 @@ impl Session {
     fn new(worker: Rc<Worker>, client: Socket, login: Client) -> Self {
         let mut from_client = Direction::default();
         from_client.buffer.preload(&login.unread, &worker.buffers);
+        let entry = &login.registration.entry;
+        let rules = worker.shared.directory.rules(&entry.database, &entry.user);
         Self {
+            rules,
             generation: login.generation,
             worker,
             client,

@@ -53,32 +53,49 @@ impl Pool {
         }
     }
 
-    /// A connection, as soon as the clients before in the queue have theirs.
+    /// A connection, as soon as the clients before in the queue have theirs. `since` is when the
+    /// client began to wait, perhaps in a pool that this one has replaced.
     ///
     /// Cancel safe: the place in the queue is given up, and a connection that was handed over in
     /// the same moment goes to the next one.
-    pub async fn checkout(self: &Arc<Self>, worker: usize) -> Result<Lease, CheckoutError> {
-        let started = Instant::now();
-        let limit = self.settings.checkout_timeout;
+    pub async fn checkout(
+        self: &Arc<Self>,
+        worker: usize,
+        since: Instant,
+        limit: Duration,
+    ) -> Result<Lease, CheckoutError> {
         loop {
             if let Some(lease) = self.try_checkout(worker) {
                 return Ok(lease);
             }
-            let (id, granted) = self.enqueue(worker, started)?;
+            let (id, granted) = self.enqueue(worker, since)?;
             let _place = Place { pool: self, id };
-            let left = limit.saturating_sub(started.elapsed());
-            match tokio::time::timeout(left, granted).await {
-                Ok(Ok(Ok(lease))) => {
-                    if let Some(lease) = lease.settle(worker) {
-                        return Ok(lease);
-                    }
-                }
-                Ok(Ok(Err(error))) => return Err(error),
+            if let Some(lease) = self.granted(granted, worker, since, limit).await?.settle(worker) {
+                return Ok(lease);
+            }
+        }
+    }
+
+    /// Waits for what was asked for, and for the time when the reserve may be used.
+    async fn granted(
+        self: &Arc<Self>,
+        mut granted: oneshot::Receiver<Result<Lease, CheckoutError>>,
+        worker: usize,
+        since: Instant,
+        limit: Duration,
+    ) -> Result<Lease, CheckoutError> {
+        let mut reserve = self.settings.reserve_timeout.filter(|timeout| *timeout < limit);
+        loop {
+            let until = reserve.unwrap_or(limit);
+            let left = until.saturating_sub(since.elapsed());
+            match tokio::time::timeout(left, &mut granted).await {
+                Ok(Ok(result)) => return result,
                 // The sender is dropped only with the pool's queue.
                 Ok(Err(_)) => return Err(CheckoutError::Retired),
+                Err(_) if reserve.take().is_some() => self.grow(worker),
                 Err(_) => {
                     let cause = self.last_error();
-                    return Err(CheckoutError::Timeout { waited: started.elapsed(), cause });
+                    return Err(CheckoutError::Timeout { waited: since.elapsed(), cause });
                 }
             }
         }
@@ -94,6 +111,11 @@ impl Pool {
             let mut state = self.state.lock();
             if self.is_retired() {
                 return Err(CheckoutError::Retired);
+            }
+            if !state.has_connections()
+                && let Some(refusal) = state.refused(Instant::now())
+            {
+                return Err(CheckoutError::Refused(Arc::clone(&refusal.error)));
             }
             let id = state.next_waiter;
             state.next_waiter += 1;
@@ -117,8 +139,15 @@ impl Pool {
         }
     }
 
+    /// Tells the waiting clients that no connection can be made, unless one may come free.
     pub(crate) fn fail_waiters(&self, error: &Arc<ConnectError>) {
-        let waiters = std::mem::take(&mut self.state.lock().waiters);
+        let waiters = {
+            let mut state = self.state.lock();
+            if state.has_connections() {
+                return;
+            }
+            std::mem::take(&mut state.waiters)
+        };
         for waiter in waiters {
             let _ = waiter.grant.send(Err(CheckoutError::Refused(Arc::clone(error))));
         }

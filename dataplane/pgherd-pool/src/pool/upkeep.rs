@@ -2,27 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{CheckoutError, Pool};
 use crate::growth::Growth;
 use crate::server::ServerConn;
 
-/// Connections that are being made at the same time, at most.
-const MAX_CONNECTING: usize = 8;
-
 impl Pool {
     /// Starts making connections: one for each waiter, within the limits.
-    pub(super) fn grow(self: &Arc<Self>, worker: usize) {
+    pub(crate) fn grow(self: &Arc<Self>, worker: usize) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut wanted = 0;
         {
+            let now = Instant::now();
             let mut state = self.state.lock();
-            while !self.is_retired()
-                && state.total < self.settings.size
-                && state.connecting < MAX_CONNECTING
-                && (state.connecting < state.waiters.len() || state.total < self.settings.min_size)
-            {
+            while !self.is_retired() && state.wants_another(&self.settings, now) {
                 state.total += 1;
                 state.connecting += 1;
                 wanted += 1;
@@ -41,8 +35,7 @@ impl Pool {
             state.give(self, conn)
         };
         if let Some(conn) = surplus {
-            conn.say_goodbye();
-            self.forget_one(worker);
+            self.part_with(conn, worker);
         }
     }
 
@@ -58,8 +51,10 @@ impl Pool {
         let now = Instant::now();
         let mut gone = Vec::new();
         {
+            let settings = &self.settings;
             let mut state = self.state.lock();
-            let mut surplus = state.total.saturating_sub(self.settings.min_size);
+            let mut surplus = state.total.saturating_sub(settings.min_size);
+            let mut reserve = state.total.saturating_sub(settings.size);
             let mut index = 0;
             while index < state.idle.len() {
                 let conn = &mut state.idle[index];
@@ -67,27 +62,64 @@ impl Pool {
                     index += 1;
                     continue;
                 }
-                let bored = surplus > 0
-                    && self.settings.idle_timeout.is_some_and(|t| now - conn.idle_since > t);
-                if bored {
-                    surplus -= 1;
-                }
+                let idle = now - conn.idle_since;
+                let bored = surplus > 0 && settings.idle_timeout.is_some_and(|limit| idle > limit);
+                let spare =
+                    reserve > 0 && settings.reserve_timeout.is_some_and(|limit| idle > limit);
                 let old = conn.expires_at.is_some_and(|at| now > at);
-                if bored || old || !conn.is_alive() {
+                if bored || spare || old || !conn.is_alive() {
+                    surplus = surplus.saturating_sub(1);
+                    reserve = reserve.saturating_sub(1);
                     gone.push(state.idle.remove(index));
                 } else {
                     index += 1;
                 }
             }
-            state.total -= gone.len();
         }
         for conn in gone {
-            conn.say_goodbye();
+            self.part_with(conn, worker);
         }
         self.grow(worker);
         if worker == 0 {
             self.probe();
         }
+    }
+
+    /// Since when the first of the idle connections is idle, and whether the pool would fall below
+    /// its least size without it.
+    pub(crate) fn longest_idle(&self) -> Option<(bool, Instant)> {
+        let state = self.state.lock();
+        let first = state.idle.iter().map(|conn| conn.idle_since).min()?;
+        Some((state.total <= self.settings.min_size, first))
+    }
+
+    /// Closes the connection that has been idle the longest, for another pool. `false` when there
+    /// is none.
+    pub(crate) fn evict_idle(self: &Arc<Self>) -> bool {
+        let conn = {
+            let mut state = self.state.lock();
+            let idle = state.idle.iter().enumerate();
+            let Some((index, _)) = idle.min_by_key(|(_, conn)| conn.idle_since) else {
+                return false;
+            };
+            state.idle.remove(index)
+        };
+        let worker = conn.home;
+        self.part_with(conn, worker);
+        true
+    }
+
+    /// Closes the next connection that comes back, for another pool.
+    pub(crate) fn yield_one(&self) {
+        let mut state = self.state.lock();
+        state.yields = (state.yields + 1).min(1);
+    }
+
+    /// How long nobody has had a connection of the pool or waited for one.
+    pub(crate) fn unused_for(&self, now: Instant) -> Option<Duration> {
+        let state = self.state.lock();
+        let in_use = state.active() + state.waiters.len() + state.connecting > 0;
+        (!in_use).then(|| now - state.used_at.unwrap_or(self.made_at))
     }
 
     /// Finds out whether an instance that could not be reached can be by now, although nobody
@@ -109,20 +141,19 @@ impl Pool {
 
     /// Closes the pool: idle connections now, the others when they come back; waiting clients are
     /// sent to look for the pool that takes its place.
-    pub fn retire(&self) {
+    pub fn retire(self: &Arc<Self>) {
         let (idle, waiters) = {
             let mut state = self.state.lock();
             self.retired.store(true, Ordering::Relaxed);
-            let idle = std::mem::take(&mut state.idle);
-            state.total -= idle.len();
-            (idle, std::mem::take(&mut state.waiters))
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.waiters))
         };
         for waiter in waiters {
             // A waiter that has gone needs no answer.
             let _ = waiter.grant.send(Err(CheckoutError::Retired));
         }
         for conn in idle {
-            conn.say_goodbye();
+            let worker = conn.home;
+            self.part_with(conn, worker);
         }
     }
 }

@@ -177,6 +177,11 @@ fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
         | ConnectError::Scram(_)
         | ConnectError::UnknownMechanism
         | ConnectError::UnknownMethod(_) => unable("the proxy could not log in to the server"),
+        ConnectError::ConnectQuery(ServerError::Reported(report)) => ErrorResponse::error(
+            sqlstate::UNABLE_TO_CONNECT,
+            format!("connect_query failed on the server: {}", report.message),
+        ),
+        ConnectError::ConnectQuery(_) => unable("connect_query failed on the server"),
         ConnectError::Resolve(_) | ConnectError::Dial(_) => {
             unable("the proxy could not connect to the server")
         }
