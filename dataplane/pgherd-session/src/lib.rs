@@ -5,6 +5,7 @@
 //! at headers, keeps the books of what is owed, and forwards bytes where they lie.
 
 mod admin;
+mod admission;
 mod buffer;
 mod cancel;
 mod checkout;
@@ -20,6 +21,7 @@ mod session;
 mod shared;
 
 pub use admin::{AdminConsole, AdminReply, Table};
+pub use admission::Admissions;
 pub use buffer::BufferPool;
 pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use session::serve;

@@ -18,6 +18,7 @@ use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
 use tokio::io::AsyncWriteExt;
 
+use crate::admission::Admission;
 use crate::clients::{ClientEntry, Registration};
 use crate::direction::Direction;
 use crate::end::End;
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     pub(crate) client: Socket,
     pub(crate) registration: Registration,
+    /// Counts the client for as long as the session lives.
+    _admission: Admission,
     pub(crate) pool: Arc<Pool>,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
@@ -143,6 +146,7 @@ impl Session {
             worker,
             client,
             registration: login.registration,
+            _admission: login.admission,
             pool: login.pool,
             lease: None,
             leased_at: Instant::now(),

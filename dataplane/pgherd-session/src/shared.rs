@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use pgherd_pool::{Credentials, Directory};
 
 use crate::admin::AdminConsole;
+use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
 
@@ -30,6 +31,8 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// Most clients; 0 for no limit.
     pub max_clients: usize,
+    /// Most clients of one user name; 0 for no limit.
+    pub max_user_clients: usize,
 }
 
 /// Another proxy of the fleet.
@@ -48,6 +51,8 @@ pub struct Shared {
     pub directory: Directory,
     /// Who is logged in.
     pub clients: Arc<ClientRegistry>,
+    /// How many they are of each cluster and user.
+    pub admissions: Arc<Admissions>,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -79,6 +84,7 @@ impl Shared {
         Self {
             directory,
             clients: Arc::default(),
+            admissions: Arc::default(),
             limits,
             admins,
             admin,

@@ -40,6 +40,10 @@ pub(crate) enum LoginError {
     NoInstance(String),
     #[error("too many clients")]
     TooManyClients,
+    #[error("too many clients of database {0:?}")]
+    TooManyOfDatabase(String),
+    #[error("too many clients of user {0:?}")]
+    TooManyOfRole(String),
     #[error("the proxy is shutting down")]
     ShuttingDown,
     #[error("the proxy has no topology yet")]
@@ -110,6 +114,14 @@ impl LoginError {
             Self::TooManyClients => {
                 fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
             }
+            Self::TooManyOfDatabase(name) => Some(ErrorResponse::fatal(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                format!("too many connections for database \"{name}\""),
+            )),
+            Self::TooManyOfRole(name) => Some(ErrorResponse::fatal(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                format!("too many connections for role \"{name}\""),
+            )),
             Self::ShuttingDown => {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down")
             }

@@ -5,6 +5,7 @@ mod cancel;
 mod fleet;
 mod layering;
 mod misbehaving;
+mod pools;
 mod state;
 mod tree;
 mod twin;

@@ -1,0 +1,5 @@
+//! Pools: limits, growth, fairness, refusals, reload and what the counters say of it.
+
+mod growth;
+mod limits;
+mod stand;
