@@ -52,7 +52,8 @@ pub struct Cluster {
     /// has been reset. If it fails the connection is not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_query: Option<String>,
-    /// Hard limit for one query, which is then cancelled in Postgres; 0 means none.
+    /// Hard limit for one query, or one message or pipeline of several, which is then cancelled in
+    /// Postgres; 0 means none.
     pub query_timeout: Period,
     /// Hard limit for one transaction, after which its client is disconnected; 0 means none.
     pub transaction_timeout: Period,

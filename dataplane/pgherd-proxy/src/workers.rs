@@ -1,6 +1,7 @@
 //! The worker threads: one single-threaded runtime each, on which its clients stay.
 
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use parking_lot::Mutex;
 use pgherd_pool::Socket;
-use pgherd_session::{Shared, Worker, serve};
+use pgherd_session::{Shared, Worker, serve, sweep};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -102,6 +103,8 @@ async fn work(
     mut stopped: watch::Receiver<bool>,
 ) {
     let worker = Worker::new(index, Arc::clone(&shared));
+    let sweep = sweep(Rc::clone(&worker));
+    tokio::pin!(sweep);
     let mut maintenance = tokio::time::interval(MAINTENANCE);
     maintenance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -124,6 +127,7 @@ async fn work(
                 });
             }
             _ = maintenance.tick() => shared.directory.maintain(index),
+            () = &mut sweep => {}
             _ = stopped.changed() => return,
         }
     }

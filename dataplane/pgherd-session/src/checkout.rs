@@ -13,6 +13,7 @@ use crate::clients::{ClientState, Detach};
 use crate::end::End;
 use crate::login;
 use crate::session::Session;
+use crate::timeouts::{Activity, Watch};
 
 impl Session {
     /// Gets a server connection with the client's parameters. `false` when there is none and the
@@ -32,7 +33,7 @@ impl Session {
                     }
                 },
             };
-            self.leased_at = Instant::now();
+            self.begin_lease();
             let synchronised = if Arc::ptr_eq(&lease.params, &self.params) {
                 Ok(lease)
             } else {
@@ -75,6 +76,10 @@ impl Session {
             self.pool = directory.pool(&entry.database, &entry.user).map_err(|_| End::NotServed)?;
             self.rules = directory.rules(&entry.database, &entry.user);
             self.generation = generation;
+            let limits = self.watch.as_ref().map(|watch| watch.limits());
+            if limits.unwrap_or_default() != self.rules.timeouts {
+                self.watch = Watch::begin(&self.worker, self.rules.timeouts, entry);
+            }
         }
         Ok(())
     }
@@ -86,6 +91,7 @@ impl Session {
         since: &mut Option<Instant>,
     ) -> Result<Result<Lease, CheckoutError>, End> {
         self.entry().set_state(ClientState::Waiting);
+        self.note_activity(Activity::Waiting);
         let begun = Instant::now();
         let since = *since.get_or_insert(begun);
         let pool = Arc::clone(&self.pool);
@@ -146,7 +152,6 @@ impl Session {
             return false;
         }
         if let Some(mut lease) = self.lease.take() {
-            WorkerStats::add(&self.stats().transactions, 1);
             self.account();
             self.entry().set_state(ClientState::Idle);
             lease.tainted |= detached == Detach::Lost;

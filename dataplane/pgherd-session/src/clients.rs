@@ -172,7 +172,8 @@ impl ClientEntry {
         }
     }
 
-    fn begin_cancel(&self) -> Option<CancelInFlight> {
+    /// Begins a cancel of what the client's server connection runs, if it has one.
+    pub(crate) fn begin_cancel(&self) -> Option<CancelInFlight> {
         let mut slot = self.cancel.lock();
         let target = slot.target.clone()?;
         let in_flight = Arc::clone(slot.in_flight.get_or_insert_default());

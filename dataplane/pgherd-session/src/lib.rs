@@ -19,6 +19,8 @@ mod relay;
 mod salvage;
 mod session;
 mod shared;
+mod timeouts;
+mod timing;
 
 pub use admin::{AdminConsole, AdminReply, Table};
 pub use admission::Admissions;
@@ -26,3 +28,4 @@ pub use buffer::BufferPool;
 pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use session::serve;
 pub use shared::{Limits, Peer, Phase, Shared, Worker};
+pub use timeouts::{Watches, sweep};

@@ -24,6 +24,8 @@ use crate::direction::Direction;
 use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
 use crate::shared::{Phase, Worker};
+use crate::timeouts::{Activity, Watch};
+use crate::timing::Timing;
 
 /// A client that has logged in.
 pub(crate) struct Session {
@@ -40,6 +42,9 @@ pub(crate) struct Session {
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
+    pub(crate) timing: Timing,
+    /// What the sweep of timeouts sees; `None` where nothing is limited.
+    pub(crate) watch: Option<Rc<Watch>>,
     /// State that cannot be carried over keeps the lease with this client.
     pub(crate) pinned: bool,
     pub(crate) from_client: Direction,
@@ -140,8 +145,11 @@ impl Session {
         from_client.buffer.preload(&login.unread, &worker.buffers);
         let entry = &login.registration.entry;
         let rules = worker.shared.directory.rules(&entry.database, &entry.user);
+        let watch = Watch::begin(&worker, rules.timeouts, entry);
         Self {
             rules,
+            watch,
+            timing: Timing::default(),
             generation: login.generation,
             worker,
             client,
@@ -206,6 +214,10 @@ impl Session {
     /// Waits without a server connection, answering by itself what needs none.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         self.registration.entry.register(cx.waker());
+        self.note_activity(Activity::Idle);
+        if let Err(end) = self.obey_idle_timeout() {
+            return Poll::Ready(Wake::End(end));
+        }
         loop {
             match ready!(self.poll_flush_client(cx)) {
                 Ok(_) => self.from_server.park(&self.worker.buffers),
@@ -296,11 +308,6 @@ impl Session {
         }
         self.from_client.discard(header.total_len());
         Ok(Head::Answered)
-    }
-
-    pub(crate) fn account(&self) {
-        let busy = u64::try_from(self.leased_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        WorkerStats::add(&self.stats().busy_micros, busy);
     }
 
     /// Keeps the server connection with this client until its state is gone.

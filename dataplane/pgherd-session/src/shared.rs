@@ -13,6 +13,7 @@ use crate::admin::AdminConsole;
 use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
+use crate::timeouts::Watches;
 
 /// How far the process is on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,11 +130,13 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// Buffers for whoever has bytes.
     pub buffers: BufferPool,
+    /// The sessions that have limits of time.
+    pub watches: Watches,
 }
 
 impl Worker {
     /// The context of one worker thread.
     pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
-        Rc::new(Self { index, shared, buffers: BufferPool::default() })
+        Rc::new(Self { index, shared, buffers: BufferPool::default(), watches: Watches::default() })
     }
 }

@@ -81,7 +81,7 @@ impl Session {
         let Some(lease) = &mut self.lease else { return Ok(Audience::Client) };
         let audience = lease.owed.reply(tag).map_err(End::ServerUnexpected)?;
         if matches!(tag, tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED) {
-            WorkerStats::add(&self.stats().queries, 1);
+            self.note_statement();
         }
         Ok(audience)
     }
@@ -97,7 +97,9 @@ impl Session {
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.after_reset = false;
-                lease.owed.ready(status).map_err(End::ServerUnexpected)
+                let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
+                self.note_ready(status, audience);
+                Ok(audience)
             }
             tag::PARAMETER_STATUS => {
                 // Not UTF-8 under some client encodings: passed on, but not carried over.
@@ -118,7 +120,9 @@ impl Session {
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let last = lease.owed.only_syncs_behind();
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
-                WorkerStats::add(&self.stats().queries, 1);
+                if audience == Audience::Client {
+                    self.note_statement();
+                }
                 if let Some(consequence) = consequence
                     && !self.is_session_mode()
                 {

@@ -3,3 +3,4 @@
 mod growth;
 mod limits;
 mod stand;
+mod timeouts;
