@@ -68,10 +68,6 @@ impl Proxy for FleetMember {
             let (counts, stats, settings) = (pool.counts(), pool.stats(), pool.settings());
             sum.server_connections += narrow(counts.active + counts.idle);
             sum.waiting_clients += narrow(counts.waiting);
-            sum.transactions += stats.transactions;
-            sum.queries += stats.queries;
-            sum.bytes_received += stats.bytes_received;
-            sum.bytes_sent += stats.bytes_sent;
             sum.pools.push(PoolStatistics {
                 cluster: settings.cluster.clone(),
                 user: settings.user.clone(),
@@ -81,6 +77,13 @@ impl Proxy for FleetMember {
                 waiting: narrow(counts.waiting),
                 transactions: stats.transactions,
             });
+        }
+        // Also what pools did that are no more: sums never go down.
+        for stats in self.shared.directory.pool_totals().values() {
+            sum.transactions += stats.transactions;
+            sum.queries += stats.queries;
+            sum.bytes_received += stats.bytes_received;
+            sum.bytes_sent += stats.bytes_sent;
         }
         sum
     }

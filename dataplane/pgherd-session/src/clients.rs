@@ -125,6 +125,14 @@ impl ClientEntry {
         self.cancel.lock().target.clone()
     }
 
+    /// Cancels of what it does that are on their way.
+    pub fn cancels(&self) -> usize {
+        let slot = self.cancel.lock();
+        slot.in_flight
+            .as_ref()
+            .map_or(0, |in_flight| in_flight.count.load(Ordering::Relaxed).into())
+    }
+
     pub(crate) fn set_state(&self, state: ClientState) {
         self.state.store(state as u8, Ordering::Relaxed);
     }

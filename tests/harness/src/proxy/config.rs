@@ -95,6 +95,17 @@ impl ProxyConfig {
         self
     }
 
+    /// Checks a user's clients against a verifier; the proxy still logs in with the password.
+    pub fn verifier(mut self, name: &str, verifier: &str) -> Self {
+        for (user, password, keys) in &mut self.users {
+            if user == name {
+                keys.push_str(&format!(", server_password = {password:?}"));
+                verifier.clone_into(password);
+            }
+        }
+        self
+    }
+
     /// Adds a key to every instance; the value is TOML.
     pub fn instance_setting(mut self, key: &str, value: &str) -> Self {
         self.instance_keys.push_str(&format!(", {key} = {value}"));

@@ -3,4 +3,5 @@
 mod growth;
 mod limits;
 mod stand;
+mod thousand;
 mod timeouts;
