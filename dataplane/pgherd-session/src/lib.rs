@@ -19,6 +19,7 @@ mod relay;
 mod salvage;
 mod session;
 mod shared;
+mod statement_mode;
 mod timeouts;
 mod timing;
 

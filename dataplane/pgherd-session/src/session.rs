@@ -73,6 +73,8 @@ pub(crate) struct Session {
     pub(crate) batch_defines: bool,
     /// The next message waits until it is known which statements there are.
     pub(crate) blocked: bool,
+    /// In statement mode: a transaction was left open.
+    pub(crate) rollback_due: bool,
     /// A RESET has been answered and its ReadyForQuery has not come.
     pub(crate) after_reset: bool,
 }
@@ -174,6 +176,7 @@ impl Session {
             unsettled: 0,
             batch_defines: false,
             blocked: false,
+            rollback_due: false,
             after_reset: false,
         }
     }

@@ -99,6 +99,9 @@ impl Session {
                 self.after_reset = false;
                 let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
                 self.note_ready(status, audience);
+                if status != TransactionStatus::Idle && self.is_statement_mode() {
+                    return Ok(self.refuse_transaction(status));
+                }
                 Ok(audience)
             }
             tag::PARAMETER_STATUS => {

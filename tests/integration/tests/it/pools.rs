@@ -3,5 +3,6 @@
 mod growth;
 mod limits;
 mod stand;
+mod statement_mode;
 mod thousand;
 mod timeouts;
