@@ -1,9 +1,32 @@
 //! What holds for one user or instance once defaults and overrides are taken together.
 
+use std::time::Duration;
+
 use crate::{Cluster, Instance, InstanceRole, PoolMode, ProxyFile, Secret, Shard, Topology, User};
+
+/// How long clients of one user may take or do nothing; `None` stands for no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// For one query.
+    pub query: Option<Duration>,
+    /// For one transaction.
+    pub transaction: Option<Duration>,
+    /// Without a statement, inside a transaction.
+    pub idle_in_transaction: Option<Duration>,
+    /// Without a statement, outside of transactions.
+    pub idle: Option<Duration>,
+}
 
 /// How a SCRAM verifier begins, as Postgres stores it in `pg_authid.rolpassword`.
 const VERIFIER_PREFIX: &str = "SCRAM-SHA-256$";
+
+impl ClientTimeouts {
+    /// The shortest of them, if there is any.
+    pub fn shortest(&self) -> Option<Duration> {
+        let all = [self.query, self.transaction, self.idle_in_transaction, self.idle];
+        all.into_iter().flatten().min()
+    }
+}
 
 impl ProxyFile {
     /// The part of the file that a control plane would otherwise hand out.
@@ -34,6 +57,29 @@ impl Cluster {
     /// When this user's server connections go back to their pool.
     pub fn effective_pool_mode(&self, user: &User) -> PoolMode {
         user.pool_mode.unwrap_or(self.pool_mode)
+    }
+
+    /// Further server connections of this user to one instance, for clients that have waited.
+    pub fn effective_reserve_pool_size(&self, user: &User) -> usize {
+        user.reserve_pool_size.unwrap_or(self.reserve_pool_size)
+    }
+
+    /// How long clients of this user wait for a server connection.
+    pub fn effective_checkout_timeout(&self, user: &User) -> Duration {
+        user.checkout_timeout.unwrap_or(self.checkout_timeout).0
+    }
+
+    /// How long clients of this user may take or do nothing.
+    pub fn effective_timeouts(&self, user: &User) -> ClientTimeouts {
+        let transaction = user.transaction_timeout.unwrap_or(self.transaction_timeout);
+        let idle_in_transaction =
+            user.idle_in_transaction_timeout.unwrap_or(self.idle_in_transaction_timeout);
+        ClientTimeouts {
+            query: user.query_timeout.unwrap_or(self.query_timeout).limit(),
+            transaction: transaction.limit(),
+            idle_in_transaction: idle_in_transaction.limit(),
+            idle: user.client_idle_timeout.unwrap_or(self.client_idle_timeout).limit(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod topology;
 mod validate;
 
 pub use duration::{Period, PeriodError};
+pub use effective::ClientTimeouts;
 pub use file::{ConfigError, ConfigErrors, ConfigProblem};
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;

@@ -32,8 +32,15 @@ pub struct Proxy {
     pub shutdown_timeout: Period,
     /// How long a client may take from connecting to being logged in.
     pub login_timeout: Period,
-    /// Most client connections at one time; 0 means as many as file descriptors allow.
+    /// Most client connections at one time; 0 means as many as file descriptors allow. PgBouncer's
+    /// `max_client_conn`.
     pub max_clients: usize,
+    /// Most client connections of one user name, over all clusters; 0 means any number.
+    /// PgBouncer's `max_user_client_connections`.
+    pub max_user_clients: usize,
+    /// Most server connections for one user name, as clients say it, over all clusters; 0 means
+    /// any number. PgBouncer's `max_user_connections`.
+    pub max_user_server_connections: usize,
     /// Where other proxies reach this one, for forwarded cancels; by default the first `listen`.
     pub advertise_address: Option<String>,
 }
@@ -46,6 +53,8 @@ impl Default for Proxy {
             shutdown_timeout: Period::secs(60),
             login_timeout: Period::secs(30),
             max_clients: 0,
+            max_user_clients: 0,
+            max_user_server_connections: 0,
             advertise_address: None,
         }
     }

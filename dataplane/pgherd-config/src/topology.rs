@@ -24,6 +24,18 @@ pub struct Cluster {
     pub pool_size: usize,
     /// Server connections kept open per user and instance.
     pub min_pool_size: usize,
+    /// Further server connections per user and instance, made when a client has waited for
+    /// `reserve_pool_timeout`.
+    pub reserve_pool_size: usize,
+    /// How long a client waits before the reserve is used; 0 means that it is not.
+    pub reserve_pool_timeout: Period,
+    /// Most clients of the cluster, over all users; 0 means any number. PgBouncer's
+    /// `max_db_client_connections`; with the name `*` it counts over all its databases.
+    pub max_clients: usize,
+    /// Most server connections of the cluster, over all users and instances; 0 means any number.
+    /// PgBouncer's `max_db_connections`; with the name `*` it counts over all its databases. A
+    /// pool that wants to grow beyond it closes an idle connection of another one, or waits.
+    pub max_server_connections: usize,
     /// How long a client waits for a server connection.
     pub checkout_timeout: Period,
     /// How long connecting and logging in to an instance may take.
@@ -36,8 +48,21 @@ pub struct Cluster {
     pub load_balancing: LoadBalancing,
     /// Where statements that only read are sent.
     pub reads: Reads,
-    /// Hard limit for one query; 0 means none.
+    /// Run on each new server connection before clients use it, and again when its session state
+    /// has been reset. If it fails the connection is not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_query: Option<String>,
+    /// Hard limit for one query, or one message or pipeline of several, which is then cancelled in
+    /// Postgres; 0 means none.
     pub query_timeout: Period,
+    /// Hard limit for one transaction, after which its client is disconnected; 0 means none.
+    pub transaction_timeout: Period,
+    /// How long a client may do nothing inside a transaction before it is disconnected; 0 means
+    /// for ever. PgBouncer's `idle_transaction_timeout`.
+    pub idle_in_transaction_timeout: Period,
+    /// How long a client may do nothing outside of transactions before it is disconnected; 0
+    /// means for ever.
+    pub client_idle_timeout: Period,
     /// Silence after which the instance of a running query is probed; 0 means never.
     pub stall_timeout: Period,
     /// How long an instance is banned the first time.
@@ -59,13 +84,21 @@ impl Default for Cluster {
             pool_mode: PoolMode::Transaction,
             pool_size: 20,
             min_pool_size: 0,
+            reserve_pool_size: 0,
+            reserve_pool_timeout: Period::secs(5),
+            max_clients: 0,
+            max_server_connections: 0,
             checkout_timeout: Period::secs(5),
             connect_timeout: Period::secs(5),
             idle_timeout: Period::secs(600),
             server_lifetime: Period::secs(3600),
             load_balancing: LoadBalancing::Random,
             reads: Reads::Primary,
+            connect_query: None,
             query_timeout: Period::secs(0),
+            transaction_timeout: Period::secs(0),
+            idle_in_transaction_timeout: Period::secs(0),
+            client_idle_timeout: Period::secs(0),
             stall_timeout: Period::secs(30),
             ban_time: Period::secs(60),
             reference_tables: Vec::new(),
@@ -84,7 +117,7 @@ pub enum PoolMode {
     Transaction,
     /// When the client disconnects.
     Session,
-    /// After each statement; transactions of several statements are refused.
+    /// After each message or pipeline of the client; transactions that go on beyond it are refused.
     Statement,
 }
 
@@ -136,6 +169,31 @@ pub struct User {
     /// Overrides the cluster's `pool_mode`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_mode: Option<PoolMode>,
+    /// Overrides the cluster's `reserve_pool_size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve_pool_size: Option<usize>,
+    /// Most clients of this user in this cluster; 0 means any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_clients: Option<usize>,
+    /// Most server connections of this user in this cluster, over all instances; 0 means any
+    /// number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_server_connections: Option<usize>,
+    /// Overrides the cluster's `checkout_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout_timeout: Option<Period>,
+    /// Overrides the cluster's `query_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_timeout: Option<Period>,
+    /// Overrides the cluster's `transaction_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction_timeout: Option<Period>,
+    /// Overrides the cluster's `idle_in_transaction_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_in_transaction_timeout: Option<Period>,
+    /// Overrides the cluster's `client_idle_timeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_idle_timeout: Option<Period>,
 }
 
 /// A horizontal part of a cluster: one primary and its replicas.
@@ -164,6 +222,10 @@ pub struct Instance {
     /// Share of reads under `weighted` load balancing.
     #[serde(default = "default_weight")]
     pub weight: u32,
+    /// Most server connections to this instance, over all clusters and users; 0 means any number.
+    /// Where clusters say different numbers for one address, the smallest counts.
+    #[serde(default)]
+    pub max_server_connections: usize,
 }
 
 fn default_port() -> u16 {

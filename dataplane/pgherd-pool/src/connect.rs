@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::lookup_host;
 
 use crate::cancel::{CancelTarget, ServerAddress};
-use crate::server::{MessageReader, ServerInfo};
+use crate::server::{MessageReader, ServerError, ServerInfo};
 use crate::socket::Socket;
 
 /// Where an instance is and as whom to log in.
@@ -77,6 +77,9 @@ pub enum ConnectError {
     /// SCRAM failed, or the server could not prove that it knows the password.
     #[error("SCRAM authentication with the server failed")]
     Scram(#[source] AuthError),
+    /// `connect_query` failed on the new connection.
+    #[error("connect_query failed")]
+    ConnectQuery(#[source] ServerError),
     /// A message that makes no sense during a login.
     #[error("server sent message {0:#04x} during login")]
     UnexpectedMessage(u8),
@@ -98,6 +101,9 @@ impl ConnectError {
                     || report.code == sqlstate::TOO_MANY_CONNECTIONS
                     || report.code == sqlstate::ADMIN_SHUTDOWN
             }
+            Self::ConnectQuery(error) => {
+                !matches!(error, ServerError::Reported(_) | ServerError::LeftTransaction)
+            }
             Self::UnknownMethod(_)
             | Self::UnknownMechanism
             | Self::NoPassword
@@ -106,6 +112,15 @@ impl ConnectError {
             | Self::Malformed
             | Self::Frame(_) => false,
         }
+    }
+
+    /// Whether this says something of the health of the instance: one that has no connection to
+    /// spare, or refuses a login, is alive.
+    pub fn blames_instance(&self) -> bool {
+        !matches!(
+            self,
+            Self::Refused(report) if report.code == sqlstate::TOO_MANY_CONNECTIONS
+        )
     }
 
     /// The error and its causes in one line.

@@ -1,21 +1,25 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
 mod replication;
+mod upkeep;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pgherd_auth::scram::{Verifier, server};
-use pgherd_config::{Cluster, Topology, User};
+use pgherd_config::{ClientTimeouts, Cluster, Topology, User};
 
 use crate::connect::Endpoint;
+use crate::limits::{Limits, Scope};
 use crate::pool::{Pool, PoolSettings};
 use crate::replication::ReplicationRegistry;
 use crate::statements::StatementRegistry;
+use crate::totals::Totals;
 
 pub use replication::ReplicationCluster;
 
@@ -29,6 +33,10 @@ pub struct Directory {
     /// Raised by each new topology, so that a session can ask cheaply whether it must look again.
     generation: AtomicU64,
     pools: Mutex<AHashMap<PoolKey, Arc<Pool>>>,
+    limits: Limits,
+    /// Most server connections of one user name; 0 for any number.
+    user_limit: usize,
+    totals: Mutex<Totals>,
     statements: Arc<StatementRegistry>,
     replication: ReplicationRegistry,
     workers: usize,
@@ -52,6 +60,26 @@ struct PoolKey {
     cluster: String,
     user: String,
     database: String,
+}
+
+/// What is allowed to the clients of one user of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientRules {
+    /// How long they wait for a server connection.
+    pub checkout_timeout: Duration,
+    /// How long they may take or do nothing.
+    pub timeouts: ClientTimeouts,
+}
+
+/// How many clients there may be; 0 stands for any number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// The cluster that serves them.
+    pub cluster: String,
+    /// Most clients of that cluster.
+    pub of_cluster: usize,
+    /// Most clients of the user in that cluster.
+    pub of_user: usize,
 }
 
 /// One user of one cluster.
@@ -114,11 +142,21 @@ impl Directory {
             current: ArcSwap::default(),
             generation: AtomicU64::new(0),
             pools: Mutex::default(),
+            limits: Limits::default(),
+            user_limit: 0,
+            totals: Mutex::new(Totals::new(Instant::now())),
             statements: Arc::default(),
             replication: ReplicationRegistry::default(),
             workers,
             salt_secret,
         }
+    }
+
+    /// The same with a limit of server connections for each user name, over all clusters; 0 for
+    /// any number.
+    #[must_use]
+    pub fn with_user_limit(self, most: usize) -> Self {
+        Self { user_limit: most, ..self }
     }
 
     /// Serves this topology from now on. Pools that are the same in it live on with their
@@ -133,18 +171,17 @@ impl Directory {
         self.generation.fetch_add(1, Ordering::Release);
         self.forget_replication();
 
-        let gone: Vec<Arc<Pool>> = {
-            let mut pools = self.pools.lock();
-            let (keep, gone) = pools.drain().partition(|(key, pool)| {
-                self.settings(&key.database, &key.user)
-                    .is_ok_and(|settings| settings == *pool.settings())
-            });
-            *pools = keep;
-            let gone: AHashMap<PoolKey, Arc<Pool>> = gone;
-            gone.into_values().collect()
-        };
-        for pool in gone {
-            pool.retire();
+        let mut pools = self.pools.lock();
+        let current = self.current.load();
+        self.limits.update(|scope| self.allowed(&current, scope));
+        let (keep, gone) = pools.drain().partition(|(key, pool)| {
+            self.settings(&key.database, &key.user)
+                .is_ok_and(|settings| settings == *pool.settings())
+        });
+        *pools = keep;
+        let gone: AHashMap<PoolKey, Arc<Pool>> = gone;
+        for (key, pool) in gone {
+            self.retire(&key.database, pool);
         }
     }
 
@@ -188,6 +225,27 @@ impl Directory {
         cluster.users.get(user).cloned().ok_or(LookupError::UnknownUser)
     }
 
+    /// What is allowed to the clients of a user; nothing is limited for one who is not known.
+    pub fn rules(&self, database: &str, user: &str) -> ClientRules {
+        let Ok(loaded) = self.cluster(database) else { return ClientRules::default() };
+        let Some(entry) = loaded.users.get(user) else { return ClientRules::default() };
+        ClientRules {
+            checkout_timeout: loaded.cluster.effective_checkout_timeout(&entry.user),
+            timeouts: loaded.cluster.effective_timeouts(&entry.user),
+        }
+    }
+
+    /// How many clients of a user there may be.
+    pub fn client_limits(&self, database: &str, user: &str) -> Result<ClientLimits, LookupError> {
+        let loaded = self.cluster(database)?;
+        let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
+        Ok(ClientLimits {
+            cluster: loaded.cluster.name.clone(),
+            of_cluster: loaded.cluster.max_clients,
+            of_user: entry.user.max_clients.unwrap_or(0),
+        })
+    }
+
     /// The pool for a client, made when it is the first.
     pub fn pool(&self, database: &str, user: &str) -> Result<Arc<Pool>, LookupError> {
         // Under the lock: a topology that is loaded meanwhile finds this pool and retires it.
@@ -204,9 +262,15 @@ impl Directory {
         {
             return Ok(Arc::clone(pool));
         }
-        let pool = Arc::new(Pool::new(settings, Arc::clone(&self.statements), self.workers));
+        let current = self.current.load();
+        let scopes = scopes(&settings).map(|scope| {
+            let most = self.allowed(&current, &scope);
+            (scope, most)
+        });
+        let budgets = self.limits.budgets(scopes);
+        let pool = Pool::new(settings, Arc::clone(&self.statements), self.workers, budgets);
         if let Some(former) = pools.insert(key, Arc::clone(&pool)) {
-            former.retire();
+            self.retire(database, former);
         }
         Ok(pool)
     }
@@ -272,6 +336,7 @@ impl Directory {
             .and_then(|index| shard.instances.get(index))
             .ok_or(LookupError::NoInstance)?;
         let size = cluster.effective_pool_size(user);
+        let reserve_size = cluster.effective_reserve_pool_size(user);
         Ok(PoolSettings {
             cluster: entry.cluster.clone(),
             user: user.name.clone(),
@@ -285,10 +350,24 @@ impl Directory {
             mode: cluster.effective_pool_mode(user),
             size,
             min_size: cluster.min_pool_size.min(size),
-            checkout_timeout: cluster.checkout_timeout.0,
+            reserve_size,
+            reserve_timeout: cluster.reserve_pool_timeout.limit().filter(|_| reserve_size > 0),
+            connect_query: cluster.connect_query.clone(),
             connect_timeout: cluster.connect_timeout.0,
             idle_timeout: cluster.idle_timeout.limit(),
             server_lifetime: cluster.server_lifetime.limit(),
         })
     }
+}
+
+/// What the connections of a pool are counted for.
+fn scopes(settings: &PoolSettings) -> [Scope; 4] {
+    let (cluster, user) = (settings.cluster.clone(), settings.user.clone());
+    let host = settings.endpoint.host.to_lowercase();
+    [
+        Scope::ClusterUser(cluster.clone(), user.clone()),
+        Scope::Cluster(cluster),
+        Scope::User(user),
+        Scope::Instance(host, settings.endpoint.port),
+    ]
 }

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgherd_wire::ParamSet;
 use rand::RngExt;
 
 use crate::connect::ConnectError;
-use crate::pool::Pool;
+use crate::limits::Permit;
+use crate::pool::{Pool, Refusal};
 use crate::server::ServerConn;
 
 /// The first pause after a failed attempt; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// The first pause after a login that was refused for good; it doubles up to [`MAX_REFUSAL`].
+/// Meanwhile clients get the refusal at once, and Postgres's log is not filled with it.
+const MIN_REFUSAL: Duration = Duration::from_millis(250);
+const MAX_REFUSAL: Duration = Duration::from_secs(5);
 
 /// A connection that is being made.
 pub(crate) struct Growth {
@@ -28,55 +35,93 @@ impl Growth {
 
     /// Tries until it succeeds, nobody wants the connection any more, or trying is pointless.
     pub(crate) async fn run(mut self) {
-        let settings = self.pool.settings();
         let mut backoff = MIN_BACKOFF;
         loop {
-            match settings.endpoint.connect(settings.connect_timeout).await {
-                Ok(connected) => {
-                    *self.pool.reported.lock() = connected.reported.clone().into();
-                    *self.pool.welcome.lock() = Some(Arc::new(connected.params.clone()));
-                    let expires_at = settings.server_lifetime.map(|lifetime| {
-                        Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0))
-                    });
-                    let conn = Box::new(ServerConn::new(connected, self.worker, expires_at));
-                    self.done = true;
-                    {
-                        let mut state = self.pool.state.lock();
-                        state.connecting -= 1;
-                        if state.last_error.take().is_some() {
-                            tracing::info!(
-                                cluster = settings.cluster,
-                                instance = settings.endpoint.address(),
-                                "connected to the instance again",
-                            );
-                        }
-                        state.register(&conn.entry);
-                    }
-                    self.pool.give(conn);
-                    return;
-                }
-                Err(error) => {
-                    let error = Arc::new(error);
-                    let transient = error.is_transient();
-                    self.complain(&error);
-                    self.pool.state.lock().last_error = Some(Arc::clone(&error));
-                    if !transient {
-                        self.pool.fail_waiters(&error);
-                    }
-                    let wanted = !self.pool.state.lock().waiters.is_empty();
-                    if !wanted || self.pool.is_retired() {
-                        return;
-                    }
-                    let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-                    tokio::time::sleep(pause).await;
-                    backoff = (backoff * 2).min(MAX_BACKOFF);
-                }
+            let permit = self.pool.budgets.permit(&self.pool, || self.is_wanted()).await;
+            let Some(permit) = permit else { return };
+            match self.connect(permit).await {
+                Ok((conn, welcome)) => return self.deliver(conn, welcome),
+                Err(error) => self.note_failure(&Arc::new(error)),
             }
+            // After a refusal the next attempt is made when its time has come.
+            if !self.is_wanted() || self.pool.state.lock().refusal.is_some() {
+                return;
+            }
+            let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+            tokio::time::sleep(pause).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
         }
     }
-}
 
-impl Growth {
+    /// Whether a client waits, or the pool has fewer connections than it shall.
+    fn is_wanted(&self) -> bool {
+        let state = self.pool.state.lock();
+        let short = state.total - state.connecting < self.pool.settings().min_size;
+        !self.pool.is_retired() && (!state.waiters.is_empty() || (short && state.refusal.is_none()))
+    }
+
+    /// The connection, and the parameters that a client finds on it.
+    async fn connect(&self, permit: Permit) -> Result<(Box<ServerConn>, ParamSet), ConnectError> {
+        let settings = self.pool.settings();
+        let limit = settings.connect_timeout;
+        let connected = settings.endpoint.connect(limit).await?;
+        *self.pool.reported.lock() = connected.reported.clone().into();
+        let mut welcome = connected.params.clone();
+        let expires_at = settings
+            .server_lifetime
+            .map(|lifetime| Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0)));
+        let mut conn = Box::new(ServerConn::new(connected, self.worker, expires_at, permit));
+        let query = conn.run_connect_query(settings.connect_query.as_deref());
+        match tokio::time::timeout(limit, query).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(ConnectError::ConnectQuery(error)),
+            Err(_) => return Err(ConnectError::Timeout(limit)),
+        }
+        // What it has set is what clients begin with.
+        for (name, value) in conn.params.iter() {
+            welcome.set(name, value);
+        }
+        Ok((conn, welcome))
+    }
+
+    fn deliver(&mut self, conn: Box<ServerConn>, welcome: ParamSet) {
+        let settings = self.pool.settings();
+        *self.pool.welcome.lock() = Some(Arc::new(welcome));
+        self.done = true;
+        {
+            let mut state = self.pool.state.lock();
+            state.connecting -= 1;
+            state.refusal = None;
+            if state.last_error.take().is_some() {
+                tracing::info!(
+                    cluster = settings.cluster,
+                    instance = settings.endpoint.address(),
+                    "connected to the instance again",
+                );
+            }
+            state.register(&conn.entry);
+        }
+        self.pool.give(conn);
+    }
+
+    fn note_failure(&self, error: &Arc<ConnectError>) {
+        self.complain(error);
+        let transient = error.is_transient();
+        {
+            let mut state = self.pool.state.lock();
+            state.last_error = Some(Arc::clone(error));
+            state.refusal = (!transient).then(|| {
+                let last = state.refusal.as_ref().map_or(Duration::ZERO, |it| it.pause);
+                let pause = (last * 2).clamp(MIN_REFUSAL, MAX_REFUSAL);
+                let until = Instant::now() + pause.mul_f64(rand::rng().random_range(0.75..1.0));
+                Refusal { error: Arc::clone(error), until, pause }
+            });
+        }
+        if !transient {
+            self.pool.fail_waiters(error);
+        }
+    }
+
     /// Once for each reason, until a connection has been made.
     fn complain(&self, error: &ConnectError) {
         let settings = self.pool.settings();

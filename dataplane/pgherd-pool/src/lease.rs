@@ -77,7 +77,8 @@ impl Lease {
         self.statements.clear();
         self.unnamed = 0;
         self.tainted = false;
-        Ok(())
+        let pool = Arc::clone(&self.pool);
+        self.run_connect_query(pool.settings().connect_query.as_deref()).await
     }
 }
 
@@ -122,8 +123,7 @@ impl Drop for Lease {
                 return;
             }
             let home = conn.home;
-            conn.say_goodbye();
-            self.pool.forget_one(home);
+            self.pool.part_with(conn, home);
         }
     }
 }

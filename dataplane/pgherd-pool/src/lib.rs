@@ -8,18 +8,23 @@ mod cancel;
 mod connect;
 mod directory;
 mod entry;
+mod farewell;
 mod growth;
 mod lease;
+mod limits;
 mod pool;
 mod replication;
 mod server;
 mod socket;
 mod statements;
 mod stats;
+mod totals;
 
 pub use cancel::{CancelTarget, ServerAddress, send_cancel};
 pub use connect::{ConnectError, Endpoint};
-pub use directory::{ClusterUser, Credentials, Directory, LookupError, ReplicationCluster};
+pub use directory::{
+    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LookupError, ReplicationCluster,
+};
 pub use entry::{ServerEntry, ServerState};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
@@ -32,3 +37,4 @@ pub use statements::{Effect, Note, ServerStatements, Statement, StatementRegistr
 pub use stats::{PoolStats, WorkerStats};
 
 pub use pgherd_wire::startup::Replication;
+pub use totals::{DatabaseStats, PoolName};

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use crate::cancel::CancelTarget;
 use crate::connect::{ConnectError, Connected};
 use crate::entry::ServerEntry;
+use crate::limits::Permit;
 use crate::socket::Socket;
 use crate::statements::{Note, ServerStatements};
 
@@ -56,6 +57,8 @@ pub struct ServerConn {
     pub(crate) idle_since: Instant,
     /// It has state that only a reset removes: it must not serve another client before.
     pub tainted: bool,
+    /// Its place in the limits that several pools share.
+    _permit: Permit,
 }
 
 /// Why a statement of the proxy failed on a server connection.
@@ -76,13 +79,21 @@ pub enum ServerError {
     /// A reply that fits nothing that was asked.
     #[error("server broke the protocol")]
     Unexpected(#[source] UnexpectedReply),
+    /// The statement has begun a transaction and not ended it.
+    #[error("the statement leaves a transaction open")]
+    LeftTransaction,
     /// A message whose body makes no sense.
     #[error("server sent a malformed message {0:#04x}")]
     Malformed(u8),
 }
 
 impl ServerConn {
-    pub(crate) fn new(connected: Connected, home: usize, expires_at: Option<Instant>) -> Self {
+    pub(crate) fn new(
+        connected: Connected,
+        home: usize,
+        expires_at: Option<Instant>,
+        permit: Permit,
+    ) -> Self {
         let now = Instant::now();
         let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel)));
         Self {
@@ -98,6 +109,7 @@ impl ServerConn {
             expires_at,
             idle_since: now,
             tainted: false,
+            _permit: permit,
         }
     }
 
@@ -154,6 +166,20 @@ impl ServerConn {
     /// Not cancel safe: when dropped half way the connection must be closed, as a lease does.
     pub async fn execute(&mut self, sql: &str) -> Result<TransactionStatus, ServerError> {
         self.ask(sql, |_, _| {}).await
+    }
+
+    /// Runs what the settings want to be run on each connection.
+    ///
+    /// Not cancel safe: when dropped half way the connection must be closed.
+    pub(crate) async fn run_connect_query(
+        &mut self,
+        query: Option<&str>,
+    ) -> Result<(), ServerError> {
+        let Some(query) = query else { return Ok(()) };
+        match self.execute(query).await? {
+            TransactionStatus::Idle => Ok(()),
+            _ => Err(ServerError::LeftTransaction),
+        }
     }
 
     /// Reads and drops replies until nothing is owed. The first error among them is returned once
@@ -237,16 +263,6 @@ impl ServerConn {
         match failed {
             None => Ok(self.owed.status()),
             Some(report) => Err(ServerError::Reported(report)),
-        }
-    }
-
-    /// Tells the server goodbye without waiting; a full socket is left to the close.
-    pub(crate) fn say_goodbye(mut self) {
-        if self.owed.is_free() {
-            let mut cx = Context::from_waker(Waker::noop());
-            let goodbye = [frontend::tag::TERMINATE, 0, 0, 0, 4];
-            let _ =
-                tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.socket), &mut cx, &goodbye);
         }
     }
 }

@@ -14,8 +14,14 @@ pub struct WorkerStats {
     pub bytes_received: AtomicU64,
     /// Bytes that went to clients.
     pub bytes_sent: AtomicU64,
+    /// Times that a client got a server connection.
+    pub assignments: AtomicU64,
     /// Microseconds that server connections were lent out.
     pub busy_micros: AtomicU64,
+    /// Microseconds that transactions took.
+    pub transaction_micros: AtomicU64,
+    /// Microseconds that statements took.
+    pub query_micros: AtomicU64,
     /// Microseconds that clients waited for a server connection.
     pub wait_micros: AtomicU64,
     /// Errors that servers sent.
@@ -42,8 +48,14 @@ pub struct PoolStats {
     pub bytes_received: u64,
     /// Bytes that went to clients.
     pub bytes_sent: u64,
+    /// Times that a client got a server connection.
+    pub assignments: u64,
     /// Microseconds that server connections were lent out.
     pub busy_micros: u64,
+    /// Microseconds that transactions took.
+    pub transaction_micros: u64,
+    /// Microseconds that statements took.
+    pub query_micros: u64,
     /// Microseconds that clients waited for a server connection.
     pub wait_micros: u64,
     /// Errors that servers sent.
@@ -56,25 +68,62 @@ impl PoolStats {
     /// Adds one worker's counters.
     pub fn add(&mut self, worker: &WorkerStats) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.transactions += read(&worker.transactions);
-        self.queries += read(&worker.queries);
-        self.bytes_received += read(&worker.bytes_received);
-        self.bytes_sent += read(&worker.bytes_sent);
-        self.busy_micros += read(&worker.busy_micros);
-        self.wait_micros += read(&worker.wait_micros);
-        self.errors += read(&worker.errors);
-        self.pins += read(&worker.pins);
+        self.merge(&Self {
+            transactions: read(&worker.transactions),
+            queries: read(&worker.queries),
+            bytes_received: read(&worker.bytes_received),
+            bytes_sent: read(&worker.bytes_sent),
+            assignments: read(&worker.assignments),
+            busy_micros: read(&worker.busy_micros),
+            transaction_micros: read(&worker.transaction_micros),
+            query_micros: read(&worker.query_micros),
+            wait_micros: read(&worker.wait_micros),
+            errors: read(&worker.errors),
+            pins: read(&worker.pins),
+        });
     }
 
     /// Adds another pool's sums.
     pub fn merge(&mut self, other: &Self) {
-        self.transactions += other.transactions;
-        self.queries += other.queries;
-        self.bytes_received += other.bytes_received;
-        self.bytes_sent += other.bytes_sent;
-        self.busy_micros += other.busy_micros;
-        self.wait_micros += other.wait_micros;
-        self.errors += other.errors;
-        self.pins += other.pins;
+        self.combine(other, u64::wrapping_add);
+    }
+
+    /// What has been added since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut difference = *self;
+        difference.combine(earlier, u64::saturating_sub);
+        difference
+    }
+
+    fn combine(&mut self, other: &Self, with: impl Fn(u64, u64) -> u64) {
+        let Self {
+            transactions,
+            queries,
+            bytes_received,
+            bytes_sent,
+            assignments,
+            busy_micros,
+            transaction_micros,
+            query_micros,
+            wait_micros,
+            errors,
+            pins,
+        } = self;
+        for (mine, theirs) in [
+            (transactions, other.transactions),
+            (queries, other.queries),
+            (bytes_received, other.bytes_received),
+            (bytes_sent, other.bytes_sent),
+            (assignments, other.assignments),
+            (busy_micros, other.busy_micros),
+            (transaction_micros, other.transaction_micros),
+            (query_micros, other.query_micros),
+            (wait_micros, other.wait_micros),
+            (errors, other.errors),
+            (pins, other.pins),
+        ] {
+            *mine = with(*mine, theirs);
+        }
     }
 }

@@ -70,10 +70,6 @@ impl Proxy for FleetMember {
             let (counts, stats, settings) = (pool.counts(), pool.stats(), pool.settings());
             sum.server_connections += narrow(counts.active + counts.idle);
             sum.waiting_clients += narrow(counts.waiting);
-            sum.transactions += stats.transactions;
-            sum.queries += stats.queries;
-            sum.bytes_received += stats.bytes_received;
-            sum.bytes_sent += stats.bytes_sent;
             sum.pools.push(PoolStatistics {
                 cluster: settings.cluster.clone(),
                 user: settings.user.clone(),
@@ -83,6 +79,13 @@ impl Proxy for FleetMember {
                 waiting: narrow(counts.waiting),
                 transactions: stats.transactions,
             });
+        }
+        // Also what pools did that are no more: sums never go down.
+        for stats in self.shared.directory.pool_totals().values() {
+            sum.transactions += stats.transactions;
+            sum.queries += stats.queries;
+            sum.bytes_received += stats.bytes_received;
+            sum.bytes_sent += stats.bytes_sent;
         }
         sum
     }
@@ -120,7 +123,7 @@ fn instances(shared: &Shared) -> Vec<InstanceHealth> {
             cluster: settings.cluster.clone(),
             shard: 0,
             instance: settings.endpoint.address(),
-            reachable: error.is_none(),
+            reachable: !error.as_ref().is_some_and(|error| error.blames_instance()),
             detail: error.map(|error| error.chain()).unwrap_or_default(),
         };
         let same = |other: &&mut InstanceHealth| {

@@ -87,7 +87,8 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     let in_fleet = !options.control_plane.is_empty();
     let options = Arc::new(options);
     let control = ConsoleControl { requests, options: Arc::clone(&options) };
-    let directory = Directory::new(worker_count, rand::random());
+    let directory = Directory::new(worker_count, rand::random())
+        .with_user_limit(file.proxy.max_user_server_connections);
     let admins = settings::admins(&file, &directory);
     let console = Arc::new(Console::new(Arc::new(control)));
     let shared = Arc::new(Shared::new(directory, settings::limits(&file), admins, console));

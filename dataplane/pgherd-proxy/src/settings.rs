@@ -53,6 +53,7 @@ pub fn limits(file: &ProxyFile) -> Limits {
     Limits {
         login_timeout: file.proxy.login_timeout.limit().unwrap_or(Period::secs(30).0),
         max_clients: file.proxy.max_clients,
+        max_user_clients: file.proxy.max_user_clients,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The worker threads: one single-threaded runtime each, and the clients on them.
 
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use parking_lot::Mutex;
 use pgherd_pool::Socket;
-use pgherd_session::{Migrant, Shared, Worker, resume, serve};
+use pgherd_session::{Migrant, Shared, Worker, resume, serve, sweep};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -124,7 +125,7 @@ impl Drop for Counted {
 
 /// What one worker thread works with.
 struct WorkerThread {
-    worker: std::rc::Rc<Worker>,
+    worker: Rc<Worker>,
     seats: Arc<[Seat]>,
 }
 
@@ -137,6 +138,8 @@ impl WorkerThread {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut meter = LoadMeter::new();
+        let sweep = sweep(Rc::clone(&self.worker));
+        tokio::pin!(sweep);
         let mut maintained = Instant::now();
         loop {
             tokio::select! {
@@ -148,11 +151,10 @@ impl WorkerThread {
                     self.balance(&mut meter);
                     if maintained.elapsed() >= MAINTENANCE {
                         maintained = Instant::now();
-                        for pool in self.worker.shared.directory.pools() {
-                            pool.maintain(self.worker.index);
-                        }
+                        self.worker.shared.directory.maintain(self.worker.index);
                     }
                 }
+                () = &mut sweep => {}
                 _ = stopped.changed() => return,
             }
         }

@@ -35,7 +35,8 @@ fn shared(postgres: &Postgres) -> Result<Arc<Shared>> {
     let file = pgherd_config::ProxyFile::from_toml(&file)?;
     let directory = Directory::new(2, [0; 32]);
     directory.load(&Topology { clusters: file.clusters });
-    let limits = Limits { login_timeout: Duration::from_secs(10), max_clients: 0 };
+    let limits =
+        Limits { login_timeout: Duration::from_secs(10), max_clients: 0, max_user_clients: 0 };
     let console = Arc::new(Console::new(Arc::new(NoControl)));
     Ok(Arc::new(Shared::new(directory, limits, AHashMap::new(), console)))
 }

@@ -9,7 +9,7 @@ use pgherd_wire::startup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::clients::ClientRegistry;
+use crate::clients::{CancelInFlight, ClientRegistry};
 use crate::shared::Shared;
 
 /// How long forwarding to another proxy may take.
@@ -30,6 +30,12 @@ pub(crate) async fn serve(shared: &Arc<Shared>, pid: i32, key: &[u8]) {
         return;
     };
     shared.cancels_sent.fetch_add(1, Ordering::Relaxed);
+    deliver(cancel).await;
+}
+
+/// Sends a cancel to where it goes. Not cancel safe: a cancel that is dropped half way may still
+/// arrive, so that its target serves nobody else.
+pub(crate) async fn deliver(cancel: CancelInFlight) {
     match send_cancel(&cancel.target).await {
         Ok(()) => cancel.settle(),
         Err(error) => {

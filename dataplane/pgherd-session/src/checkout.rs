@@ -13,6 +13,7 @@ use crate::clients::{ClientState, Detach};
 use crate::end::End;
 use crate::login;
 use crate::session::Session;
+use crate::timeouts::{Activity, Watch};
 
 /// Server connections that may refuse a client's parameters before the client is told.
 const MAX_REFUSED: usize = 2;
@@ -22,11 +23,12 @@ impl Session {
     /// client has been told.
     pub(crate) async fn check_out(&mut self) -> Result<bool, End> {
         let mut refused = 0;
+        let mut since = None;
         loop {
             self.find_pool()?;
             let lease = match self.pool.try_checkout(self.worker.index) {
                 Some(lease) => lease,
-                None => match Box::pin(self.wait_for_lease()).await? {
+                None => match Box::pin(self.wait_for_lease(&mut since)).await? {
                     Ok(lease) => lease,
                     Err(CheckoutError::Retired) => continue,
                     Err(error) => {
@@ -35,7 +37,7 @@ impl Session {
                     }
                 },
             };
-            self.leased_at = Instant::now();
+            self.begin_lease();
             let synchronised = if Arc::ptr_eq(&lease.params, &self.params) {
                 Ok(lease)
             } else {
@@ -79,17 +81,28 @@ impl Session {
         if generation != self.generation || self.pool.is_retired() {
             let entry = &self.registration.entry;
             self.pool = directory.pool(&entry.database, &entry.user).map_err(|_| End::NotServed)?;
+            self.rules = directory.rules(&entry.database, &entry.user);
             self.generation = generation;
+            let limits = self.watch.as_ref().map(|watch| watch.limits());
+            if limits.unwrap_or_default() != self.rules.timeouts {
+                self.watch = Watch::begin(&self.worker, self.rules.timeouts, entry);
+            }
         }
         Ok(())
     }
 
-    /// Waits in the queue of the pool, watching whether the client is still there.
-    async fn wait_for_lease(&mut self) -> Result<Result<Lease, CheckoutError>, End> {
+    /// Waits in the queue of the pool, watching whether the client is still there. `since` is
+    /// when it began to, which a change of the pool does not alter.
+    async fn wait_for_lease(
+        &mut self,
+        since: &mut Option<Instant>,
+    ) -> Result<Result<Lease, CheckoutError>, End> {
         self.entry().set_state(ClientState::Waiting);
-        let since = Instant::now();
+        self.note_activity(Activity::Waiting);
+        let begun = Instant::now();
+        let since = *since.get_or_insert(begun);
         let pool = Arc::clone(&self.pool);
-        let checkout = pool.checkout(self.worker.index);
+        let checkout = pool.checkout(self.worker.index, since, self.rules.checkout_timeout);
         tokio::pin!(checkout);
         let (client, from_client) = (&mut self.client, &mut self.from_client);
         let buffers = &self.worker.buffers;
@@ -107,7 +120,7 @@ impl Session {
             Poll::Pending
         })
         .await;
-        let waited = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         WorkerStats::add(&self.stats().wait_micros, waited);
         self.entry().set_state(ClientState::Idle);
         result
@@ -146,7 +159,6 @@ impl Session {
             return false;
         }
         if let Some(mut lease) = self.lease.take() {
-            WorkerStats::add(&self.stats().transactions, 1);
             self.account();
             self.entry().set_state(ClientState::Idle);
             self.has_worked = true;

@@ -179,6 +179,14 @@ impl ClientEntry {
         self.cancel.lock().target.clone()
     }
 
+    /// Cancels of what it does that are on their way.
+    pub fn cancels(&self) -> usize {
+        let slot = self.cancel.lock();
+        slot.in_flight
+            .as_ref()
+            .map_or(0, |in_flight| in_flight.count.load(Ordering::Relaxed).into())
+    }
+
     pub(crate) fn set_state(&self, state: ClientState) {
         self.state.store(state as u8, Ordering::Relaxed);
     }
@@ -230,7 +238,8 @@ impl ClientEntry {
         }
     }
 
-    fn begin_cancel(&self) -> Option<CancelInFlight> {
+    /// Begins a cancel of what the client's server connection runs, if it has one.
+    pub(crate) fn begin_cancel(&self) -> Option<CancelInFlight> {
         let mut slot = self.cancel.lock();
         let target = slot.target.clone()?;
         let in_flight = Arc::clone(slot.in_flight.get_or_insert_default());

@@ -30,6 +30,14 @@ pub(crate) enum End {
     ServerUnexpected(#[source] UnexpectedReply),
     #[error("the server sent a malformed message of type {0:#04x}")]
     ServerMalformed(u8),
+    #[error("the client's query went on after query_timeout and a cancel")]
+    QueryTimeout,
+    #[error("the client's transaction took longer than transaction_timeout")]
+    TransactionTimeout,
+    #[error("the client did nothing in a transaction for idle_in_transaction_timeout")]
+    IdleInTransactionTimeout,
+    #[error("the client did nothing for client_idle_timeout")]
+    IdleTimeout,
     #[error("the cluster is not served any more")]
     NotServed,
     #[error("the proxy is shutting down")]
@@ -61,6 +69,23 @@ impl End {
                     "the server broke the protocol; the proxy has closed its connection",
                 )
             }
+            Self::QueryTimeout => ErrorResponse::fatal(
+                sqlstate::QUERY_CANCELED,
+                "terminating connection because the server did not end the statement \
+                 that was canceled due to query_timeout",
+            ),
+            Self::TransactionTimeout => ErrorResponse::fatal(
+                sqlstate::TRANSACTION_TIMEOUT,
+                "terminating connection due to transaction timeout",
+            ),
+            Self::IdleInTransactionTimeout => ErrorResponse::fatal(
+                sqlstate::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            ),
+            Self::IdleTimeout => ErrorResponse::fatal(
+                sqlstate::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to idle-session timeout",
+            ),
             Self::NotServed => ErrorResponse::fatal(
                 sqlstate::ADMIN_SHUTDOWN,
                 "terminating connection because the database is not served any more",
@@ -82,6 +107,9 @@ impl End {
                 | Self::ClientFrame(_)
                 | Self::UnknownMessage(_)
                 | Self::MalformedMessage(_)
+                | Self::TransactionTimeout
+                | Self::IdleInTransactionTimeout
+                | Self::IdleTimeout
                 | Self::NotServed
                 | Self::ShuttingDown
         )

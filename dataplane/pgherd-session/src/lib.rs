@@ -5,6 +5,7 @@
 //! at headers, keeps the books of what is owed, and forwards bytes where they lie.
 
 mod admin;
+mod admission;
 mod buffer;
 mod cancel;
 mod checkout;
@@ -23,11 +24,16 @@ mod session;
 mod setting_names;
 mod settle;
 mod shared;
+mod statement_mode;
+mod timeouts;
+mod timing;
 
 pub use admin::{AdminConsole, AdminReply, Table};
+pub use admission::Admissions;
 pub use buffer::BufferPool;
 pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use migrant::Migrant;
 pub use pins::Pins;
 pub use session::{resume, serve};
 pub use shared::{Limits, Peer, Phase, Shared, Worker};
+pub use timeouts::{Watches, sweep};

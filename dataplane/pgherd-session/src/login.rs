@@ -26,9 +26,10 @@ pub(crate) use error::{LoginError, checkout_error};
 use parameters::session_parameters;
 pub(crate) use replication::ReplicationClient;
 
+use crate::admission::{Admission, Full, ProcessLimits};
 use crate::cancel;
 use crate::clients::{ClientIdentity, Registration};
-use crate::shared::{Phase, Worker};
+use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
 const MAX_AUTH_MESSAGE: usize = 65_535;
@@ -56,6 +57,7 @@ pub(crate) enum LoggedIn {
 /// A client of a cluster, logged in.
 pub(crate) struct Client {
     pub(crate) registration: Registration,
+    pub(crate) admission: Admission,
     pub(crate) pool: Arc<Pool>,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
@@ -276,9 +278,7 @@ async fn greet(
 ) -> Result<Client, LoginError> {
     let database = &*identity.database;
     let shared = &worker.shared;
-    if shared.limits.max_clients > 0 && shared.clients.len() >= shared.limits.max_clients {
-        return Err(LoginError::TooManyClients);
-    }
+    let admission = admit(shared, &identity)?;
     let (generation, pool, welcome, params) = loop {
         // Before the look: a topology that comes meanwhile makes the session look again.
         let generation = shared.directory.generation();
@@ -289,7 +289,8 @@ async fn greet(
                 LoginError::UnknownDatabase(database.to_owned())
             }
         })?;
-        match session_parameters(&pool, worker.index, startup).await {
+        let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
+        match session_parameters(&pool, worker.index, limit, startup).await {
             Ok((welcome, params)) => break (generation, pool, welcome, params),
             // Replaced while this login waited in its queue.
             Err(LoginError::Checkout(CheckoutError::Retired)) => {}
@@ -309,7 +310,30 @@ async fn greet(
     backend::put_backend_key(&mut out, pid, key);
     backend::put_ready(&mut out, TransactionStatus::Idle);
     dialogue.write(&out).await?;
-    Ok(Client { registration, pool, generation, params, unread: std::mem::take(&mut dialogue.buf) })
+    Ok(Client {
+        registration,
+        admission,
+        pool,
+        generation,
+        params,
+        unread: std::mem::take(&mut dialogue.buf),
+    })
+}
+
+/// Counts the client in, unless there are too many.
+fn admit(shared: &Shared, identity: &ClientIdentity) -> Result<Admission, LoginError> {
+    let limits = shared.directory.client_limits(&identity.database, &identity.user);
+    // The topology has changed since the login: the look for the pool says so.
+    let limits = limits.unwrap_or_default();
+    let process = ProcessLimits {
+        clients: shared.limits.max_clients,
+        clients_of_user: shared.limits.max_user_clients,
+    };
+    shared.admissions.admit(&identity.user, process, &limits).map_err(|full| match full {
+        Full::Process => LoginError::TooManyClients,
+        Full::Cluster => LoginError::TooManyOfDatabase(identity.database.to_string()),
+        Full::User => LoginError::TooManyOfRole(identity.user.to_string()),
+    })
 }
 
 async fn greet_admin(dialogue: &mut Dialogue<'_>, _proof: Authenticated) -> Result<(), LoginError> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use pgherd_pool::{Pool, Socket, Statement, Unnamed};
 use pgherd_wire::ParamSet;
 
+use crate::admission::Admission;
 use crate::clients::Registration;
 use crate::login::Client;
 use crate::session::Session;
@@ -22,6 +23,7 @@ pub struct Migrant {
     client: Socket,
     registration: Registration,
     pool: Arc<Pool>,
+    admission: Admission,
     generation: u64,
     params: Arc<ParamSet>,
     startup_params: Arc<ParamSet>,
@@ -52,6 +54,7 @@ impl Session {
             client: self.client,
             registration: self.registration,
             pool: self.pool,
+            admission: self.admission,
             generation: self.generation,
             params: self.params,
             startup_params: self.startup_params,
@@ -68,6 +71,7 @@ impl Session {
         let login = Client {
             registration: migrant.registration,
             pool: migrant.pool,
+            admission: migrant.admission,
             generation: migrant.generation,
             params: migrant.params,
             unread: Vec::new(),

@@ -10,6 +10,7 @@ mod parameters;
 mod prepare;
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use pgherd_pool::{Socket, WorkerStats};
 use pgherd_wire::frame::Header;
@@ -27,12 +28,19 @@ impl Session {
     /// Relays until the server connection is free or the session ends.
     pub(crate) fn poll_relay(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
         self.entry().register(cx.waker());
+        if let Err(end) = self.obey_timeouts() {
+            return Poll::Ready(Stop::End(end));
+        }
         loop {
             // The client first: the request for which the server connection was taken is here.
             let moved = match self.poll_from_client(cx) {
                 Ok(moved) => moved,
                 Err(end) => return Poll::Ready(Stop::End(end)),
             };
+            if self.timing.is_stopped() && self.lease.as_ref().is_some_and(|it| !it.owed.is_empty())
+            {
+                self.timing.begin(Instant::now());
+            }
             match self.poll_from_server(cx) {
                 Ok(_) if self.is_releasable() => return Poll::Ready(Stop::Release),
                 Ok(_) if self.is_to_settle() => return Poll::Ready(Stop::Settle),
@@ -51,6 +59,7 @@ impl Session {
         if self.worker.shared.phase() != Phase::Running && self.is_idle() {
             return Poll::Ready(Stop::End(End::ShuttingDown));
         }
+        self.note_relaying();
         Poll::Pending
     }
 
@@ -124,7 +133,7 @@ impl Session {
 
     /// Moves requests to the server. `true` when something was moved.
     fn poll_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.poll_flush_server(cx)? {
+        if !self.poll_flush_server(cx)? || self.waits_for_cancel() {
             return Ok(false);
         }
         let moved = self.scan_client()?;

@@ -19,6 +19,7 @@ use pgherd_wire::frame::{HEADER_LEN, Header};
 use pgherd_wire::frontend::tag as frontend;
 use tokio::io::AsyncWrite;
 
+use crate::admission::Admission;
 use crate::buffer::BufferPool;
 use crate::clients::Registration;
 use crate::direction::Direction;
@@ -47,6 +48,8 @@ struct Relay {
     worker: Rc<Worker>,
     client: Socket,
     registration: Registration,
+    /// Its place among the clients that are allowed.
+    _admission: Admission,
     server: ReplicationConn,
     /// The name by which the source was found, and in which topology.
     cluster: String,
@@ -64,6 +67,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, client: Socket, login: Replication
         worker,
         client,
         registration: login.registration,
+        _admission: login.admission,
         server: login.server,
         cluster: login.cluster,
         generation: login.generation,

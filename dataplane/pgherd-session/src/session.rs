@@ -12,12 +12,13 @@ use std::time::Instant;
 use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::PoolMode;
-use pgherd_pool::{Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
+use pgherd_pool::{ClientRules, Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
 use pgherd_wire::backend;
 use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
 use tokio::io::AsyncWriteExt;
 
+use crate::admission::Admission;
 use crate::clients::{ClientEntry, Registration};
 use crate::direction::Direction;
 use crate::end::End;
@@ -25,20 +26,29 @@ use crate::login::{self, Client, LoggedIn};
 use crate::migrant::Migrant;
 use crate::settle::SessionState;
 use crate::shared::{Phase, Worker};
+use crate::timeouts::{Activity, Watch};
+use crate::timing::Timing;
 
 /// A client that has logged in.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
     pub(crate) client: Socket,
     pub(crate) registration: Registration,
+    /// Counts the client for as long as the session lives.
+    pub(crate) admission: Admission,
     pub(crate) pool: Arc<Pool>,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
+    /// What is allowed to this client.
+    pub(crate) rules: ClientRules,
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
     /// State of the session that lives on the server connection.
     pub(crate) state: SessionState,
+    pub(crate) timing: Timing,
+    /// What the sweep of timeouts sees; `None` where nothing is limited.
+    pub(crate) watch: Option<Rc<Watch>>,
     pub(crate) from_client: Direction,
     pub(crate) from_server: Direction,
     /// The session parameters that the client has now, and those that it began with.
@@ -66,6 +76,8 @@ pub(crate) struct Session {
     pub(crate) batch_defines: bool,
     /// The next message waits until it is known which statements there are.
     pub(crate) blocked: bool,
+    /// In statement mode: a transaction was left open.
+    pub(crate) rollback_due: bool,
     /// A RESET has been answered and its ReadyForQuery has not come.
     pub(crate) after_reset: bool,
     /// A server connection was given back since the client came to this worker.
@@ -167,11 +179,18 @@ impl Session {
     pub(crate) fn new(worker: Rc<Worker>, client: Socket, login: Client) -> Self {
         let mut from_client = Direction::default();
         from_client.buffer.preload(&login.unread, &worker.buffers);
+        let entry = &login.registration.entry;
+        let rules = worker.shared.directory.rules(&entry.database, &entry.user);
+        let watch = Watch::begin(&worker, rules.timeouts, entry);
         Self {
+            rules,
+            watch,
+            timing: Timing::default(),
             generation: login.generation,
             worker,
             client,
             registration: login.registration,
+            admission: login.admission,
             pool: login.pool,
             lease: None,
             leased_at: Instant::now(),
@@ -191,6 +210,7 @@ impl Session {
             unsettled: 0,
             batch_defines: false,
             blocked: false,
+            rollback_due: false,
             after_reset: false,
             has_worked: false,
         }
@@ -242,6 +262,10 @@ impl Session {
     /// Waits without a server connection, answering by itself what needs none.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         self.registration.entry.register(cx.waker());
+        self.note_activity(Activity::Idle);
+        if let Err(end) = self.obey_idle_timeout() {
+            return Poll::Ready(Wake::End(end));
+        }
         loop {
             match ready!(self.poll_flush_client(cx)) {
                 Ok(_) => self.from_server.park(&self.worker.buffers),
@@ -339,11 +363,6 @@ impl Session {
         }
         self.from_client.discard(header.total_len());
         Ok(Head::Answered)
-    }
-
-    pub(crate) fn account(&self) {
-        let busy = u64::try_from(self.leased_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        WorkerStats::add(&self.stats().busy_micros, busy);
     }
 
     /// Whether server connections stay with the client until it leaves.

@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use pgherd_pool::{Credentials, Directory};
 
 use crate::admin::AdminConsole;
+use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
+use crate::timeouts::Watches;
 
 /// How far the process is on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// Most clients; 0 for no limit.
     pub max_clients: usize,
+    /// Most clients of one user name; 0 for no limit.
+    pub max_user_clients: usize,
 }
 
 /// Another proxy of the fleet.
@@ -51,6 +55,8 @@ pub struct Shared {
     pub directory: Directory,
     /// Who is logged in.
     pub clients: Arc<ClientRegistry>,
+    /// How many they are of each cluster and user.
+    pub admissions: Arc<Admissions>,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -84,6 +90,7 @@ impl Shared {
         Self {
             directory,
             clients: Arc::default(),
+            admissions: Arc::default(),
             limits,
             admins,
             admin,
@@ -143,12 +150,20 @@ pub struct Worker {
     pub buffers: BufferPool,
     /// The worker to which clients are moving from here, and how many more of them.
     relief: Cell<(usize, usize)>,
+    /// The sessions that have limits of time.
+    pub watches: Watches,
 }
 
 impl Worker {
     /// The context of one worker thread.
     pub fn new(index: usize, shared: Arc<Shared>) -> Rc<Self> {
-        Rc::new(Self { index, shared, buffers: BufferPool::default(), relief: Cell::default() })
+        Rc::new(Self {
+            index,
+            shared,
+            buffers: BufferPool::default(),
+            relief: Cell::default(),
+            watches: Watches::default(),
+        })
     }
 
     /// Lets the next so many clients that have ended a transaction move to another worker.

@@ -30,5 +30,11 @@ pub const ADMIN_SHUTDOWN: &str = "57P01";
 pub const CANNOT_CONNECT_NOW: &str = "57P03";
 /// `query_canceled`.
 pub const QUERY_CANCELED: &str = "57014";
+/// `idle_in_transaction_session_timeout`.
+pub const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
+/// `transaction_timeout`.
+pub const TRANSACTION_TIMEOUT: &str = "25P04";
+/// `idle_session_timeout`.
+pub const IDLE_SESSION_TIMEOUT: &str = "57P05";
 /// `internal_error`.
 pub const INTERNAL_ERROR: &str = "XX000";

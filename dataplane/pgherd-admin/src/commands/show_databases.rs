@@ -24,13 +24,17 @@ struct Row {
     database: Option<String>,
     pool_size: usize,
     min_pool_size: usize,
+    reserve_pool_size: usize,
+    max_connections: usize,
+    max_clients: usize,
+    clients: usize,
     pool_mode: PoolMode,
     connections: usize,
     shard: usize,
     role: InstanceRole,
 }
 
-/// `database` is null where the instance has a database of the name that the client uses.
+/// The limits and the clients are those of the whole cluster; 0 stands for no limit. `database` is null where the instance has a database of the name that the client uses.
 const FIELDS: &[Field<Row>] = &[
     text("name", |row| Some(row.name.clone())),
     text("host", |row| Some(row.host.clone())),
@@ -38,14 +42,19 @@ const FIELDS: &[Field<Row>] = &[
     text("database", |row| row.database.clone()),
     int8("pool_size", |row| count(row.pool_size)),
     int8("min_pool_size", |row| count(row.min_pool_size)),
+    int8("reserve_pool_size", |row| count(row.reserve_pool_size)),
     text("pool_mode", |row| Some(pool_mode(row.pool_mode).to_owned())),
+    int8("max_connections", |row| count(row.max_connections)),
     int8("current_connections", |row| count(row.connections)),
+    int8("max_client_connections", |row| count(row.max_clients)),
+    int8("current_client_connections", |row| count(row.clients)),
     int8("shard", |row| count(row.shard)),
     text("role", |row| Some(instance_role(row.role).to_owned())),
 ];
 
 fn run(request: &Request<'_>) -> Outcome {
-    let directory = &request.authorise(Permission::Look)?.shared.directory;
+    let shared = request.authorise(Permission::Look)?.shared;
+    let directory = &shared.directory;
     let mut connections = HashMap::<(String, String, u16), usize>::new();
     for (_, pool) in directory.named_pools() {
         let (settings, counts) = (pool.settings(), pool.counts());
@@ -70,6 +79,10 @@ fn run(request: &Request<'_>) -> Outcome {
                     database: instance.database.clone(),
                     pool_size: cluster.pool_size,
                     min_pool_size: cluster.min_pool_size,
+                    reserve_pool_size: cluster.reserve_pool_size,
+                    max_connections: cluster.max_server_connections,
+                    max_clients: cluster.max_clients,
+                    clients: shared.admissions.of_cluster(&cluster.name),
                     pool_mode: cluster.pool_mode,
                     connections: connections.get(&key).copied().unwrap_or(0),
                     shard: number,
@@ -90,10 +103,10 @@ mod tests {
     #[test]
     fn each_instance_is_a_row() {
         expect![[r#"
-            name:text | host:text | port:int8 | database:text | pool_size:int8 | min_pool_size:int8 | pool_mode:text | current_connections:int8 | shard:int8 | role:text
-            * | ::1 | 5433 | NULL | 20 | 0 | statement | 0 | 0 | primary
-            app | 10.0.0.1 | 5432 | app_0 | 7 | 2 | transaction | 0 | 0 | primary
-            app | 10.0.0.2 | 5432 | app_0 | 7 | 2 | transaction | 0 | 0 | replica
+            name:text | host:text | port:int8 | database:text | pool_size:int8 | min_pool_size:int8 | reserve_pool_size:int8 | pool_mode:text | max_connections:int8 | current_connections:int8 | max_client_connections:int8 | current_client_connections:int8 | shard:int8 | role:text
+            * | ::1 | 5433 | NULL | 20 | 0 | 0 | statement | 0 | 0 | 0 | 0 | 0 | primary
+            app | 10.0.0.1 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | primary
+            app | 10.0.0.2 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | replica
         "#]].assert_eq(&Stand::with_pools().run("SHOW DATABASES"));
     }
 }

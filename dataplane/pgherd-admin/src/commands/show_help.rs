@@ -30,7 +30,7 @@ mod tests {
             command:text | help:text
             SHOW HELP | This list.
             SHOW POOLS | Each pool: clients, server connections, longest wait, last failure to connect.
-            SHOW STATS | Each database: transactions, queries, bytes, microseconds, since its pools exist.
+            SHOW STATS | Each database: transactions, queries, bytes, microseconds since the start; averages.
             SHOW CLIENTS | Each client that is logged in: where it comes from and what it does.
             SHOW SERVERS | Each server connection: where it goes, what it does, for which client.
             SHOW DATABASES | Each cluster, by the name that clients use, with its instances.

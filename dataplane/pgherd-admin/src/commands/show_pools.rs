@@ -30,8 +30,13 @@ struct Row {
 struct Clients {
     not_waiting: usize,
     pinned: usize,
+    /// Cancel requests that are on their way for them.
+    cancelling: usize,
+    /// Clients whose query they are to end.
+    being_cancelled: usize,
 }
 
+/// A cancel request waits for no connection of a pool, so `cl_waiting_cancel_req` is zero, too.
 /// A dashboard that adds the `sv_` columns up gets no sum when one is missing, so those of
 /// PgBouncer's states that do not exist here are there and zero: `sv_used` and `sv_tested` (a
 /// connection is looked at when it is lent, within no time).
@@ -40,7 +45,11 @@ const FIELDS: &[Field<Row>] = &[
     text("user", |row| Some(row.pool.settings().user.clone())),
     int8("cl_active", |row| count(row.clients.not_waiting)),
     int8("cl_waiting", |row| count(row.counts.waiting)),
+    int8("cl_active_cancel_req", |row| count(row.clients.cancelling)),
+    int8("cl_waiting_cancel_req", |_| 0),
     int8("sv_active", |row| count(row.counts.active)),
+    int8("sv_active_cancel", |row| count(row.clients.cancelling)),
+    int8("sv_being_canceled", |row| count(row.clients.being_cancelled)),
     int8("sv_idle", |row| count(row.counts.idle)),
     int8("sv_used", |_| 0),
     int8("sv_tested", |_| 0),
@@ -50,6 +59,8 @@ const FIELDS: &[Field<Row>] = &[
     text("pool_mode", |row| Some(pool_mode(row.pool.settings().mode).to_owned())),
     text("instance", |row| Some(row.pool.settings().endpoint.address())),
     int8("pool_size", |row| count(row.pool.settings().size)),
+    int8("min_pool_size", |row| count(row.pool.settings().min_size)),
+    int8("reserve_pool_size", |row| count(row.pool.settings().reserve_size)),
     int8("pinned", |row| count(row.clients.pinned)),
     text("last_error", |row| row.pool.last_error().map(|error| error.chain())),
 ];
@@ -74,6 +85,9 @@ fn count_clients(registry: &ClientRegistry) -> HashMap<(String, String), Clients
         let sum = sums.entry(key).or_default();
         sum.not_waiting += usize::from(client.state() != ClientState::Waiting);
         sum.pinned += usize::from(client.is_pinned());
+        let cancels = client.cancels();
+        sum.cancelling += cancels;
+        sum.being_cancelled += usize::from(cancels > 0);
     }
     sums
 }
@@ -87,10 +101,10 @@ mod tests {
     #[test]
     fn each_database_and_user_has_its_pool() {
         expect![[r#"
-            database:text | user:text | cl_active:int8 | cl_waiting:int8 | sv_active:int8 | sv_idle:int8 | sv_used:int8 | sv_tested:int8 | sv_login:int8 | maxwait:int8 | maxwait_us:int8 | pool_mode:text | instance:text | pool_size:int8 | pinned:int8 | last_error:text
-            app | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.0.1:5432 | 7 | 0 | NULL
-            app | bob | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | session | 10.0.0.1:5432 | 7 | 0 | NULL
-            other | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | statement | [::1]:5433 | 20 | 0 | NULL
+            database:text | user:text | cl_active:int8 | cl_waiting:int8 | cl_active_cancel_req:int8 | cl_waiting_cancel_req:int8 | sv_active:int8 | sv_active_cancel:int8 | sv_being_canceled:int8 | sv_idle:int8 | sv_used:int8 | sv_tested:int8 | sv_login:int8 | maxwait:int8 | maxwait_us:int8 | pool_mode:text | instance:text | pool_size:int8 | min_pool_size:int8 | reserve_pool_size:int8 | pinned:int8 | last_error:text
+            app | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | NULL
+            app | bob | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | session | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | NULL
+            other | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | statement | [::1]:5433 | 20 | 0 | 0 | 0 | NULL
         "#]].assert_eq(&Stand::with_pools().run("SHOW POOLS"));
     }
 }

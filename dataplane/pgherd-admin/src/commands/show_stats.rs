@@ -1,8 +1,6 @@
 //! `SHOW STATS`: what was done for each database since the proxy started.
 
-use std::collections::BTreeMap;
-
-use pgherd_pool::PoolStats;
+use pgherd_pool::DatabaseStats;
 
 use super::{Arguments, Command};
 use crate::authorise::{Outcome, Permission, Request};
@@ -10,38 +8,49 @@ use crate::table::{Field, int8, table, text};
 
 pub(super) const COMMAND: Command = Command {
     name: "SHOW STATS",
-    help: "Each database: transactions, queries, bytes, microseconds, since its pools exist.",
+    help: "Each database: transactions, queries, bytes, microseconds since the start; averages.",
     arguments: Arguments::None,
     run,
 };
 
-struct Row {
-    database: String,
-    stats: PoolStats,
+type Row = (String, DatabaseStats);
+
+/// Names and meanings are PgBouncer's. The averages are those of the last whole minute, before the
+/// first one is over of what there is: counts, bytes and waiting per second, times per transaction
+/// or query.
+const FIELDS: &[Field<Row>] = &[
+    text("database", |row| Some(row.0.clone())),
+    int8("total_server_assignment_count", |row| row.1.total.assignments),
+    int8("total_xact_count", |row| row.1.total.transactions),
+    int8("total_query_count", |row| row.1.total.queries),
+    int8("total_received", |row| row.1.total.bytes_received),
+    int8("total_sent", |row| row.1.total.bytes_sent),
+    int8("total_xact_time", |row| row.1.total.transaction_micros),
+    int8("total_query_time", |row| row.1.total.query_micros),
+    int8("total_wait_time", |row| row.1.total.wait_micros),
+    int8("avg_server_assignment_count", |row| per_second(&row.1, row.1.recent.assignments)),
+    int8("avg_xact_count", |row| per_second(&row.1, row.1.recent.transactions)),
+    int8("avg_query_count", |row| per_second(&row.1, row.1.recent.queries)),
+    int8("avg_recv", |row| per_second(&row.1, row.1.recent.bytes_received)),
+    int8("avg_sent", |row| per_second(&row.1, row.1.recent.bytes_sent)),
+    int8("avg_xact_time", |row| each(row.1.recent.transaction_micros, row.1.recent.transactions)),
+    int8("avg_query_time", |row| each(row.1.recent.query_micros, row.1.recent.queries)),
+    int8("avg_wait_time", |row| per_second(&row.1, row.1.recent.wait_micros)),
+    int8("total_errors", |row| row.1.total.errors),
+    int8("total_pins", |row| row.1.total.pins),
+];
+
+fn per_second(stats: &DatabaseStats, count: u64) -> u64 {
+    count / stats.period.as_secs().max(1)
 }
 
-/// PgBouncer's `total_query_time` is not measured, for it would take two looks at the clock for
-/// each statement; its `avg_` columns are left to whoever takes the differences. `total_xact_time`
-/// is the time that server connections were lent out, which in session mode is the whole session.
-const FIELDS: &[Field<Row>] = &[
-    text("database", |row| Some(row.database.clone())),
-    int8("total_xact_count", |row| row.stats.transactions),
-    int8("total_query_count", |row| row.stats.queries),
-    int8("total_received", |row| row.stats.bytes_received),
-    int8("total_sent", |row| row.stats.bytes_sent),
-    int8("total_xact_time", |row| row.stats.busy_micros),
-    int8("total_wait_time", |row| row.stats.wait_micros),
-    int8("total_errors", |row| row.stats.errors),
-    int8("total_pins", |row| row.stats.pins),
-];
+fn each(micros: u64, count: u64) -> u64 {
+    micros / count.max(1)
+}
 
 fn run(request: &Request<'_>) -> Outcome {
     let shared = request.authorise(Permission::Look)?.shared;
-    let mut sums = BTreeMap::<String, PoolStats>::new();
-    for (database, pool) in shared.directory.named_pools() {
-        sums.entry(database).or_default().merge(&pool.stats());
-    }
-    Ok(table(FIELDS, sums.into_iter().map(|(database, stats)| Row { database, stats })))
+    Ok(table(FIELDS, shared.directory.database_stats()))
 }
 
 #[cfg(test)]
@@ -68,12 +77,15 @@ mod tests {
         add(&stats.bytes_sent, 4);
         add(&stats.busy_micros, 5);
         add(&stats.wait_micros, 6);
+        add(&stats.transaction_micros, 1110);
+        add(&stats.query_micros, 70);
+        add(&stats.assignments, 9);
         add(&stats.errors, 7);
         add(&stats.pins, 8);
         expect![[r#"
-            database:text | total_xact_count:int8 | total_query_count:int8 | total_received:int8 | total_sent:int8 | total_xact_time:int8 | total_wait_time:int8 | total_errors:int8 | total_pins:int8
-            app | 111 | 2 | 3 | 4 | 5 | 6 | 7 | 8
-            other | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+            database:text | total_server_assignment_count:int8 | total_xact_count:int8 | total_query_count:int8 | total_received:int8 | total_sent:int8 | total_xact_time:int8 | total_query_time:int8 | total_wait_time:int8 | avg_server_assignment_count:int8 | avg_xact_count:int8 | avg_query_count:int8 | avg_recv:int8 | avg_sent:int8 | avg_xact_time:int8 | avg_query_time:int8 | avg_wait_time:int8 | total_errors:int8 | total_pins:int8
+            app | 9 | 111 | 2 | 3 | 4 | 1110 | 70 | 6 | 9 | 111 | 2 | 3 | 4 | 10 | 35 | 6 | 7 | 8
+            other | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
         "#]].assert_eq(&stand.run("SHOW STATS"));
     }
 }

@@ -1,6 +1,6 @@
 //! Rules for one cluster: its pools, users, shards and instances.
 
-use crate::{Cluster, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, User};
+use crate::{Cluster, InstanceRole, LoadBalancing, Reads, Shard, User};
 
 use super::{
     Findings, endpoint, limits, name, password,
@@ -10,7 +10,8 @@ use super::{
 pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     name::check_cluster(&cluster.name, &format!("{at}/name"), findings);
     check_pool_size(cluster.pool_size, &format!("{at}/pool_size"), findings);
-    check_mode(cluster.pool_mode, &format!("{at}/pool_mode"), findings);
+    check_reserve(cluster.reserve_pool_size, &format!("{at}/reserve_pool_size"), findings);
+    check_connect_query(cluster, at, findings);
     let zero = cluster.checkout_timeout.limit().is_none();
     findings.reject_if(zero, format!("{at}/checkout_timeout"), Rule::PeriodZero);
     let zero = cluster.connect_timeout.limit().is_none();
@@ -27,10 +28,17 @@ fn check_pool_size(size: usize, at: &str, findings: &mut Findings) {
     findings.reject_if(!(1..=most).contains(&size), at, rule);
 }
 
-fn check_mode(mode: PoolMode, at: &str, findings: &mut Findings) {
-    match mode {
-        PoolMode::Transaction | PoolMode::Session => {}
-        PoolMode::Statement => findings.reject(at, Rule::StatementMode),
+fn check_reserve(size: usize, at: &str, findings: &mut Findings) {
+    let most = limits::POOL_SIZE;
+    let rule = Rule::OutOfRange { what: "reserve_pool_size", least: 0, most };
+    findings.reject_if(size > most, at, rule);
+}
+
+fn check_connect_query(cluster: &Cluster, at: &str, findings: &mut Findings) {
+    if let Some(query) = &cluster.connect_query {
+        let at = format!("{at}/connect_query");
+        findings.reject_if(query.trim().is_empty(), &at, Rule::StatementEmpty);
+        findings.reject_if(query.contains('\0'), &at, Rule::StatementMalformed);
     }
 }
 
@@ -60,9 +68,11 @@ fn check_user(user: &User, at: &str, findings: &mut Findings) {
     if let Some(size) = user.pool_size {
         check_pool_size(size, &format!("{at}/pool_size"), findings);
     }
-    if let Some(mode) = user.pool_mode {
-        check_mode(mode, &format!("{at}/pool_mode"), findings);
+    if let Some(size) = user.reserve_pool_size {
+        check_reserve(size, &format!("{at}/reserve_pool_size"), findings);
     }
+    let zero = user.checkout_timeout.is_some_and(|timeout| timeout.limit().is_none());
+    findings.reject_if(zero, format!("{at}/checkout_timeout"), Rule::PeriodZero);
 }
 
 /// `min_pool_size` holds for every user, also for those with a smaller pool of their own.
@@ -139,7 +149,6 @@ fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut F
         ("load_balancing", cluster.load_balancing != LoadBalancing::Random),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
-        ("query_timeout", cluster.query_timeout != usual.query_timeout),
         ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
         ("ban_time", cluster.ban_time != usual.ban_time),
     ];

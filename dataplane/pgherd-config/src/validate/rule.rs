@@ -68,8 +68,10 @@ pub(crate) enum Rule {
     PrimaryMissing,
     #[error("sharding is not available yet: a cluster has exactly one shard in this version")]
     Sharding,
-    #[error("pool_mode = \"statement\" is not available yet: use \"transaction\" or \"session\"")]
-    StatementMode,
+    #[error("a statement is needed here")]
+    StatementEmpty,
+    #[error("the statement contains a zero byte, which Postgres takes for its end")]
+    StatementMalformed,
     #[error("there are {count} {what}; at most {most} are allowed")]
     TooMany { what: &'static str, count: usize, most: usize },
     #[error("the document has {bytes} bytes; at most {} are allowed", limits::DOCUMENT_BYTES)]
@@ -111,7 +113,8 @@ impl Rule {
             Self::ServerPasswordIsVerifier => "server_password_is_verifier",
             Self::SecondPrimary { .. } => "several_primaries",
             Self::PrimaryUnnamed | Self::PrimaryMissing => "primary_not_named",
-            Self::Sharding | Self::StatementMode => "not_available",
+            Self::Sharding => "not_available",
+            Self::StatementEmpty | Self::StatementMalformed => "bad_statement",
             Self::TooMany { .. } => "too_many",
             Self::DocumentTooLarge { .. } => "document_too_large",
             Self::More { .. } => "more",

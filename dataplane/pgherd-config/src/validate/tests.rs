@@ -99,11 +99,21 @@ fn pools() {
         ],
     );
     check(json!({"pool_mode": "session"}), expect!["valid"]);
+    check(json!({"pool_mode": "statement"}), expect!["valid"]);
     check(
-        json!({"pool_mode": "statement"}),
-        expect![[
-            r#"/pool_mode [not_available] pool_mode = "statement" is not available yet: use "transaction" or "session""#
-        ]],
+        json!({"reserve_pool_size": 10_001}),
+        expect!["/reserve_pool_size [out_of_range] reserve_pool_size must be from 0 to 10000"],
+    );
+    check(json!({"connect_query": "SET work_mem = '8MB'"}), expect!["valid"]);
+    check(
+        json!({"connect_query": " "}),
+        expect!["/connect_query [bad_statement] a statement is needed here"],
+    );
+    check(
+        json!({"connect_query": "SELECT 1\u{0}; SELECT 2"}),
+        expect![
+            "/connect_query [bad_statement] the statement contains a zero byte, which Postgres takes for its end"
+        ],
     );
     check(
         json!({"checkout_timeout": 0, "connect_timeout": "0s"}),
@@ -137,10 +147,14 @@ fn users() {
         expect!["/users/0/pool_size [out_of_range] pool_size must be from 1 to 10000"],
     );
     check_user(
-        json!({"name": "u", "password": "a", "pool_mode": "statement"}),
-        expect![[
-            r#"/users/0/pool_mode [not_available] pool_mode = "statement" is not available yet: use "transaction" or "session""#
-        ]],
+        json!({"name": "u", "password": "a", "pool_mode": "statement", "query_timeout": 0}),
+        expect!["valid"],
+    );
+    check_user(
+        json!({"name": "u", "password": "a", "checkout_timeout": 0}),
+        expect![
+            "/users/0/checkout_timeout [out_of_range] must be longer than 0s: without a limit, clients would wait for ever"
+        ],
     );
     check(
         json!({"min_pool_size": 3, "users": [{"name": "u", "password": "a", "pool_size": 2}]}),
@@ -295,7 +309,6 @@ fn settings_without_effect_are_warned_of() {
         json!({
             "reads": "any",
             "load_balancing": "weighted",
-            "query_timeout": "1s",
             "stall_timeout": "1s",
             "ban_time": "1s",
             "reference_tables": ["t"],
@@ -306,7 +319,6 @@ fn settings_without_effect_are_warned_of() {
             warning /load_balancing [no_effect_yet] `load_balancing` has no effect yet in this version
             warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
             warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version
-            warning /query_timeout [no_effect_yet] `query_timeout` has no effect yet in this version
             warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version
             warning /ban_time [no_effect_yet] `ban_time` has no effect yet in this version"#]],
     );

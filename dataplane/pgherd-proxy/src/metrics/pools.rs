@@ -50,8 +50,8 @@ type Counters<V = u64> = Family<PoolLabels, ConstCounter<V>>;
 type Gauges<V = usize> = Family<PoolLabels, ConstGauge<V>>;
 
 families! {
-    /// What the pools have done, and what they hold. The counters of a pool begin anew when a
-    /// change of the topology replaces it.
+    /// What the pools have done, and what they hold. What a pool has done still counts when a
+    /// change of the topology has replaced it.
     PoolMetrics {
         /// Transactions that ended.
         transactions: Counters = "pgherd_pool_transactions";
@@ -65,6 +65,10 @@ families! {
         wait: Counters<f64> = "pgherd_pool_wait", Seconds;
         /// Time that server connections were lent out.
         busy: Counters<f64> = "pgherd_pool_busy", Seconds;
+        /// Time that transactions took.
+        transaction_time: Counters<f64> = "pgherd_pool_transaction_time", Seconds;
+        /// Time that statements took.
+        query_time: Counters<f64> = "pgherd_pool_query_time", Seconds;
         /// Errors that servers sent.
         errors: Counters = "pgherd_pool_errors";
         /// Times that a server connection stayed with its client because of state that cannot be
@@ -96,7 +100,6 @@ struct Sum {
 impl Sum {
     fn add(&mut self, pool: &Pool) {
         let counts = pool.counts();
-        self.stats.merge(&pool.stats());
         self.active += counts.active;
         self.idle += counts.idle;
         self.connecting += counts.connecting;
@@ -119,6 +122,11 @@ impl PoolMetrics {
             };
             sums.entry(labels).or_default().add(&pool);
         }
+        for (name, stats) in directory.pool_totals() {
+            let labels =
+                PoolLabels { cluster: name.cluster, user: name.user, instance: name.instance };
+            sums.entry(labels).or_default().stats.merge(&stats);
+        }
         Self {
             transactions: counters(&sums, |sum| sum.stats.transactions),
             queries: counters(&sums, |sum| sum.stats.queries),
@@ -126,6 +134,8 @@ impl PoolMetrics {
             sent: counters(&sums, |sum| sum.stats.bytes_sent),
             wait: counters(&sums, |sum| seconds(sum.stats.wait_micros)),
             busy: counters(&sums, |sum| seconds(sum.stats.busy_micros)),
+            transaction_time: counters(&sums, |sum| seconds(sum.stats.transaction_micros)),
+            query_time: counters(&sums, |sum| seconds(sum.stats.query_micros)),
             errors: counters(&sums, |sum| sum.stats.errors),
             pins: counters(&sums, |sum| sum.stats.pins),
             connections: connections(&sums),

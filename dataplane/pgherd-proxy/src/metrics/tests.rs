@@ -31,7 +31,8 @@ fn shared() -> Arc<Shared> {
         "shards": [{"instances": [{"host": "10.0.0.1", "port": 5432, "role": "primary"}]}]}]}"#;
     let directory = Directory::new(2, [0; 32]);
     directory.load(&Topology::from_json(topology.as_bytes()).unwrap());
-    let limits = Limits { login_timeout: Duration::from_secs(1), max_clients: 0 };
+    let limits =
+        Limits { login_timeout: Duration::from_secs(1), max_clients: 0, max_user_clients: 0 };
     let console = Arc::new(Console::new(Arc::new(NoControl)));
     Arc::new(Shared::new(directory, limits, AHashMap::new(), console))
 }
@@ -88,83 +89,81 @@ fn a_scrape_sums_what_has_the_same_labels() {
         true,
         "/metrics",
         expect![[r#"
-        HTTP/1.1 200 OK
-        application/openmetrics-text; version=1.0.0; charset=utf-8
+            HTTP/1.1 200 OK
+            application/openmetrics-text; version=1.0.0; charset=utf-8
 
-        # HELP pgherd_build The release that runs.
-        # TYPE pgherd_build info
-        pgherd_build_info{version="0.1.0"} 1
-        # HELP pgherd_clients Clients that are logged in.
-        # TYPE pgherd_clients gauge
-        pgherd_clients 0
-        # HELP pgherd_accepted Client connections that were accepted.
-        # TYPE pgherd_accepted counter
-        pgherd_accepted_total 3
-        # HELP pgherd_moved_clients Times that a client moved to a worker that had more time for it.
-        # TYPE pgherd_moved_clients counter
-        pgherd_moved_clients_total 0
-        # HELP pgherd_failed_logins Logins that failed.
-        # TYPE pgherd_failed_logins counter
-        pgherd_failed_logins_total 1
-        # HELP pgherd_cancels Cancel requests: sent on to a server or another proxy, or ignored since their key fits nobody who runs anything.
-        # TYPE pgherd_cancels counter
-        pgherd_cancels_total{outcome="sent"} 2
-        pgherd_cancels_total{outcome="ignored"} 0
-        # HELP pgherd_pool_transactions Transactions that ended.
-        # TYPE pgherd_pool_transactions counter
-        pgherd_pool_transactions_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 20
-        # HELP pgherd_pool_queries Statements that ended.
-        # TYPE pgherd_pool_queries counter
-        pgherd_pool_queries_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
-        # HELP pgherd_pool_received_bytes Bytes that came from clients.
-        # TYPE pgherd_pool_received_bytes counter
-        # UNIT pgherd_pool_received_bytes bytes
-        pgherd_pool_received_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
-        # HELP pgherd_pool_sent_bytes Bytes that went to clients.
-        # TYPE pgherd_pool_sent_bytes counter
-        # UNIT pgherd_pool_sent_bytes bytes
-        pgherd_pool_sent_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 200
-        # HELP pgherd_pool_wait_seconds Time that clients waited for a server connection.
-        # TYPE pgherd_pool_wait_seconds counter
-        # UNIT pgherd_pool_wait_seconds seconds
-        pgherd_pool_wait_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 2.5
-        # HELP pgherd_pool_busy_seconds Time that server connections were lent out.
-        # TYPE pgherd_pool_busy_seconds counter
-        # UNIT pgherd_pool_busy_seconds seconds
-        pgherd_pool_busy_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
-        # HELP pgherd_pool_errors Errors that servers sent.
-        # TYPE pgherd_pool_errors counter
-        pgherd_pool_errors_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
-        # HELP pgherd_pool_pins Times that a server connection stayed with its client because of state that cannot be carried over.
-        # TYPE pgherd_pool_pins counter
-        pgherd_pool_pins_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
-        # HELP pgherd_pool_server_connections Server connections by what they do.
-        # TYPE pgherd_pool_server_connections gauge
-        pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="active"} 0
-        pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="idle"} 0
-        pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="connecting"} 0
-        # HELP pgherd_pool_server_connections_limit Most server connections that there may be.
-        # TYPE pgherd_pool_server_connections_limit gauge
-        pgherd_pool_server_connections_limit{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 10
-        # HELP pgherd_pool_waiting_clients Clients that wait for a server connection.
-        # TYPE pgherd_pool_waiting_clients gauge
-        pgherd_pool_waiting_clients{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
-        # HELP pgherd_pool_longest_wait_seconds Time that the first of the waiting clients has waited.
-        # TYPE pgherd_pool_longest_wait_seconds gauge
-        # UNIT pgherd_pool_longest_wait_seconds seconds
-        pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
-        # HELP pgherd_replication_connections Replication connections that are open.
-        # TYPE pgherd_replication_connections gauge
-        # HELP pgherd_replication_opened Replication connections that were opened.
-        # TYPE pgherd_replication_opened counter
-        # HELP pgherd_replication_received_bytes Bytes that came from replication clients.
-        # TYPE pgherd_replication_received_bytes counter
-        # UNIT pgherd_replication_received_bytes bytes
-        # HELP pgherd_replication_sent_bytes Bytes that came for replication clients.
-        # TYPE pgherd_replication_sent_bytes counter
-        # UNIT pgherd_replication_sent_bytes bytes
-        # EOF
-    "#]],
+            # HELP pgherd_build The release that runs.
+            # TYPE pgherd_build info
+            pgherd_build_info{version="0.1.0"} 1
+            # HELP pgherd_clients Clients that are logged in.
+            # TYPE pgherd_clients gauge
+            pgherd_clients 0
+            # HELP pgherd_accepted Client connections that were accepted.
+            # TYPE pgherd_accepted counter
+            pgherd_accepted_total 3
+            # HELP pgherd_moved_clients Times that a client moved to a worker that had more time for it.
+            # TYPE pgherd_moved_clients counter
+            pgherd_moved_clients_total 0
+            # HELP pgherd_failed_logins Logins that failed.
+            # TYPE pgherd_failed_logins counter
+            pgherd_failed_logins_total 1
+            # HELP pgherd_cancels Cancel requests: sent on to a server or another proxy, or ignored since their key fits nobody who runs anything.
+            # TYPE pgherd_cancels counter
+            pgherd_cancels_total{outcome="sent"} 2
+            pgherd_cancels_total{outcome="ignored"} 0
+            # HELP pgherd_pool_transactions Transactions that ended.
+            # TYPE pgherd_pool_transactions counter
+            pgherd_pool_transactions_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 20
+            # HELP pgherd_pool_queries Statements that ended.
+            # TYPE pgherd_pool_queries counter
+            pgherd_pool_queries_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_pool_received_bytes Bytes that came from clients.
+            # TYPE pgherd_pool_received_bytes counter
+            # UNIT pgherd_pool_received_bytes bytes
+            pgherd_pool_received_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_pool_sent_bytes Bytes that went to clients.
+            # TYPE pgherd_pool_sent_bytes counter
+            # UNIT pgherd_pool_sent_bytes bytes
+            pgherd_pool_sent_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 200
+            # HELP pgherd_pool_wait_seconds Time that clients waited for a server connection.
+            # TYPE pgherd_pool_wait_seconds counter
+            # UNIT pgherd_pool_wait_seconds seconds
+            pgherd_pool_wait_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 2.5
+            # HELP pgherd_pool_busy_seconds Time that server connections were lent out.
+            # TYPE pgherd_pool_busy_seconds counter
+            # UNIT pgherd_pool_busy_seconds seconds
+            pgherd_pool_busy_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # HELP pgherd_pool_transaction_time_seconds Time that transactions took.
+            # TYPE pgherd_pool_transaction_time_seconds counter
+            # UNIT pgherd_pool_transaction_time_seconds seconds
+            pgherd_pool_transaction_time_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # HELP pgherd_pool_query_time_seconds Time that statements took.
+            # TYPE pgherd_pool_query_time_seconds counter
+            # UNIT pgherd_pool_query_time_seconds seconds
+            pgherd_pool_query_time_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # HELP pgherd_pool_errors Errors that servers sent.
+            # TYPE pgherd_pool_errors counter
+            pgherd_pool_errors_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_pool_pins Times that a server connection stayed with its client because of state that cannot be carried over.
+            # TYPE pgherd_pool_pins counter
+            pgherd_pool_pins_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_pool_server_connections Server connections by what they do.
+            # TYPE pgherd_pool_server_connections gauge
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="active"} 0
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="idle"} 0
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="connecting"} 0
+            # HELP pgherd_pool_server_connections_limit Most server connections that there may be.
+            # TYPE pgherd_pool_server_connections_limit gauge
+            pgherd_pool_server_connections_limit{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 10
+            # HELP pgherd_pool_waiting_clients Clients that wait for a server connection.
+            # TYPE pgherd_pool_waiting_clients gauge
+            pgherd_pool_waiting_clients{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_pool_longest_wait_seconds Time that the first of the waiting clients has waited.
+            # TYPE pgherd_pool_longest_wait_seconds gauge
+            # UNIT pgherd_pool_longest_wait_seconds seconds
+            pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # EOF
+        "#]],
     );
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum LoginError {
     #[error("several clusters have the replication user {0:?}")]
     AmbiguousCluster(String),
     #[error("no server connection for replication")]
-    ReplicationServer(#[source] ConnectError),
+    ReplicationServer(#[source] Box<ConnectError>),
     #[error("the options parameter is not understood")]
     Options,
     #[error("authentication failed for user {user:?}")]
@@ -46,6 +46,10 @@ pub(crate) enum LoginError {
     NoInstance(String),
     #[error("too many clients")]
     TooManyClients,
+    #[error("too many clients of database {0:?}")]
+    TooManyOfDatabase(String),
+    #[error("too many clients of user {0:?}")]
+    TooManyOfRole(String),
     #[error("the proxy is shutting down")]
     ShuttingDown,
     #[error("the proxy has no topology yet")]
@@ -129,6 +133,14 @@ impl LoginError {
             Self::TooManyClients => {
                 fatal(sqlstate::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
             }
+            Self::TooManyOfDatabase(name) => Some(ErrorResponse::fatal(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                format!("too many connections for database \"{name}\""),
+            )),
+            Self::TooManyOfRole(name) => Some(ErrorResponse::fatal(
+                sqlstate::TOO_MANY_CONNECTIONS,
+                format!("too many connections for role \"{name}\""),
+            )),
             Self::ShuttingDown => {
                 fatal(sqlstate::CANNOT_CONNECT_NOW, "the database system is shutting down")
             }
@@ -214,6 +226,11 @@ fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
         | ConnectError::Scram(_)
         | ConnectError::UnknownMechanism
         | ConnectError::UnknownMethod(_) => unable("the proxy could not log in to the server"),
+        ConnectError::ConnectQuery(ServerError::Reported(report)) => ErrorResponse::error(
+            sqlstate::UNABLE_TO_CONNECT,
+            format!("connect_query failed on the server: {}", report.message),
+        ),
+        ConnectError::ConnectQuery(_) => unable("connect_query failed on the server"),
         ConnectError::Resolve(_) | ConnectError::Dial(_) => {
             unable("the proxy could not connect to the server")
         }

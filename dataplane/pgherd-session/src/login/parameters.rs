@@ -1,6 +1,7 @@
 //! The session parameters that a client starts with.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pgherd_pool::{Pool, ServerError};
 use pgherd_wire::startup::{self, Startup};
@@ -13,13 +14,15 @@ use super::LoginError;
 pub(super) async fn session_parameters(
     pool: &Arc<Pool>,
     worker: usize,
+    limit: Duration,
     startup: &Startup<'_>,
 ) -> Result<(Arc<ParamSet>, Arc<ParamSet>), LoginError> {
     let asked = asked_parameters(startup)?;
     if let (Some(welcome), Some(params)) = (pool.welcome(), pool.accepted(&asked)) {
         return Ok((welcome, params));
     }
-    let mut lease = pool.checkout(worker).await.map_err(LoginError::Checkout)?;
+    let mut lease =
+        pool.checkout(worker, Instant::now(), limit).await.map_err(LoginError::Checkout)?;
     let welcome = pool.welcome().unwrap_or_default();
     let mut wanted = welcome.settable();
     for (name, value) in &asked {

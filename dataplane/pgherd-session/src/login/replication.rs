@@ -6,7 +6,8 @@ use pgherd_pool::{LookupError, ReplicationCluster, ReplicationConn};
 use pgherd_wire::startup::{self, Replication, Startup};
 use pgherd_wire::{TransactionStatus, backend};
 
-use super::{Dialogue, LoggedIn, LoginError, authenticate};
+use super::{Dialogue, LoggedIn, LoginError, admit, authenticate};
+use crate::admission::Admission;
 use crate::clients::{ClientIdentity, ClientState, Registration};
 use crate::shared::Worker;
 
@@ -23,6 +24,7 @@ pub(super) struct Asked {
 /// A replication client, logged in on both sides.
 pub(crate) struct ReplicationClient {
     pub(crate) registration: Registration,
+    pub(crate) admission: Admission,
     pub(crate) server: ReplicationConn,
     /// The name by which its source was found, and in which topology.
     pub(crate) cluster: String,
@@ -69,9 +71,7 @@ pub(super) async fn log_in(
     if let ReplicationCluster::Ambiguous(_) = found {
         return Err(LoginError::AmbiguousCluster(user.to_owned()));
     }
-    if shared.limits.max_clients > 0 && shared.clients.len() >= shared.limits.max_clients {
-        return Err(LoginError::TooManyClients);
-    }
+    let admission = admit(shared, &identity)?;
     // Before the look: a topology that comes meanwhile makes the session look again.
     let generation = shared.directory.generation();
     let source =
@@ -92,7 +92,7 @@ pub(super) async fn log_in(
         .directory
         .open_replication(source, asked.kind, database, &params)
         .await
-        .map_err(LoginError::ReplicationServer)?;
+        .map_err(|error| LoginError::ReplicationServer(Box::new(error)))?;
     let registration =
         shared.clients.add(identity, shared.proxy_number()).ok_or(LoginError::TooManyClients)?;
     registration.entry.attach(Arc::clone(&server.entry.server.target));
@@ -108,6 +108,6 @@ pub(super) async fn log_in(
     dialogue.write(&out).await?;
     let unread = std::mem::take(&mut dialogue.buf);
     let cluster = cluster.clone();
-    let client = ReplicationClient { registration, server, cluster, generation, unread };
+    let client = ReplicationClient { registration, admission, server, cluster, generation, unread };
     Ok(LoggedIn::Replication(Box::new(client)))
 }

@@ -65,6 +65,11 @@ impl Session {
             if !is_ready_to_send(unscanned, header) {
                 return Ok(moved);
             }
+            if self.waits_for_statement(header.tag) {
+                self.blocked = true;
+                return Ok(moved);
+            }
+            let Some(lease) = &self.lease else { return Ok(moved) };
             if lease.owed.is_skipping() && header.tag != tag::SYNC {
                 // The server would discard it too; so nothing of it may enter the books.
                 self.from_client.discard(header.total_len());

@@ -87,7 +87,7 @@ impl Session {
         let Some(lease) = &mut self.lease else { return Ok(Audience::Client) };
         let audience = lease.owed.reply(tag).map_err(End::ServerUnexpected)?;
         if matches!(tag, tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED) {
-            WorkerStats::add(&self.stats().queries, 1);
+            self.note_statement();
         }
         Ok(audience)
     }
@@ -109,6 +109,10 @@ impl Session {
                     self.state.redressed = false;
                 }
                 self.doubt_after_a_while();
+                self.note_ready(status, audience);
+                if status != TransactionStatus::Idle && self.is_statement_mode() {
+                    return Ok(self.refuse_transaction(status));
+                }
                 Ok(audience)
             }
             tag::PARAMETER_STATUS => {
@@ -132,7 +136,9 @@ impl Session {
                     Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
-                WorkerStats::add(&self.stats().queries, 1);
+                if audience == Audience::Client {
+                    self.note_statement();
+                }
                 match consequence {
                     Some(Consequence::Reset | Consequence::DiscardAll)
                         if self.is_session_mode() =>

@@ -14,12 +14,14 @@ pub const ADMIN_PASSWORD: &str = "adminsecret";
 pub struct ProxyConfig {
     pool_mode: String,
     pool_size: usize,
-    users: Vec<(String, String)>,
+    /// Name, password, and further keys.
+    users: Vec<(String, String, String)>,
     instances: Vec<(String, u16, &'static str)>,
     cluster_name: String,
     database: Option<String>,
     proxy_lines: String,
     cluster_lines: String,
+    instance_keys: String,
 }
 
 impl ProxyConfig {
@@ -30,7 +32,8 @@ impl ProxyConfig {
 
     /// The same for a server that the harness did not start, or that is not there.
     pub fn for_address(pool_mode: &str, host: &str, port: u16) -> Self {
-        let user = |name: &str, password: &str| (name.to_owned(), password.to_owned());
+        let user =
+            |name: &str, password: &str| (name.to_owned(), password.to_owned(), String::new());
         Self {
             pool_mode: pool_mode.to_owned(),
             pool_size: 20,
@@ -43,6 +46,7 @@ impl ProxyConfig {
             database: None,
             proxy_lines: String::new(),
             cluster_lines: String::new(),
+            instance_keys: String::new(),
         }
     }
 
@@ -77,7 +81,34 @@ impl ProxyConfig {
 
     /// Adds a user.
     pub fn user(mut self, name: &str, password: &str) -> Self {
-        self.users.push((name.to_owned(), password.to_owned()));
+        self.users.push((name.to_owned(), password.to_owned(), String::new()));
+        self
+    }
+
+    /// Adds a key to a user that was added before; the value is TOML.
+    pub fn user_setting(mut self, name: &str, key: &str, value: &str) -> Self {
+        for (user, _, keys) in &mut self.users {
+            if user == name {
+                keys.push_str(&format!(", {key} = {value}"));
+            }
+        }
+        self
+    }
+
+    /// Checks a user's clients against a verifier; the proxy still logs in with the password.
+    pub fn verifier(mut self, name: &str, verifier: &str) -> Self {
+        for (user, password, keys) in &mut self.users {
+            if user == name {
+                keys.push_str(&format!(", server_password = {password:?}"));
+                verifier.clone_into(password);
+            }
+        }
+        self
+    }
+
+    /// Adds a key to every instance; the value is TOML.
+    pub fn instance_setting(mut self, key: &str, value: &str) -> Self {
+        self.instance_keys.push_str(&format!(", {key} = {value}"));
         self
     }
 
@@ -113,7 +144,9 @@ impl ProxyConfig {
         let users: Vec<String> = self
             .users
             .iter()
-            .map(|(name, password)| format!("{{ name = {name:?}, password = {password:?} }}"))
+            .map(|(name, password, keys)| {
+                format!("{{ name = {name:?}, password = {password:?}{keys} }}")
+            })
             .collect();
         let database = match &self.database {
             Some(database) => format!(", database = {database:?}"),
@@ -123,7 +156,10 @@ impl ProxyConfig {
             .instances
             .iter()
             .map(|(host, port, role)| {
-                format!("  {{ host = {host:?}, port = {port}, role = {role:?}{database} }},\n")
+                let keys = &self.instance_keys;
+                format!(
+                    "  {{ host = {host:?}, port = {port}, role = {role:?}{database}{keys} }},\n"
+                )
             })
             .collect();
         text.push_str("[[clusters]]\n");

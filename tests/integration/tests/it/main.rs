@@ -9,6 +9,7 @@ mod large_messages;
 mod layering;
 mod leaks;
 mod misbehaving;
+mod pools;
 mod replication;
 mod state;
 mod tree;

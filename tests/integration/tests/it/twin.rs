@@ -38,6 +38,35 @@ macro_rules! chapters {
     )+ };
 }
 
+mod statement_mode {
+    use super::{Stand, Subject, rows};
+
+    #[test]
+    fn simple() {
+        Stand::start(Subject::Statement).check(&rows::simple::rows());
+    }
+
+    #[test]
+    fn extended() {
+        Stand::start(Subject::Statement).check(&rows::extended::rows());
+    }
+
+    #[test]
+    fn statements() {
+        Stand::start(Subject::Statement).check(&rows::statements::rows());
+    }
+
+    #[test]
+    fn pipelines() {
+        Stand::start(Subject::Statement).check(&rows::pipelines::rows());
+    }
+
+    #[test]
+    fn copy() {
+        Stand::start(Subject::Statement).check(&rows::copy::rows());
+    }
+}
+
 chapters!(simple, extended, statements, pipelines, copy, transactions, session, broken, large);
 chapters!(calls, copy_aborts);
 

@@ -1,0 +1,8 @@
+//! Pools: limits, growth, fairness, refusals, reload and what the counters say of it.
+
+mod growth;
+mod limits;
+mod stand;
+mod statement_mode;
+mod thousand;
+mod timeouts;
