@@ -162,6 +162,16 @@ fn a_scrape_sums_what_has_the_same_labels() {
             # TYPE pgherd_pool_longest_wait_seconds gauge
             # UNIT pgherd_pool_longest_wait_seconds seconds
             pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # HELP pgherd_replication_connections Replication connections that are open.
+            # TYPE pgherd_replication_connections gauge
+            # HELP pgherd_replication_opened Replication connections that were opened.
+            # TYPE pgherd_replication_opened counter
+            # HELP pgherd_replication_received_bytes Bytes that came from replication clients.
+            # TYPE pgherd_replication_received_bytes counter
+            # UNIT pgherd_replication_received_bytes bytes
+            # HELP pgherd_replication_sent_bytes Bytes that came for replication clients.
+            # TYPE pgherd_replication_sent_bytes counter
+            # UNIT pgherd_replication_sent_bytes bytes
             # EOF
         "#]],
     );
