@@ -71,7 +71,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(python node c)
+[ ${#suites[@]} -gt 0 ] || suites=(python node c psql)
 [ -x "$testbed" ] || fail "$testbed is missing: cargo build -p pgherd-harness -p pgherd-proxy"
 
 failed=()
