@@ -19,10 +19,10 @@ profile_dir = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 nextest = $$(deploy/cargo-tool.sh cargo-nextest) nextest run
 nextest_profile = $(if $(CI),--profile ci,)
 
-.PHONY: help demo build test doctest unit drivers bench fuzz lint docs web web-test
+.PHONY: help demo build test doctest unit drivers drivers-upstream bench fuzz lint docs web web-test
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end).
 	cargo build --profile $(PROFILE) -p pgherd-proxy -p pgherd-control -p pgherd-demo
@@ -41,6 +41,9 @@ unit: packages-test build ## Run the Rust tests, those with real servers include
 
 drivers: packages-test build ## Run the drivers' suites directly and through the proxy.
 	deploy/node.sh tests/drivers/run.sh
+
+drivers-upstream: packages-test build ## Run drivers' own test suites directly and through the proxy, and compare.
+	tests/drivers/upstream/run.sh $(ARGS)
 
 bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARGS=--quick: 3 minutes).
 	cargo build --release -p pgherd-proxy -p pgherd-bench
