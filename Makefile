@@ -27,10 +27,11 @@ core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | te
 # Tests with a Postgres of npm's, by major version.
 on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration $(nextest_profile)
 
-.PHONY: help demo build test doctest unit test-versions versions drivers bench fuzz lint docs web web-test
+
+.PHONY: help demo build test doctest unit test-versions versions drivers drivers-upstream bench fuzz lint docs web web-test
 
 help: ## List these targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end).
 	cargo build --profile $(PROFILE) -p pgherd-proxy -p pgherd-control -p pgherd-demo
@@ -56,6 +57,9 @@ test-versions: packages-test build ## Run all tests that speak to Postgres again
 
 drivers: packages-test build ## Run the drivers' suites directly and through the proxy.
 	deploy/node.sh tests/drivers/run.sh
+
+drivers-upstream: packages-test build ## Run drivers' own test suites directly and through the proxy, and compare.
+	tests/drivers/upstream/run.sh $(ARGS)
 
 bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARGS=--quick: 3 minutes).
 	cargo build --release -p pgherd-proxy -p pgherd-bench

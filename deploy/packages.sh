@@ -18,6 +18,7 @@ demo,test,bench       | command -v psql                     | postgresql-client
 demo,test,bench       | command -v haproxy                  | haproxy
 demo,test,bench       | command -v setpriv                  | util-linux
 demo                  | command -v curl                     | curl
+test                  | has_libpq_headers                   | libpq-dev
 test                  | python_has_venv                     | python3-venv
 build,demo            | has_node_or_venv                    | python3-venv
 bench                 | command -v pgbouncer                | pgbouncer
@@ -32,6 +33,7 @@ postgres_has() {
 
 # With a virtual environment there is a Node.js as well: see node.sh.
 has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
+has_libpq_headers() { [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
 python_has_venv() { python3 -c 'import venv, ensurepip'; }
 
 # === Which of it is missing ===

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the drivers' suites directly, through a transaction pool and through a session pool:
-#     tests/drivers/run.sh [python|node]... [-- ARGUMENTS FOR pytest OR node --test]
+#     tests/drivers/run.sh [python|node|c|psql]... [-- ARGUMENTS FOR pytest OR node --test]
 # PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed.
 set -euo pipefail
 
@@ -47,19 +47,31 @@ setup_node() {
     cp "$here/node/package-lock.json" "$mark"
 }
 
+setup_c() {
+    command -v pg_config >/dev/null || fail "libpq's headers are missing (Debian: apt-get install libpq-dev)"
+    mkdir -p "$scratch/c"
+    cc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wno-missing-field-initializers -Werror -O1 -g -I"$(pg_config --includedir)" "$here"/c/*.c \
+        -L"$(pg_config --libdir)" -lpq -o "$scratch/c/suite"
+}
+
+# psql and its kin are driven by pytest, which the Python suites bring along.
+setup_psql() { setup_python; }
+
+run_c() { "$@"; }
+run_psql() { (cd "$here/psql" && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/python "$@"); }
 run_python() { (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$@"); }
 run_node() { (cd "$scratch/node" && "$@"); }
 
 suites=()
 while [ $# -gt 0 ]; do
     case $1 in
-        python | node) suites+=("$1") ;;
+        python | node | c | psql) suites+=("$1") ;;
         --) shift; break ;;
-        *) fail "unknown argument $1; usage: run.sh [python|node]... [-- ARGUMENTS]" ;;
+        *) fail "unknown argument $1; usage: run.sh [python|node|c|psql]... [-- ARGUMENTS]" ;;
     esac
     shift
 done
-[ ${#suites[@]} -gt 0 ] || suites=(python node)
+[ ${#suites[@]} -gt 0 ] || suites=(python node c psql)
 [ -x "$testbed" ] || fail "$testbed is missing: cargo build -p pgherd-harness -p pgherd-proxy"
 
 failed=()
@@ -68,6 +80,8 @@ for suite in "${suites[@]}"; do
     case $suite in
         python) command=("$scratch/python/bin/python" -m pytest "$@") ;;
         node) command=(node --test "$@") ;;
+        c) command=("$scratch/c/suite" "$@") ;;
+        psql) command=("$scratch/python/bin/python" -m pytest "$@") ;;
     esac
     for mode in ${PGHERD_MODES:-direct transaction session}; do
         case $mode in
