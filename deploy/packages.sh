@@ -19,6 +19,9 @@ demo,test,bench       | command -v haproxy                  | haproxy
 demo,test,bench       | command -v setpriv                  | util-linux
 demo                  | command -v curl                     | curl
 test                  | python_has_venv                     | python3-venv
+test                  | ruby -e 'require "pg"'              | ruby-pg
+test                  | ruby -e 'require "active_record"'   | ruby-activerecord
+test                  | ruby -e 'require "minitest"'        | ruby-minitest
 build,demo            | has_node_or_venv                    | python3-venv
 bench                 | command -v pgbouncer                | pgbouncer
 LIST
