@@ -22,6 +22,11 @@ test                  | python_has_venv                     | python3-venv
 test                  | ruby -e 'require "pg"'              | ruby-pg
 test                  | ruby -e 'require "active_record"'   | ruby-activerecord
 test                  | ruby -e 'require "minitest"'        | ruby-minitest
+test                  | command -v javac                    | default-jdk-headless
+test                  | has_jar postgresql                  | libpostgresql-jdbc-java
+test                  | has_jar HikariCP                    | libhikaricp-java
+test                  | has_jar slf4j-nop                   | libslf4j-java
+test                  | has_jar junit-platform-console      | junit5
 build,demo            | has_node_or_venv                    | python3-venv
 bench                 | command -v pgbouncer                | pgbouncer
 LIST
@@ -35,6 +40,7 @@ postgres_has() {
 
 # With a virtual environment there is a Node.js as well: see node.sh.
 has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
+has_jar() { [ -e "/usr/share/java/$1.jar" ]; }
 python_has_venv() { python3 -c 'import venv, ensurepip'; }
 
 # === Which of it is missing ===
