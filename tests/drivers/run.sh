@@ -52,7 +52,7 @@ setup_node() {
 run_python() { (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$@"); }
 run_node() { (cd "$scratch/node" && "$@"); }
 
-all=(python node ruby java rust)
+all=(python node ruby java go rust)
 suites=()
 while [ $# -gt 0 ]; do
     case $1 in
