@@ -20,6 +20,17 @@ demo,test,bench       | command -v setpriv                  | util-linux
 demo                  | command -v curl                     | curl
 test                  | has_libpq_headers                   | libpq-dev
 test                  | python_has_venv                     | python3-venv
+test                  | ruby -e 'require "pg"'              | ruby-pg
+test                  | ruby -e 'require "active_record"'   | ruby-activerecord
+test                  | ruby -e 'require "minitest"'        | ruby-minitest
+test                  | command -v javac                    | default-jdk-headless
+test                  | has_jar postgresql                  | libpostgresql-jdbc-java
+test                  | has_jar HikariCP                    | libhikaricp-java
+test                  | has_jar slf4j-nop                   | libslf4j-java
+test                  | has_jar junit-platform-console      | junit5
+test                  | command -v go                       | golang-go
+test                  | has_go github.com/jackc/pgx/v4      | golang-github-jackc-pgx-v4-dev
+test                  | has_go github.com/lib/pq            | golang-github-lib-pq-dev
 build,demo            | has_node_or_venv                    | python3-venv
 bench                 | command -v pgbouncer                | pgbouncer
 LIST
@@ -34,6 +45,8 @@ postgres_has() {
 # With a virtual environment there is a Node.js as well: see node.sh.
 has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
 has_libpq_headers() { [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
+has_jar() { [ -e "/usr/share/java/$1.jar" ]; }
+has_go() { [ -d "/usr/share/gocode/src/$1" ]; }
 python_has_venv() { python3 -c 'import venv, ensurepip'; }
 
 # === Which of it is missing ===

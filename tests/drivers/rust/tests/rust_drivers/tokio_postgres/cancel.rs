@@ -1,0 +1,163 @@
+//! Cancelling, and limits of time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures_util::join;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, NoTls};
+
+use crate::fixture::{PATIENCE, code, config, connect, connect_with, show, unique, usable};
+
+/// Waits until the statement with this mark runs.
+async fn running(mark: &str) -> Result<()> {
+    let observer = connect().await?;
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity \
+         WHERE state = 'active' AND query LIKE '%{mark}%' AND pid <> pg_backend_pid()"
+    );
+    let start = Instant::now();
+    while show(&observer, &sql).await? == "0" {
+        anyhow::ensure!(start.elapsed() < PATIENCE, "{mark} does not run");
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+async fn cancelled(client: &Client) -> Result<String> {
+    let mark = unique("mark");
+    let sql = format!("SELECT pg_sleep(30) /* {mark} */");
+    let token = client.cancel_token();
+    let started = Instant::now();
+    let (result, sent) = join!(client.query(&sql, &[]), async {
+        running(&mark).await?;
+        anyhow::Ok(token.cancel_query(NoTls).await?)
+    });
+    sent?;
+    assert!(started.elapsed() < PATIENCE, "cancelled in time");
+    Ok(code(result))
+}
+
+#[tokio::test]
+async fn a_running_query_is_cancelled() -> Result<()> {
+    let client = connect().await?;
+    for _ in 0..3 {
+        assert_eq!(cancelled(&client).await?, "57014");
+        usable(&client).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_a_transaction() -> Result<()> {
+    let mut client = connect().await?;
+    let mut transaction = client.transaction().await?;
+    {
+        let nested = transaction.transaction().await?;
+        assert_eq!(cancelled(nested.client()).await?, "57014");
+        nested.rollback().await?;
+    }
+    assert_eq!(show(transaction.client(), "SELECT 'alive'").await?, "alive");
+    transaction.commit().await?;
+    usable(&client).await
+}
+
+/// A late cancel must hit nobody: neither this client's next query nor a neighbour's.
+#[tokio::test]
+async fn nothing_runs() -> Result<()> {
+    let (client, other) = (connect().await?, connect().await?);
+    for _ in 0..20 {
+        usable(&client).await?;
+        client.cancel_token().cancel_query(NoTls).await?;
+        // Postgres itself may hit what the same client sends at once; others are never hit.
+        usable(&other).await?;
+        sleep(Duration::from_millis(20)).await;
+        usable(&client).await?;
+    }
+    Ok(())
+}
+
+/// What programs do: a timeout around the query, then the token.
+#[tokio::test]
+async fn a_query_given_up() -> Result<()> {
+    let client = connect().await?;
+    for _ in 0..3 {
+        let query = client.query("SELECT pg_sleep(30)", &[]);
+        assert!(timeout(Duration::from_millis(100), query).await.is_err());
+        client.cancel_token().cancel_query(NoTls).await?;
+        timeout(PATIENCE, usable(&client)).await.context("the query still runs")??;
+    }
+    Ok(())
+}
+
+/// The cancelled statement fails alone; those behind it in the pipeline go on.
+#[tokio::test]
+async fn the_first_of_a_pipeline() -> Result<()> {
+    let client = connect().await?;
+    let mark = unique("mark");
+    let sql = format!("SELECT pg_sleep(30) /* {mark} */");
+    let (slow, next, after, sent) = join!(
+        client.simple_query(&sql),
+        client.query_one("SELECT 'next'", &[]),
+        client.simple_query("SELECT 'after'"),
+        async {
+            running(&mark).await?;
+            anyhow::Ok(client.cancel_token().cancel_query(NoTls).await?)
+        },
+    );
+    sent?;
+    assert_eq!(code(slow), "57014");
+    assert_eq!(next?.get::<_, &str>(0), "next");
+    after?;
+    usable(&client).await
+}
+
+#[tokio::test]
+async fn statement_timeout() -> Result<()> {
+    let client = connect().await?;
+    client.batch_execute("SET statement_timeout = '60ms'").await?;
+    for _ in 0..3 {
+        assert_eq!(code(client.query("SELECT pg_sleep(30)", &[]).await), "57014");
+        usable(&client).await?;
+    }
+    client.batch_execute("RESET statement_timeout").await?;
+    client.query("SELECT pg_sleep(0.1)", &[]).await?;
+
+    let mut config = config()?;
+    config.options("-c statement_timeout=70ms").application_name("given at login");
+    let (client, _) = connect_with(&config).await?;
+    assert_eq!(show(&client, "SHOW application_name").await?, "given at login");
+    assert_eq!(code(client.simple_query("SELECT pg_sleep(30)").await), "57014");
+    usable(&client).await
+}
+
+#[tokio::test]
+async fn lock_timeout() -> Result<()> {
+    let (mut holder, mut waiter) = (connect().await?, connect().await?);
+    let table = unique("locked");
+    holder.batch_execute(&format!("CREATE TABLE {table} (n int)")).await?;
+    let holding = holder.transaction().await?;
+    holding.batch_execute(&format!("LOCK TABLE {table}")).await?;
+    let waiting = waiter.transaction().await?;
+    waiting.batch_execute("SET LOCAL lock_timeout = '50ms'").await?;
+    assert_eq!(code(waiting.query(&format!("SELECT * FROM {table}"), &[]).await), "55P03");
+    waiting.rollback().await?;
+    holding.commit().await?;
+    assert_eq!(show(&waiter, "SHOW lock_timeout").await?, "0");
+    assert_eq!(waiter.query(&format!("SELECT * FROM {table}"), &[]).await?.len(), 0);
+    Ok(())
+}
+
+/// The server ends the connection; the client hears why, and a new one works.
+#[tokio::test]
+async fn idle_in_a_transaction() -> Result<()> {
+    let client = connect().await?;
+    client.batch_execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = '50ms'").await?;
+    let start = Instant::now();
+    while !client.is_closed() && start.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(client.is_closed(), "the connection has ended");
+    assert!(client.query("SELECT 1", &[]).await.is_err());
+    usable(&connect().await?).await
+}
