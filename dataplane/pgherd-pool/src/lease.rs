@@ -40,7 +40,11 @@ impl Lease {
             let boxed = self.conn.take()?;
             // Moving a socket between runtimes consumes it, so the connection is rebuilt around it.
             match boxed.rehome(worker) {
-                Some(conn) => self.conn = Some(conn),
+                Some(mut conn) => {
+                    self.used = !conn.is_alive_after_move();
+                    self.conn = Some(conn);
+                    return (!self.used).then_some(self);
+                }
                 None => {
                     self.pool.forget_one(worker);
                     return None;

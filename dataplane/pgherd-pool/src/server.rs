@@ -12,6 +12,8 @@ use pgherd_wire::frame::Header;
 use pgherd_wire::owed::{Audience, Request, UnexpectedReply};
 use pgherd_wire::params::is_settable;
 use pgherd_wire::{FrameError, Owed, ParamSet, TransactionStatus, frontend};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::cancel::CancelTarget;
@@ -135,6 +137,23 @@ impl ServerConn {
                     }
                 }
             }
+        }
+    }
+
+    /// The same for a socket that has just been registered with this runtime, which does not know
+    /// yet whether there is something to read.
+    pub(crate) fn is_alive_after_move(&mut self) -> bool {
+        let mut bytes = [0; 512];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = match &self.socket {
+            Socket::Tcp(stream) => rustix::net::recv(stream, &mut bytes, flags),
+            Socket::Unix(stream) => rustix::net::recv(stream, &mut bytes, flags),
+        };
+        match peeked {
+            Err(error) => error == Errno::WOULDBLOCK,
+            Ok((0, _)) => false,
+            // What may stay is read by the next client, as if it had come a moment later.
+            Ok((n, _)) => bytes.get(..n).is_some_and(|bytes| self.take_idle_messages(bytes)),
         }
     }
 

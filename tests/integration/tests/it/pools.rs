@@ -2,6 +2,8 @@
 
 mod growth;
 mod limits;
+mod reload;
+mod servers;
 mod stand;
 mod statement_mode;
 mod thousand;
