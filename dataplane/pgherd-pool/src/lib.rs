@@ -24,5 +24,7 @@ pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
 pub use socket::Socket;
-pub use statements::{Effect, Note, ServerStatements, Statement, StatementRegistry, Unnamed};
+pub use statements::{
+    Effect, Note, ServerStatements, Shape, Statement, StatementRegistry, Unnamed,
+};
 pub use stats::{PoolStats, WorkerStats};

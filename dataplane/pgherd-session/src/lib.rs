@@ -14,6 +14,7 @@ mod end;
 mod login;
 mod mentions;
 mod outbox;
+mod prepared;
 mod relay;
 mod salvage;
 mod session;

@@ -4,6 +4,7 @@
 //! in the session, so dropping the future loses nothing. A side is read only when what was read
 //! before has been written to the other, which bounds memory and carries back-pressure through.
 
+mod description;
 mod from_client;
 mod from_server;
 mod prepare;

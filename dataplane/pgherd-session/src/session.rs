@@ -22,6 +22,7 @@ use crate::clients::{ClientEntry, Registration};
 use crate::direction::Direction;
 use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
+use crate::prepared::Prepared;
 use crate::shared::{Phase, Worker};
 
 /// A client that has logged in.
@@ -44,6 +45,7 @@ pub(crate) struct Session {
     pub(crate) startup_params: Arc<ParamSet>,
     pub(crate) statements: AHashMap<Bytes, Arc<Statement>>,
     pub(crate) unnamed: Option<Unnamed>,
+    pub(crate) prepared: Prepared,
     /// Whether the unnamed statement, and the one bound last, is a plain `SET`.
     pub(crate) unnamed_sets: bool,
     pub(crate) portal_sets: bool,
@@ -148,6 +150,7 @@ impl Session {
             params: login.params,
             statements: AHashMap::new(),
             unnamed: None,
+            prepared: Prepared::default(),
             unnamed_sets: false,
             portal_sets: false,
             query_tail: Vec::new(),

@@ -11,6 +11,10 @@ use std::collections::VecDeque;
 
 use crate::backend::tag;
 
+mod doubt;
+
+use doubt::Doubt;
+
 /// What the server says of its transaction in ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionStatus {
@@ -114,7 +118,9 @@ enum Entry<E> {
         effect: E,
     },
     /// CopyDone or CopyFail, sent before the server was seen to be in COPY IN.
-    CopyEnd,
+    CopyEnd {
+        behind_sync: bool,
+    },
 }
 
 /// How far COPY IN has come, as far as that decides which Syncs are answered.
@@ -141,7 +147,11 @@ pub struct Owed<E> {
     readies: usize,
     /// Syncs sent while the server read copy data, which a failing COPY may or may not have read.
     syncs_in_copy: usize,
-    in_doubt: bool,
+    /// Entries that are `CopyEnd` behind a Sync.
+    ends_behind_sync: usize,
+    /// Part of the answer to the request at the head has come.
+    begun: bool,
+    doubt: Option<Doubt>,
 }
 
 impl<E> Default for Owed<E> {
@@ -154,7 +164,9 @@ impl<E> Default for Owed<E> {
             open_batch: false,
             readies: 0,
             syncs_in_copy: 0,
-            in_doubt: false,
+            ends_behind_sync: 0,
+            begun: false,
+            doubt: None,
         }
     }
 }
@@ -190,7 +202,14 @@ impl<E> Owed<E> {
             CopyIn::Reading => self.copy_in = CopyIn::Ended,
             CopyIn::Ended => {}
             // Perhaps the server is about to say that it reads copy data; otherwise it ignores it.
-            CopyIn::No if !self.queue.is_empty() => self.queue.push_back(Entry::CopyEnd),
+            CopyIn::No if !self.queue.is_empty() => {
+                let behind_sync = self
+                    .queue
+                    .iter()
+                    .any(|entry| matches!(entry, Entry::Asked { request: Request::Sync, .. }));
+                self.ends_behind_sync += usize::from(behind_sync);
+                self.queue.push_back(Entry::CopyEnd { behind_sync });
+            }
             CopyIn::No => {}
         }
     }
@@ -200,7 +219,8 @@ impl<E> Owed<E> {
         loop {
             match self.queue.front()? {
                 Entry::Asked { .. } => return None,
-                Entry::CopyEnd => {
+                &Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
                     self.queue.pop_front();
                 }
                 Entry::Invented { .. } => match self.queue.pop_front() {
@@ -258,6 +278,10 @@ impl<E> Owed<E> {
             }
             _ => return Err(UnexpectedReply { tag, owed: Some(request) }),
         };
+        if self.doubt.is_some() {
+            self.resolve_doubt();
+        }
+        self.begun = !done;
         if done {
             self.queue.pop_front();
         }
@@ -268,12 +292,11 @@ impl<E> Owed<E> {
     pub fn ready(&mut self, status: TransactionStatus) -> Result<Audience, UnexpectedReply> {
         let tag = tag::READY_FOR_QUERY;
         let owed = self.head_request();
+        if self.doubt.is_some() && self.is_doubtful_ready(status) {
+            return Ok(Audience::Client);
+        }
         match owed {
             Some(Request::Query | Request::FunctionCall | Request::Sync) => {}
-            None if self.in_doubt => {
-                self.status = status;
-                return Ok(Audience::Client);
-            }
             _ => return Err(UnexpectedReply { tag, owed }),
         }
         let Some(Entry::Asked { audience, .. }) = self.queue.pop_front() else {
@@ -281,6 +304,7 @@ impl<E> Owed<E> {
         };
         self.status = status;
         self.readies -= 1;
+        self.begun = false;
         if self.copy_in != CopyIn::No {
             self.copy_in = CopyIn::No;
         }
@@ -293,9 +317,13 @@ impl<E> Owed<E> {
     /// Takes ErrorResponse. It always belongs to the client, also when a request of the proxy
     /// caused it: that request stood in for one of the client's.
     pub fn error(&mut self) -> Failure<E> {
+        if self.doubt.is_some() {
+            self.resolve_doubt();
+        }
+        self.begun = true;
         if self.copy_in != CopyIn::No && self.syncs_in_copy > 0 {
             // Whether the server read those Syncs before or after it gave the copy up is unknown.
-            self.in_doubt = true;
+            self.doubt = Some(Doubt::default());
         }
         self.end_copy();
         match self.head_request() {
@@ -320,7 +348,9 @@ impl<E> Owed<E> {
                     gone.push(effect);
                 }
                 Entry::Invented { effect, .. } => gone.push(effect),
-                Entry::CopyEnd => {}
+                Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
+                }
             }
         }
         gone.reverse();
@@ -353,7 +383,11 @@ impl<E> Owed<E> {
 
     /// Whether nothing is owed and nothing open, whatever the state of the transaction.
     pub fn is_answered(&self) -> bool {
-        self.queue.is_empty() && !self.skipping && !self.open_batch && self.copy_in == CopyIn::No
+        self.queue.is_empty()
+            && !self.skipping
+            && !self.open_batch
+            && self.copy_in == CopyIn::No
+            && self.doubt.is_none()
     }
 
     /// Whether the server waits for a Sync before it says that it is ready.
@@ -363,7 +397,7 @@ impl<E> Owed<E> {
                 !matches!(request, Request::Sync | Request::Query | Request::FunctionCall)
             }
             Some(Entry::Invented { .. }) => true,
-            Some(Entry::CopyEnd) => self.readies == 0,
+            Some(Entry::CopyEnd { .. }) => self.readies == 0,
             None => self.open_batch || self.skipping,
         }
     }
@@ -371,7 +405,7 @@ impl<E> Owed<E> {
     /// Whether nothing but Syncs is owed behind the request that is being answered.
     pub fn only_syncs_behind(&self) -> bool {
         self.queue.iter().skip(1).all(|entry| {
-            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd)
+            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd { .. })
         })
     }
 
@@ -390,12 +424,6 @@ impl<E> Owed<E> {
         self.copy_in == CopyIn::Reading
     }
 
-    /// Whether more ReadyForQuery may come than are known to be owed. Such a connection must not
-    /// serve anybody else.
-    pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt
-    }
-
     /// How many ReadyForQuery the server owes.
     pub fn readies(&self) -> usize {
         self.readies
@@ -404,6 +432,19 @@ impl<E> Owed<E> {
     /// What the last ReadyForQuery said.
     pub fn status(&self) -> TransactionStatus {
         self.status
+    }
+
+    /// Whether a copy that has ended had Syncs among its data. What the client sends then, but for
+    /// the Sync that it ends with, is executed or discarded, as the server saw those Syncs: it is
+    /// held back until that is known.
+    #[inline]
+    pub fn awaits_copy(&self) -> bool {
+        self.ends_behind_sync > 0 || (self.syncs_in_copy > 0 && self.copy_in == CopyIn::Ended)
+    }
+
+    /// Whether nothing more will be answered before the client sends more.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() || self.copy_in == CopyIn::Reading
     }
 
     /// Entries in the queue, by which the caller bounds a pipeline.
@@ -427,7 +468,8 @@ impl<E> Owed<E> {
                     self.readies -= 1;
                     self.syncs_in_copy += 1;
                 }
-                Entry::CopyEnd => {
+                &Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
                     self.queue.remove(1);
                     self.copy_in = CopyIn::Ended;
                     return;

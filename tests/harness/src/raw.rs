@@ -85,6 +85,11 @@ impl Client {
         Ok(self.stream.local_addr()?)
     }
 
+    /// The other side's address.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        Ok(self.stream.peer_addr()?)
+    }
+
     /// Changes how long answers may take.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;

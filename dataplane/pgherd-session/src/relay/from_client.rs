@@ -1,17 +1,16 @@
 //! Requests on their way to the server: names of prepared statements are exchanged, everything
 //! is entered into the queue of owed replies, the rest passes as it is.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use pgherd_pool::{Effect, Note, Statement, Unnamed};
+use pgherd_config::PoolMode;
+use pgherd_pool::{Effect, Note, Unnamed};
+use pgherd_wire::backend;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
-use pgherd_wire::{TransactionStatus, backend};
 
 use super::MAX_PIPELINE;
-use super::prepare::close_doomed;
+use super::prepare::Named;
 use crate::end::End;
 use crate::mentions;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
@@ -28,6 +27,10 @@ impl Session {
     pub(super) fn scan_client(&mut self) -> Result<bool, End> {
         let mut moved = false;
         self.blocked = false;
+        if self.prepared.flushed {
+            self.prepared.flushed =
+                self.lease.as_ref().is_some_and(|lease| lease.owed.awaits_copy());
+        }
         loop {
             if self.from_client.passing > 0 || self.from_client.dropping > 0 {
                 if self.from_client.buffer.is_empty() {
@@ -37,6 +40,9 @@ impl Session {
                 if !self.continue_message() {
                     return Ok(moved);
                 }
+            }
+            if !self.end_doubt() {
+                return Ok(moved);
             }
             let unscanned = self.from_client.buffer.unscanned();
             let header = match Header::peek(unscanned) {
@@ -62,6 +68,10 @@ impl Session {
             if !is_ready_to_send(unscanned, header) {
                 return Ok(moved);
             }
+            if lease.owed.awaits_copy() && !is_for_copy(header.tag) {
+                self.wait_for_copy();
+                return Ok(moved);
+            }
             if lease.owed.is_skipping() && header.tag != tag::SYNC {
                 // The server would discard it too; so nothing of it may enter the books.
                 self.from_client.discard(header.total_len());
@@ -70,6 +80,30 @@ impl Session {
             }
             moved = true;
         }
+    }
+
+    /// The message at the head waits for the end of a copy.
+    fn wait_for_copy(&mut self) {
+        self.block();
+        if !std::mem::replace(&mut self.prepared.flushed, true) {
+            self.from_client.outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
+        }
+    }
+
+    /// Finds out what a COPY that failed has left. `false` while that is under way.
+    fn end_doubt(&mut self) -> bool {
+        let Some(lease) = &mut self.lease else { return true };
+        if lease.owed.needs_probe() && self.pool.settings().mode != PoolMode::Session {
+            self.from_client.outbox.own(|out| {
+                frontend::put_empty(out, tag::SYNC);
+                frontend::put_query(out, b"");
+            });
+            lease.owed.push_probe(Note::default(), Note::default());
+            // The empty query drops it.
+            lease.unnamed = 0;
+        }
+        self.blocked |= lease.owed.is_probing();
+        !lease.owed.is_probing()
     }
 
     /// What came before the last word is done first, and answered also where no Sync stands.
@@ -151,8 +185,18 @@ impl Session {
 
     /// Whether the message at the head waits for the batches before; if so, no more is read.
     fn must_wait(&mut self) -> bool {
-        self.blocked = !self.is_settled();
+        if self.prepared.barrier {
+            self.prepared.barrier =
+                self.lease.as_ref().is_some_and(|lease| !lease.owed.is_settled());
+        }
+        self.blocked = self.prepared.barrier || !self.is_settled();
         self.blocked
+    }
+
+    /// The message at the head waits. Always `false`.
+    pub(super) fn block(&mut self) -> bool {
+        self.blocked = true;
+        false
     }
 
     fn body(&self, header: Header) -> &[u8] {
@@ -249,9 +293,10 @@ impl Session {
             self.take_unnamed_parse(header, definition);
             self.unnamed_sets = sets;
         } else {
-            let name = Bytes::copy_from_slice(parse.name);
-            let statement = self.pool.statements().intern(parse.definition);
-            self.take_named_parse(header, name, statement);
+            let (name, definition) = (parse.name.to_vec(), parse.definition.to_vec());
+            if !self.take_named_parse(header, &name, &definition) {
+                return Ok(false);
+            }
         }
         if pins {
             self.pin();
@@ -284,40 +329,6 @@ impl Session {
         self.pass(header, Request::Parse, undo.into());
     }
 
-    fn take_named_parse(&mut self, header: Header, name: Bytes, statement: Arc<Statement>) {
-        let Some(lease) = &mut self.lease else { return };
-        if self.statements.contains_key(&name) {
-            // Postgres refuses a name that is taken, in its own words: the name is taken there
-            // for as long as it needs to say so.
-            self.batch_defines = true;
-            let outbox = &mut self.from_client.outbox;
-            lease.statements.evict_name(&name);
-            outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
-            lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
-            lease.statements.doom(name);
-            self.pass(header, Request::Parse, Note::default());
-            return;
-        }
-        close_doomed(lease, &mut self.from_client.outbox);
-        self.batch_defines = true;
-        let before = self.statements.insert(name.clone(), Arc::clone(&statement));
-        let known = lease.statements.name(statement.id).is_some();
-        // In a failed transaction Postgres refuses a Parse, so it must see it.
-        let certain = lease.owed.status() != TransactionStatus::Failed && lease.owed.readies() == 0;
-        if known && certain {
-            let undo = Effect::Defined { name, before, parsed: None };
-            lease.owed.push_invented(backend::tag::PARSE_COMPLETE, undo.into());
-            self.give_invented();
-        } else {
-            let server_name = lease.statements.add(statement.id);
-            let undo = Effect::Defined { name, before, parsed: Some(statement.id) };
-            lease.owed.push(Request::Parse, Audience::Client, undo.into());
-            let outbox = &mut self.from_client.outbox;
-            outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
-        }
-        self.from_client.discard(header.total_len());
-    }
-
     // === Bind ===
 
     fn take_bind(&mut self, header: Header) -> Result<bool, End> {
@@ -348,10 +359,23 @@ impl Session {
         }
         let (portal, name) = (names.portal.to_vec(), names.statement.to_vec());
         let names_len = names.encoded_len();
-        let Some(server_name) = self.prepare_named(&name) else {
-            self.pass(header, Request::Bind, Note::default());
-            return Ok(true);
+        let (name, server_name) = match self.prepare_named(&name) {
+            Named::Ready { name, server_name } => (name, server_name),
+            Named::Unknown => {
+                self.portal_sets = false;
+                self.pass(header, Request::Bind, Note::default());
+                return Ok(true);
+            }
+            Named::Wait => return Ok(self.block()),
+            Named::Stale => {
+                self.refuse_stale(header);
+                return Ok(true);
+            }
         };
+        self.portal_sets = self.statements.get(&name).is_some_and(|statement| {
+            let text = frontend::definition_text(&statement.definition);
+            is_set(text) && mentions::sets_reported_parameter(text)
+        });
         let rest = header.body_len - names_len;
         let length = portal.len() + server_name.len() + 2 + rest;
         let Ok(length) = u32::try_from(length + 4) else {
@@ -363,9 +387,7 @@ impl Session {
             frame::put_cstr(out, &portal);
             frame::put_cstr(out, &server_name);
         });
-        if let Some(lease) = &mut self.lease {
-            lease.owed.push(Request::Bind, Audience::Client, Note::default());
-        }
+        self.owe(Request::Bind, Effect::Uses(name));
         self.from_client.discard(HEADER_LEN + names_len);
         self.from_client.pass(rest);
         Ok(true)
@@ -392,27 +414,28 @@ impl Session {
             self.pass(header, request(target), Note::default());
             return Ok(true);
         }
-        if !self.is_settled() {
-            self.blocked = true;
+        let name = name.to_vec();
+        if self.must_wait() {
             return Ok(false);
         }
-        let name = name.to_vec();
         if header.tag == tag::CLOSE {
             self.take_close(header, &name);
         } else if name.is_empty() {
             self.prepare_unnamed();
             self.pass(header, Request::DescribeStatement, Note::default());
-        } else if let Some(server_name) = self.prepare_named(&name) {
-            self.from_client.outbox.own(|out| {
-                frontend::put_target(out, tag::DESCRIBE, Target::Statement, &server_name);
-            });
-            if let Some(lease) = &mut self.lease {
-                let note = Note::default();
-                lease.owed.push(Request::DescribeStatement, Audience::Client, note);
-            }
-            self.from_client.discard(header.total_len());
         } else {
-            self.pass(header, Request::DescribeStatement, Note::default());
+            match self.prepare_named(&name) {
+                Named::Ready { name, server_name } => {
+                    self.from_client.outbox.own(|out| {
+                        frontend::put_target(out, tag::DESCRIBE, Target::Statement, &server_name);
+                    });
+                    self.owe(Request::DescribeStatement, Effect::Uses(name));
+                    self.from_client.discard(header.total_len());
+                }
+                Named::Unknown => self.pass(header, Request::DescribeStatement, Note::default()),
+                Named::Wait => return Ok(self.block()),
+                Named::Stale => self.refuse_stale(header),
+            }
         }
         Ok(true)
     }
@@ -443,6 +466,11 @@ impl Session {
         self.from_client.discard(header.total_len());
         self.give_invented();
     }
+}
+
+/// Whether a message may stand among the data of a copy.
+fn is_for_copy(tag: u8) -> bool {
+    matches!(tag, tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::SYNC | tag::FLUSH)
 }
 
 /// Whether a statement may be a `SET`: a cheap look before the careful one.

@@ -4,17 +4,15 @@
 use std::sync::Arc;
 
 use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
+use pgherd_wire::TransactionStatus;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::owed::{Audience, Failure};
-use pgherd_wire::{TransactionStatus, sqlstate};
 
+use super::description::MAX_DESCRIPTION;
 use crate::end::End;
 use crate::session::Session;
-
-/// In the error "cached plan must not change result type", whose text may be translated.
-const RESULT_TYPE_CHANGED: &[u8] = b"RRevalidateCachedQuery\0";
 
 /// The longest message that is waited for as a whole: those are short by nature.
 const MAX_WHOLE: usize = 8 * 1024;
@@ -56,6 +54,17 @@ impl Session {
                     Audience::Client
                 }
                 tag::NOTICE | tag::NOTIFICATION => Audience::Client,
+                tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION | tag::NO_DATA
+                    if self.is_for_the_books() =>
+                {
+                    if header.body_len > MAX_DESCRIPTION {
+                        return Err(End::ServerMalformed(header.tag));
+                    }
+                    if unscanned.len() < header.total_len() {
+                        return Ok(());
+                    }
+                    self.take_description(header)?
+                }
                 tag => self.take_reply(tag)?,
             };
             match audience {
@@ -192,14 +201,6 @@ impl Session {
             if report.is_fatal() {
                 self.saw_fatal = true;
             }
-            if report.code == sqlstate::FEATURE_NOT_SUPPORTED
-                && memchr::memmem::find(body, RESULT_TYPE_CHANGED).is_some()
-            {
-                // Drivers close the statement and define it again: that must reach the server.
-                for statement in self.statements.values() {
-                    self.pool.statements().forget(statement);
-                }
-            }
             reworded = self.with_names_of_client(body);
         }
         let lease = self.lease.as_mut()?;
@@ -212,12 +213,17 @@ impl Session {
         reworded
     }
 
-    /// Some errors name the statement. The client must read its own name for it there.
+    /// Some errors name the statement. The client must read its own name for it there. Others
+    /// are the proxy's.
     fn with_names_of_client(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let start = memchr::memmem::find(body, b"\"pgherd_")? + 1;
+        let lease = self.lease.as_ref()?;
+        let name = match &lease.owed.head_effect()?.undo {
+            Effect::Refused(error) => return Some(error.to_vec()),
+            Effect::Uses(name) | Effect::Defined { name, .. } => name,
+            _ => return None,
+        };
+        let start = memchr::memmem::find(body, lease.statements.prefix().as_bytes())?;
         let end = start + memchr::memchr(b'"', &body[start..])?;
-        let id = self.lease.as_ref()?.statements.id(&body[start..end])?;
-        let (name, _) = self.statements.iter().find(|(_, statement)| statement.id == id)?;
         Some([&body[..start], name, &body[end..]].concat())
     }
 
@@ -225,7 +231,7 @@ impl Session {
     fn undo(&mut self, note: Note, failed: bool) {
         let Some(lease) = &mut self.lease else { return };
         match note.undo {
-            Effect::Nothing => {}
+            Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
             // A Parse of the unnamed statement drops the former one before it can fail.
             Effect::Unnamed { .. } if failed => {
                 self.unnamed = None;
@@ -235,14 +241,9 @@ impl Session {
                 self.unnamed = client;
                 lease.unnamed = server;
             }
-            Effect::Defined { name, before, parsed } => {
-                match before {
-                    Some(before) => self.statements.insert(name, before),
-                    None => self.statements.remove(&name),
-                };
-                if let Some(id) = parsed {
-                    lease.statements.remove(id);
-                }
+            Effect::Defined { name, id } => {
+                self.statements.remove(&name);
+                lease.statements.remove(id);
             }
             Effect::Parsed(id) => lease.statements.remove(id),
             Effect::Closed { name, before } => {

@@ -11,6 +11,7 @@ mod script;
 mod stand;
 mod startup;
 
+pub use compare::{difference, lines};
 use stand::{Stand, Subject};
 
 /// One test for each chapter of rows and each subject.
@@ -38,4 +39,4 @@ macro_rules! chapters {
     )+ };
 }
 
-chapters!(simple, extended, statements, pipelines, copy, transactions, session, broken, large);
+chapters!(simple, extended, statements, ddl, pipelines, copy, transactions, session, broken, large);

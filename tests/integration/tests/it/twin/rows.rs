@@ -2,6 +2,7 @@
 
 pub mod broken;
 pub mod copy;
+pub mod ddl;
 pub mod extended;
 pub mod large;
 pub mod pipelines;

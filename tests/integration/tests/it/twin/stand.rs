@@ -17,6 +17,7 @@ const SHORT: usize = 250;
 
 const SCHEMA: &str = "
 CREATE TABLE items (id int PRIMARY KEY, name text NOT NULL, amount numeric);
+CREATE TABLE changing ();
 CREATE FUNCTION noisy(word text) RETURNS text LANGUAGE plpgsql AS
     $$BEGIN RAISE NOTICE 'heard %', word; RETURN word; END$$;";
 const FILL: &str = "
