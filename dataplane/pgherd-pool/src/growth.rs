@@ -8,6 +8,7 @@ use rand::RngExt;
 use crate::connect::ConnectError;
 use crate::pool::Pool;
 use crate::server::ServerConn;
+use crate::statements::ServerStatements;
 
 /// The first pause after a failed attempt; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -37,7 +38,9 @@ impl Growth {
                     let expires_at = settings.server_lifetime.map(|lifetime| {
                         Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0))
                     });
-                    let conn = Box::new(ServerConn::new(connected, self.worker, expires_at));
+                    let mut conn = ServerConn::new(connected, self.worker, expires_at);
+                    conn.statements = ServerStatements::new(settings.server_prepared_statements);
+                    let conn = Box::new(conn);
                     self.done = true;
                     {
                         let mut state = self.pool.state.lock();

@@ -25,6 +25,7 @@ pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
 pub use socket::Socket;
 pub use statements::{
-    Effect, Note, ServerStatements, Shape, Statement, StatementRegistry, Unnamed,
+    Effect, Exchanged, Note, Reservation, ServerStatements, Shape, SqlUse, SqlVerb, Statement,
+    StatementRegistry, Unnamed,
 };
 pub use stats::{PoolStats, WorkerStats};

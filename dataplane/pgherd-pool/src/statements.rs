@@ -7,12 +7,15 @@
 //! "cached plan must not change result type" exactly where its own connection would have said so.
 
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use ahash::AHashMap;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use pgherd_wire::description::with_parameters;
+use pgherd_wire::frontend::definition_text;
 
 /// A statement as some client defined it.
 #[derive(Debug)]
@@ -41,6 +44,36 @@ pub struct Unnamed {
     pub generation: u64,
     /// Its definition.
     pub definition: Bytes,
+    /// What its text says of prepared statements by name.
+    pub sql: Option<Arc<[SqlUse]>>,
+    /// Room for a large one.
+    pub reserved: Option<Arc<Reservation>>,
+}
+
+impl Unnamed {
+    /// Whether names were exchanged in its text; they are not any more.
+    pub fn forget_exchanged(&mut self) -> bool {
+        let Some(sql) = self.sql.as_ref().filter(|sql| sql.iter().any(|it| it.exchanged.is_some()))
+        else {
+            return false;
+        };
+        let unchanged = sql.iter().map(|it| SqlUse { exchanged: None, ..it.clone() });
+        self.sql = Some(unchanged.collect());
+        true
+    }
+}
+
+/// Room for a large definition, given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    taken: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What a request changed in the books of the client and of the server connection, so that it
@@ -77,6 +110,10 @@ pub enum Effect {
     Uses(Bytes),
     /// The proxy refuses the request: the server's error gives way to this one.
     Refused(Bytes),
+    /// A name was defined on this server connection alone.
+    DefinedSql(Bytes),
+    /// The client closed a name that it had prepared with SQL.
+    ClosedSql(Bytes),
     /// The client closed a name.
     Closed {
         /// The client's name.
@@ -95,11 +132,57 @@ pub struct Note {
     pub undo: Effect,
     /// The request is one plain `SET` of a parameter that Postgres reports.
     pub plain_set: bool,
+    /// What its text says of prepared statements by name.
+    pub sql: Option<Arc<[SqlUse]>>,
+}
+
+/// What SQL does with a prepared statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SqlVerb {
+    /// `PREPARE`.
+    Prepare,
+    /// `EXECUTE`, also behind `EXPLAIN` and `CREATE TABLE … AS`.
+    Execute,
+    /// `DEALLOCATE`.
+    Deallocate,
+    /// `DEALLOCATE ALL`, `DISCARD ALL`.
+    ForgetAll,
+}
+
+/// A place in an SQL text that names a prepared statement.
+#[derive(Clone, Debug)]
+pub struct SqlUse {
+    /// What is done.
+    pub verb: SqlVerb,
+    /// The name, as Postgres reads it.
+    pub name: Bytes,
+    /// Where it is written.
+    pub at: Range<usize>,
+    /// What was put there instead, where the statement is one of the protocol.
+    pub exchanged: Option<Exchanged>,
+}
+
+/// A name that stands in a text instead of the client's.
+#[derive(Clone, Debug)]
+pub struct Exchanged {
+    /// Where it stands, in characters from 1.
+    pub at: usize,
+    /// How many characters the client wrote.
+    pub written: usize,
+    /// The name.
+    pub server_name: Bytes,
+}
+
+impl SqlUse {
+    /// A use of all statements.
+    pub fn all() -> Self {
+        Self { verb: SqlVerb::ForgetAll, name: Bytes::new(), at: 0..0, exchanged: None }
+    }
 }
 
 impl From<Effect> for Note {
     fn from(undo: Effect) -> Self {
-        Self { undo, plain_set: false }
+        Self { undo, plain_set: false, sql: None }
     }
 }
 
@@ -108,6 +191,8 @@ impl From<Effect> for Note {
 pub struct StatementRegistry {
     known: Mutex<Known>,
     next: AtomicU64,
+    /// Bytes of large definitions.
+    large: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +203,9 @@ struct Known {
     sweep_at: (usize, usize),
 }
 
+/// Most bytes of large definitions in a process.
+const MAX_LARGE: usize = 256 << 20;
+
 /// Below this many definitions, and bytes of them, nothing is thrown out.
 const SWEEP_ABOVE: (usize, usize) = (4096, 16 << 20);
 
@@ -125,6 +213,17 @@ impl StatementRegistry {
     /// A number that was never given before in this process; never 0.
     pub fn next_id(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Whether there is room for a large definition.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.large.load(Ordering::Relaxed) + bytes <= MAX_LARGE
+    }
+
+    /// Takes room for a large definition, also where there is none.
+    pub fn reserve(&self, bytes: usize) -> Reservation {
+        self.large.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { taken: Arc::clone(&self.large), bytes }
     }
 
     /// A statement of which it is not known yet what the server makes of it.
@@ -156,6 +255,18 @@ impl Shape {
 }
 
 impl Statement {
+    /// The definition by which another server connection gets the same statement: the types of
+    /// the parameters stay what they were.
+    pub fn definition_elsewhere(&self) -> Bytes {
+        match &self.shape {
+            Some(shape) => {
+                let text = definition_text(&self.definition);
+                with_parameters(text, &shape.parameters).into()
+            }
+            None => self.definition.clone(),
+        }
+    }
+
     /// Bytes that it takes, roughly.
     fn len(&self) -> usize {
         self.definition.len() + self.shape.as_ref().map_or(0, Shape::len)
@@ -242,6 +353,12 @@ impl ServerStatements {
             self.doomed.push(former.name);
         }
         name
+    }
+
+    /// A fresh name for what the caller drops again.
+    pub fn passing_name(&mut self) -> Bytes {
+        self.next_name += 1;
+        Bytes::from(format!("{}{}", self.prefix, self.next_name))
     }
 
     /// A statement has turned out to be another one: that one keeps what it has here.

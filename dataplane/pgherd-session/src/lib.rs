@@ -19,6 +19,7 @@ mod relay;
 mod salvage;
 mod session;
 mod shared;
+mod sql_names;
 
 pub use admin::{AdminConsole, AdminReply, Table};
 pub use buffer::BufferPool;

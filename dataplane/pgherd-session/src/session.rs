@@ -299,6 +299,7 @@ impl Session {
 
     /// Keeps the server connection with this client until its state is gone.
     pub(crate) fn pin(&mut self) {
+        self.prepared.pinned_for_sql = false;
         if let Some(lease) = &mut self.lease
             && !self.pinned
         {

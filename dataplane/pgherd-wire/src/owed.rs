@@ -12,40 +12,10 @@ use std::collections::VecDeque;
 use crate::backend::tag;
 
 mod doubt;
+mod status;
 
 use doubt::Doubt;
-
-/// What the server says of its transaction in ReadyForQuery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// Not in a transaction block.
-    Idle,
-    /// In a transaction block.
-    InTransaction,
-    /// In a failed transaction block.
-    Failed,
-}
-
-impl TransactionStatus {
-    /// Reads the status byte.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'I' => Some(Self::Idle),
-            b'T' => Some(Self::InTransaction),
-            b'E' => Some(Self::Failed),
-            _ => None,
-        }
-    }
-
-    /// The status byte.
-    pub fn as_byte(self) -> u8 {
-        match self {
-            Self::Idle => b'I',
-            Self::InTransaction => b'T',
-            Self::Failed => b'E',
-        }
-    }
-}
+pub use status::TransactionStatus;
 
 /// A request that the server answers, by the way in which it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +278,7 @@ impl<E> Owed<E> {
         if self.copy_in != CopyIn::No {
             self.copy_in = CopyIn::No;
         }
-        if self.queue.is_empty() {
+        if self.queue.iter().all(|entry| matches!(entry, Entry::CopyEnd { .. })) {
             self.open_batch = false;
         }
         Ok(audience)
@@ -339,11 +309,13 @@ impl<E> Owed<E> {
             .position(|entry| matches!(entry, Entry::Asked { request: Request::Sync, .. }));
         self.skipping = sync.is_none();
         let mut gone: Vec<E> = Vec::new();
+        let mut unanswered = false;
         for entry in self.queue.drain(..sync.unwrap_or(self.queue.len())) {
             match entry {
-                Entry::Asked { request, effect, .. } => {
+                Entry::Asked { request, audience, effect } => {
                     if matches!(request, Request::Query | Request::FunctionCall) {
                         self.readies -= 1;
+                        unanswered = audience == Audience::Client;
                     }
                     gone.push(effect);
                 }
@@ -352,6 +324,13 @@ impl<E> Owed<E> {
                     self.ends_behind_sync -= usize::from(behind_sync);
                 }
             }
+        }
+        // A Query that the proxy has put a Parse before and a Sync behind is answered by that Sync.
+        if unanswered
+            && let Some(Entry::Asked { audience: audience @ Audience::Proxy, .. }) =
+                self.queue.front_mut()
+        {
+            *audience = Audience::Client;
         }
         gone.reverse();
         match gone.pop() {
@@ -439,7 +418,9 @@ impl<E> Owed<E> {
     /// held back until that is known.
     #[inline]
     pub fn awaits_copy(&self) -> bool {
-        self.ends_behind_sync > 0 || (self.syncs_in_copy > 0 && self.copy_in == CopyIn::Ended)
+        self.ends_behind_sync > 0
+            || (self.syncs_in_copy > 0 && self.copy_in == CopyIn::Ended)
+            || self.doubt.is_some()
     }
 
     /// Whether nothing more will be answered before the client sends more.

@@ -10,6 +10,7 @@ use pgherd_wire::frame::{HEADER_LEN, Header};
 use pgherd_wire::owed::Audience;
 
 use crate::end::End;
+use crate::prepared::Checking;
 use crate::session::Session;
 
 /// No description is longer: 1,664 columns, 65,535 parameters.
@@ -49,7 +50,9 @@ impl Session {
         let now = self.pool.statements().intern(&statement.definition, shape);
         lease.statements.rename(statement.id, now.id);
         if statement.shape.is_some() {
-            self.prepared.stale = Some(statement.id);
+            if self.prepared.checking == Some(Checking::Asked(statement.id)) {
+                self.prepared.checking = Some(Checking::Stale(statement.id));
+            }
         } else if let Some(mine) = self.statements.get_mut(&name)
             && mine.id == statement.id
         {

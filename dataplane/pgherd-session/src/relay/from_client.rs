@@ -1,23 +1,22 @@
 //! Requests on their way to the server: names of prepared statements are exchanged, everything
 //! is entered into the queue of owed replies, the rest passes as it is.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use pgherd_config::PoolMode;
-use pgherd_pool::{Effect, Note, Unnamed};
-use pgherd_wire::backend;
+use pgherd_pool::{Effect, Note, SqlUse};
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
 
 use super::MAX_PIPELINE;
+use super::copy_end::is_for_copy;
 use super::prepare::Named;
+use super::sql_statements::{changes, uses};
 use crate::end::End;
 use crate::mentions;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
 
-/// The longest Parse that is remembered, so that it can be given to another server connection.
-/// A longer one passes as it is and keeps its server connection.
-const MAX_DEFINITION: usize = 1 << 20;
 /// The longest pair of names in a Bind.
 const MAX_BIND_NAMES: usize = 64 * 1024;
 
@@ -27,10 +26,7 @@ impl Session {
     pub(super) fn scan_client(&mut self) -> Result<bool, End> {
         let mut moved = false;
         self.blocked = false;
-        if self.prepared.flushed {
-            self.prepared.flushed =
-                self.lease.as_ref().is_some_and(|lease| lease.owed.awaits_copy());
-        }
+        self.lower_barriers();
         loop {
             if self.from_client.passing > 0 || self.from_client.dropping > 0 {
                 if self.from_client.buffer.is_empty() {
@@ -69,7 +65,7 @@ impl Session {
                 return Ok(moved);
             }
             if lease.owed.awaits_copy() && !is_for_copy(header.tag) {
-                self.wait_for_copy();
+                self.flush_and_block();
                 return Ok(moved);
             }
             if lease.owed.is_skipping() && header.tag != tag::SYNC {
@@ -80,30 +76,6 @@ impl Session {
             }
             moved = true;
         }
-    }
-
-    /// The message at the head waits for the end of a copy.
-    fn wait_for_copy(&mut self) {
-        self.block();
-        if !std::mem::replace(&mut self.prepared.flushed, true) {
-            self.from_client.outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
-        }
-    }
-
-    /// Finds out what a COPY that failed has left. `false` while that is under way.
-    fn end_doubt(&mut self) -> bool {
-        let Some(lease) = &mut self.lease else { return true };
-        if lease.owed.needs_probe() && self.pool.settings().mode != PoolMode::Session {
-            self.from_client.outbox.own(|out| {
-                frontend::put_empty(out, tag::SYNC);
-                frontend::put_query(out, b"");
-            });
-            lease.owed.push_probe(Note::default(), Note::default());
-            // The empty query drops it.
-            lease.unnamed = 0;
-        }
-        self.blocked |= lease.owed.is_probing();
-        !lease.owed.is_probing()
     }
 
     /// What came before the last word is done first, and answered also where no Sync stands.
@@ -136,13 +108,18 @@ impl Session {
     /// `false` when more of the message must come first.
     fn take_message(&mut self, header: Header) -> Result<bool, End> {
         match header.tag {
-            tag::QUERY => self.take_query(header),
+            tag::QUERY => return Ok(self.take_query(header)),
             tag::PARSE => return self.take_parse(header),
             tag::BIND => return self.take_bind(header),
             tag::DESCRIBE | tag::CLOSE => return self.take_target(header),
             tag::EXECUTE => {
-                let note = Note { plain_set: self.portal_sets, ..Note::default() };
+                let sql = self.portal_sql(header);
+                let waits = sql.as_ref().is_some_and(|sql| changes(sql));
+                let note = Note { plain_set: self.portal_sets, sql, ..Note::default() };
                 self.pass(header, Request::Execute, note);
+                if waits {
+                    self.raise_barrier();
+                }
             }
             tag::SYNC => {
                 self.pass(header, Request::Sync, Note::default());
@@ -161,7 +138,7 @@ impl Session {
         Ok(true)
     }
 
-    fn pass(&mut self, header: Header, request: Request, note: Note) {
+    pub(super) fn pass(&mut self, header: Header, request: Request, note: Note) {
         if let Some(lease) = &mut self.lease {
             lease.owed.push(request, Audience::Client, note);
         }
@@ -169,7 +146,7 @@ impl Session {
     }
 
     /// A Sync was sent. What the batch did to statements is known when it is answered.
-    fn end_batch(&mut self) {
+    pub(super) fn end_batch(&mut self) {
         if std::mem::take(&mut self.batch_defines)
             && let Some(lease) = &self.lease
         {
@@ -186,11 +163,51 @@ impl Session {
     /// Whether the message at the head waits for the batches before; if so, no more is read.
     fn must_wait(&mut self) -> bool {
         if self.prepared.barrier {
-            self.prepared.barrier =
-                self.lease.as_ref().is_some_and(|lease| !lease.owed.is_settled());
+            self.wait_for_answers();
+        } else {
+            self.blocked = !self.is_settled();
         }
-        self.blocked = self.prepared.barrier || !self.is_settled();
         self.blocked
+    }
+
+    /// The message at the head waits until all that was sent has been answered. Always `false`.
+    pub(super) fn wait_for_answers(&mut self) -> bool {
+        self.prepared.barrier = true;
+        self.flush_and_block()
+    }
+
+    /// The message at the head waits, and what it waits for must not stay in the server's buffer.
+    pub(super) fn flush_and_block(&mut self) -> bool {
+        if !std::mem::replace(&mut self.prepared.flushed, true) {
+            self.from_client.outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
+        }
+        self.block()
+    }
+
+    /// What comes next and names a statement waits until all before it has been answered.
+    fn raise_barrier(&mut self) {
+        self.batch_defines = true;
+        self.prepared.barrier = true;
+        self.prepared.flushed = false;
+    }
+
+    /// Before anything new is sent: what has been answered holds nothing back any more.
+    fn lower_barriers(&mut self) {
+        if !self.prepared.barrier && !self.prepared.flushed {
+            return;
+        }
+        let owed = self.lease.as_ref().map(|lease| &lease.owed);
+        self.prepared.barrier &= owed.is_some_and(|owed| !owed.is_settled());
+        self.prepared.flushed &=
+            self.prepared.barrier || owed.is_some_and(|owed| owed.awaits_copy());
+    }
+
+    /// What the portal that an Execute names does to prepared statements.
+    fn portal_sql(&self, header: Header) -> Option<Arc<[SqlUse]>> {
+        if !self.prepared.has_portals() {
+            return None;
+        }
+        self.prepared.of_portal(frontend::definition_text(self.body(header)))
     }
 
     /// The message at the head waits. Always `false`.
@@ -199,7 +216,7 @@ impl Session {
         false
     }
 
-    fn body(&self, header: Header) -> &[u8] {
+    pub(super) fn body(&self, header: Header) -> &[u8] {
         let unscanned = self.from_client.buffer.unscanned();
         let end = header.total_len().min(unscanned.len());
         unscanned.get(HEADER_LEN..end).unwrap_or_default()
@@ -213,16 +230,23 @@ impl Session {
 
     // === Query ===
 
-    fn take_query(&mut self, header: Header) {
+    /// `false` when it must wait.
+    fn take_query(&mut self, header: Header) -> bool {
+        // It drops the unnamed statement, which must not come back with what is discarded before.
+        if !self.is_settled() {
+            return self.block();
+        }
         let text = self.body(header);
         let whole = text.len() == header.body_len;
         let mut plain_set = false;
+        let mut sql = None;
         let mut pins = false;
         let mut forgets = false;
         if !self.is_session_mode() {
             forgets = mentions::forgets_statements(text);
             pins = mentions::find(text).any();
             let text = text.strip_suffix(&[0]).unwrap_or(text);
+            sql = if whole { uses(text) } else { None };
             plain_set = whole && is_set(text) && mentions::sets_reported_parameter(text);
             if !whole {
                 let tail = text.len().saturating_sub(mentions::OVERLAP);
@@ -231,22 +255,30 @@ impl Session {
                 self.query_tail.push(b' ');
             }
         }
+        if sql.is_some() && self.must_wait() {
+            return false;
+        }
         if pins {
             self.pin();
         }
+        if let Some(sql) = &sql
+            && self.names_own(sql)
+        {
+            return self.take_naming_query(header, sql);
+        }
+        forgets |= sql.as_ref().is_some_and(|sql| changes(sql));
         // A simple query drops the unnamed statement.
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = &self.lease else { return true };
         let undo = if self.unnamed.is_some() || lease.unnamed != 0 {
-            Effect::Unnamed {
-                client: self.unnamed.take(),
-                server: std::mem::take(&mut lease.unnamed),
-            }
+            forgets |= lease.owed.is_open();
+            self.replace_unnamed(None, 0)
         } else {
             Effect::Nothing
         };
-        self.pass(header, Request::Query, Note { undo, plain_set });
+        self.pass(header, Request::Query, Note { undo, plain_set, sql });
         self.batch_defines |= forgets;
         self.end_batch();
+        true
     }
 
     fn look_at_more_of_query(&mut self) {
@@ -275,10 +307,10 @@ impl Session {
         if self.must_wait() {
             return Ok(false);
         }
-        if header.body_len > MAX_DEFINITION {
-            let Some(&first) = self.body(header).first() else { return Ok(false) };
-            self.take_large_parse(header, first == 0);
-            return Ok(true);
+        match self.is_large_parse(header) {
+            Some(false) => {}
+            Some(true) => return self.take_large_parse(header),
+            None => return Ok(false),
         }
         let Some(body) = self.whole_body(header) else { return Ok(false) };
         let Some(parse) = Parse::read(body) else {
@@ -290,7 +322,8 @@ impl Session {
         let pins = mentions::find(parse.text()).any();
         if parse.name.is_empty() {
             let definition = Bytes::copy_from_slice(parse.definition);
-            self.take_unnamed_parse(header, definition);
+            let sql = uses(parse.text());
+            self.take_unnamed_parse(header, definition, sql);
             self.unnamed_sets = sets;
         } else {
             let (name, definition) = (parse.name.to_vec(), parse.definition.to_vec());
@@ -302,31 +335,6 @@ impl Session {
             self.pin();
         }
         Ok(true)
-    }
-
-    /// Too long to be kept: the statement lives on this server connection alone.
-    fn take_large_parse(&mut self, header: Header, unnamed: bool) {
-        self.pin();
-        if unnamed {
-            self.unnamed = None;
-            if let Some(lease) = &mut self.lease {
-                lease.unnamed = 0;
-            }
-        }
-        self.pass(header, Request::Parse, Note::default());
-    }
-
-    fn take_unnamed_parse(&mut self, header: Header, definition: Bytes) {
-        let generation = self.pool.statements().next_id();
-        let Some(lease) = &mut self.lease else { return };
-        // The first of its batch is never discarded: whatever comes of it, no other client's
-        // statement is left there.
-        self.batch_defines |= lease.owed.is_open();
-        let undo = Effect::Unnamed {
-            client: self.unnamed.replace(Unnamed { generation, definition }),
-            server: std::mem::replace(&mut lease.unnamed, generation),
-        };
-        self.pass(header, Request::Parse, undo.into());
     }
 
     // === Bind ===
@@ -352,8 +360,15 @@ impl Session {
             return Ok(true);
         };
         if names.statement.is_empty() {
+            let names_others = self.unnamed.as_ref().is_some_and(|it| it.sql.is_some());
+            let portal = (names_others || self.prepared.has_portals())
+                .then(|| Bytes::copy_from_slice(names.portal));
             self.portal_sets = self.unnamed_sets;
             self.prepare_unnamed();
+            if let Some(portal) = portal {
+                let sql = self.unnamed.as_ref().and_then(|unnamed| unnamed.sql.clone());
+                self.prepared.bind(&portal, sql);
+            }
             self.pass(header, Request::Bind, Note::default());
             return Ok(true);
         }
@@ -372,10 +387,11 @@ impl Session {
                 return Ok(true);
             }
         };
-        self.portal_sets = self.statements.get(&name).is_some_and(|statement| {
+        if let Some(statement) = self.statements.get(&name) {
             let text = frontend::definition_text(&statement.definition);
-            is_set(text) && mentions::sets_reported_parameter(text)
-        });
+            self.prepared.bind(&portal, uses(text));
+            self.portal_sets = is_set(text) && mentions::sets_reported_parameter(text);
+        }
         let rest = header.body_len - names_len;
         let length = portal.len() + server_name.len() + 2 + rest;
         let Ok(length) = u32::try_from(length + 4) else {
@@ -439,38 +455,6 @@ impl Session {
         }
         Ok(true)
     }
-
-    /// The statement stays on the server connection, where others may want it; only the name of
-    /// this client goes. The answer is due in its place all the same.
-    fn take_close(&mut self, header: Header, name: &[u8]) {
-        let Some(lease) = &mut self.lease else { return };
-        self.batch_defines = true;
-        if name.is_empty() {
-            let undo = Effect::Unnamed {
-                client: self.unnamed.take(),
-                server: std::mem::take(&mut lease.unnamed),
-            };
-            self.pass(header, Request::Close, undo.into());
-            return;
-        }
-        let undo = match self.statements.remove_entry(name) {
-            Some((name, before)) => Effect::Closed { name, before },
-            // It may be one that was too long to be kept, which is on this server connection alone.
-            None if self.pinned => {
-                self.pass(header, Request::Close, Note::default());
-                return;
-            }
-            None => Effect::Nothing,
-        };
-        lease.owed.push_invented(backend::tag::CLOSE_COMPLETE, undo.into());
-        self.from_client.discard(header.total_len());
-        self.give_invented();
-    }
-}
-
-/// Whether a message may stand among the data of a copy.
-fn is_for_copy(tag: u8) -> bool {
-    matches!(tag, tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::SYNC | tag::FLUSH)
 }
 
 /// Whether a statement may be a `SET`: a cheap look before the careful one.

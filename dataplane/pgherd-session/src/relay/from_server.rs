@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use pgherd_pool::{Effect, Note, WorkerStats, note_parameter};
+use pgherd_pool::{Effect, Note, SqlVerb, WorkerStats, note_parameter};
 use pgherd_wire::TransactionStatus;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
-use pgherd_wire::owed::{Audience, Failure};
+use pgherd_wire::owed::{Audience, Failure, Request};
 
 use super::description::MAX_DESCRIPTION;
+use super::sql_statements;
 use crate::end::End;
 use crate::session::Session;
 
@@ -106,7 +107,12 @@ impl Session {
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.after_reset = false;
-                lease.owed.ready(status).map_err(End::ServerUnexpected)
+                self.prepared.seen = 0;
+                let audience = lease.owed.ready(status).map_err(End::ServerUnexpected);
+                if lease.owed.is_free() {
+                    self.prepared.forget_portals();
+                }
+                audience
             }
             tag::PARAMETER_STATUS => {
                 // Not UTF-8 under some client encodings: passed on, but not carried over.
@@ -125,13 +131,20 @@ impl Session {
                 let consequence =
                     Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
+                let sql = lease.owed.head_effect().and_then(|note| note.sql.clone());
+                if lease.owed.head_request() == Some(Request::Execute) {
+                    self.prepared.seen = 0;
+                }
                 let last = lease.owed.only_syncs_behind();
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 WorkerStats::add(&self.stats().queries, 1);
                 if let Some(consequence) = consequence
                     && !self.is_session_mode()
                 {
-                    self.follow(consequence, plain_set, last);
+                    match consequence {
+                        Consequence::Prepared(verb) => self.sql_succeeded(verb, sql.as_deref()),
+                        _ => self.follow(consequence, plain_set, last),
+                    }
                 }
                 Ok(audience)
             }
@@ -142,7 +155,7 @@ impl Session {
     fn follow(&mut self, consequence: Consequence, plain_set: bool, last: bool) {
         match consequence {
             Consequence::Set if plain_set => {}
-            Consequence::Set | Consequence::Pins => self.pin(),
+            Consequence::Set | Consequence::Pins | Consequence::Prepared(_) => self.pin(),
             Consequence::Reset => self.begin_reset(),
             Consequence::DeallocateAll => self.forget_statements(),
             Consequence::DiscardAll => {
@@ -184,10 +197,11 @@ impl Session {
 
     fn forget_statements(&mut self) {
         self.statements.clear();
-        self.unnamed = None;
+        self.prepared.clear_sql();
+        self.unpin_from_statements();
+        // The unnamed statement stays; only a simple query drops it.
         if let Some(lease) = &mut self.lease {
             lease.statements.clear();
-            lease.unnamed = 0;
         }
     }
 
@@ -217,7 +231,11 @@ impl Session {
     /// are the proxy's.
     fn with_names_of_client(&self, body: &[u8]) -> Option<Vec<u8>> {
         let lease = self.lease.as_ref()?;
-        let name = match &lease.owed.head_effect()?.undo {
+        let note = lease.owed.head_effect()?;
+        if let Some(sql) = &note.sql {
+            return sql_statements::with_names_of_client(body, sql);
+        }
+        let name = match &note.undo {
             Effect::Refused(error) => return Some(error.to_vec()),
             Effect::Uses(name) | Effect::Defined { name, .. } => name,
             _ => return None,
@@ -233,19 +251,21 @@ impl Session {
         match note.undo {
             Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
             // A Parse of the unnamed statement drops the former one before it can fail.
-            Effect::Unnamed { .. } if failed => {
-                self.unnamed = None;
-                lease.unnamed = 0;
-            }
-            Effect::Unnamed { client, server } => {
-                self.unnamed = client;
-                lease.unnamed = server;
+            Effect::Unnamed { .. } if failed => drop(self.replace_unnamed(None, 0)),
+            Effect::Unnamed { client, server } => self.restore_unnamed(client, server),
+            Effect::DefinedSql(name) => {
+                self.prepared.remove_sql(&name);
+                self.unpin_from_statements();
             }
             Effect::Defined { name, id } => {
                 self.statements.remove(&name);
                 lease.statements.remove(id);
             }
             Effect::Parsed(id) => lease.statements.remove(id),
+            Effect::ClosedSql(name) => {
+                self.prepared.add_sql(Some(name));
+                self.pin_for_statements();
+            }
             Effect::Closed { name, before } => {
                 self.statements.insert(name, before);
             }
@@ -261,6 +281,8 @@ enum Consequence {
     Reset,
     DeallocateAll,
     DiscardAll,
+    /// `PREPARE` or `DEALLOCATE` of one statement.
+    Prepared(SqlVerb),
     /// State that lives on this server connection alone.
     Pins,
 }
@@ -272,7 +294,9 @@ impl Consequence {
             b"RESET" => Some(Self::Reset),
             b"DEALLOCATE ALL" => Some(Self::DeallocateAll),
             b"DISCARD ALL" => Some(Self::DiscardAll),
-            b"LISTEN" | b"LOAD" | b"PREPARE" => Some(Self::Pins),
+            b"LISTEN" | b"LOAD" => Some(Self::Pins),
+            b"PREPARE" => Some(Self::Prepared(SqlVerb::Prepare)),
+            b"DEALLOCATE" => Some(Self::Prepared(SqlVerb::Deallocate)),
             _ => None,
         }
     }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pgherd_pool::{Effect, Lease, Statement};
-use pgherd_wire::description::with_parameters;
-use pgherd_wire::frame::Header;
+use pgherd_pool::{Effect, Lease, Note, Statement, Unnamed};
+use pgherd_wire::frame::{HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, Target, definition_text, tag};
 use pgherd_wire::owed::{Audience, Request};
+use pgherd_wire::{ErrorResponse, sqlstate};
 
 use crate::mentions;
 use crate::outbox::Outbox;
+use crate::prepared::Checking;
 use crate::session::Session;
 
 /// What Postgres says when a statement is not any more what it was when it was defined. The
@@ -38,29 +39,54 @@ pub(super) enum Named {
 impl Session {
     /// Makes the unnamed statement of the server connection that of this client.
     pub(super) fn prepare_unnamed(&mut self) {
-        let Some(lease) = &mut self.lease else { return };
-        let outbox = &mut self.from_client.outbox;
-        match &self.unnamed {
-            Some(unnamed) if unnamed.generation == lease.unnamed => {}
+        let here = self.lease.as_ref().map_or(0, |lease| lease.unnamed);
+        let definition = match &self.unnamed {
+            Some(unnamed) if unnamed.sql.is_none() && unnamed.generation == here => return,
+            Some(unnamed) if unnamed.sql.is_none() => unnamed.definition.clone(),
+            // The names in its text are exchanged each time.
             Some(unnamed) => {
-                self.batch_defines = true;
-                let undo = Effect::Unnamed {
-                    client: Some(unnamed.clone()),
-                    server: std::mem::replace(&mut lease.unnamed, unnamed.generation),
+                let mut unnamed = unnamed.clone();
+                let definition = match self.definition_here(&mut unnamed) {
+                    // Its text is the client's, unless names were exchanged that are gone.
+                    None if unnamed.generation == here && !unnamed.forget_exchanged() => return,
+                    None => unnamed.definition.clone(),
+                    Some(definition) => definition,
                 };
-                outbox.own(|out| frontend::put_parse(out, b"", &unnamed.definition));
-                lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
+                self.unnamed = Some(unnamed);
+                definition
             }
             // Another client's statement must not be found where this one has none.
-            None if lease.unnamed != 0 => {
+            None if self.has_foreign_unnamed() => {
                 self.batch_defines = true;
-                let undo =
-                    Effect::Unnamed { client: None, server: std::mem::take(&mut lease.unnamed) };
+                let undo = self.replace_unnamed(None, 0);
+                let outbox = &mut self.from_client.outbox;
                 outbox.own(|out| frontend::put_target(out, tag::CLOSE, Target::Statement, b""));
+                let Some(lease) = &mut self.lease else { return };
                 lease.owed.push(Request::Close, Audience::Proxy, undo.into());
+                return;
             }
-            None => {}
+            None => return,
+        };
+        self.batch_defines = true;
+        let client = self.unnamed.clone();
+        let generation = client.as_ref().map_or(0, |unnamed| unnamed.generation);
+        let undo = self.replace_unnamed(client, generation);
+        self.from_client.outbox.own(|out| frontend::put_parse(out, b"", &definition));
+        let Some(lease) = &mut self.lease else { return };
+        lease.owed.push(Request::Parse, Audience::Proxy, undo.into());
+    }
+
+    /// The definition with the names that the statements in its text have on this connection, if
+    /// it names any.
+    pub(super) fn definition_here(&mut self, unnamed: &mut Unnamed) -> Option<Bytes> {
+        let sql = Arc::clone(unnamed.sql.as_ref()?);
+        if !self.names_own(&sql) {
+            return None;
         }
+        let text = definition_text(&unnamed.definition);
+        let (sql, exchanged) = self.exchange_names(text, &sql);
+        unnamed.sql = Some(sql);
+        Some([&exchanged, &unnamed.definition[text.len()..]].concat().into())
     }
 
     /// Looks for a statement of this client on the server connection, where it is parsed first if
@@ -69,6 +95,7 @@ impl Session {
     pub(super) fn prepare_named(&mut self, name: &[u8]) -> Named {
         let Some(lease) = self.lease.as_mut() else { return Named::Unknown };
         let outbox = &mut self.from_client.outbox;
+        close_doomed(lease, outbox);
         let Some((name, statement)) = self.statements.get_key_value(name) else {
             if name.starts_with(lease.statements.prefix().as_bytes()) {
                 // A name of the proxy's own: what is found must be nothing.
@@ -80,32 +107,21 @@ impl Session {
         if let Some(server_name) = lease.statements.name(statement.id) {
             return Named::Ready { name: name.clone(), server_name };
         }
-        if self.prepared.stale == Some(statement.id) {
-            self.prepared.stale = None;
+        if self.prepared.checking.take() == Some(Checking::Stale(statement.id)) {
             return Named::Stale;
         }
+        self.prepared.checking = Some(Checking::Asked(statement.id));
         self.batch_defines = true;
-        self.prepared.barrier = true;
         let (name, statement) = (name.clone(), Arc::clone(statement));
-        close_doomed(lease, outbox);
         let undo = Effect::Parsed(statement.id);
         let pins = mentions::find(definition_text(&statement.definition)).any();
-        match &statement.shape {
-            // The types of the parameters stay what they were.
-            Some(shape) => {
-                let text = definition_text(&statement.definition);
-                let definition = with_parameters(text, &shape.parameters);
-                parse(lease, outbox, &statement, &definition, Audience::Proxy, undo, name);
-            }
-            None => {
-                let definition = statement.definition.clone();
-                parse(lease, outbox, &statement, &definition, Audience::Proxy, undo, name);
-            }
-        }
-        outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
+        let definition = statement.definition_elsewhere();
+        parse(lease, outbox, &statement, &definition, Audience::Proxy, undo, name);
         if pins {
             self.pin();
         }
+        self.prepared.flushed = false;
+        self.wait_for_answers();
         Named::Wait
     }
 
@@ -121,6 +137,11 @@ impl Session {
         definition: &[u8],
     ) -> bool {
         self.batch_defines = true;
+        if self.prepared.is_sql_name(name) {
+            // It is taken on this server connection, where Postgres says so.
+            self.pass(header, Request::Parse, Note::default());
+            return true;
+        }
         if self.statements.contains_key(name) {
             // Postgres refuses a name that is taken, in its own words.
             match self.prepare_named(name) {
@@ -133,6 +154,10 @@ impl Session {
                     self.from_client.discard(header.total_len());
                 }
             }
+            return true;
+        }
+        if self.is_at_limit() {
+            self.refuse_too_many(header);
             return true;
         }
         let Some(lease) = &mut self.lease else { return true };
@@ -158,20 +183,44 @@ impl Session {
         self.from_client.discard(header.total_len());
     }
 
+    /// Whether the client has as many statements as it may have.
+    fn is_at_limit(&self) -> bool {
+        let most = self.pool.settings().max_prepared_statements;
+        most != 0 && self.statements.len() >= most
+    }
+
+    fn refuse_too_many(&mut self, header: Header) {
+        let most = self.pool.settings().max_prepared_statements;
+        let mut error = Vec::new();
+        ErrorResponse::error(
+            sqlstate::CONFIGURATION_LIMIT_EXCEEDED,
+            "too many prepared statements",
+        )
+        .detail(format!("A client of pgherd may have {most} at a time."))
+        .hint("Close some, or raise \"max_prepared_statements\" of the cluster.")
+        .put(&mut error);
+        error.drain(..HEADER_LEN);
+        self.refuse_message(header, error.into());
+    }
+
     /// The client's statement is not any more what it was.
     pub(super) fn refuse_stale(&mut self, header: Header) {
         self.refuse_message(header, Bytes::from_static(RESULT_TYPE_CHANGED));
     }
 
     pub(super) fn owe(&mut self, request: Request, effect: Effect) {
+        self.owe_noted(request, effect.into());
+    }
+
+    pub(super) fn owe_noted(&mut self, request: Request, note: Note) {
         if let Some(lease) = &mut self.lease {
-            lease.owed.push(request, Audience::Client, effect.into());
+            lease.owed.push(request, Audience::Client, note);
         }
     }
 }
 
-/// Parses a statement on the server connection and asks what became of it.
-fn parse(
+/// Parses a statement on the server connection and asks what became of it. Returns its name there.
+pub(super) fn parse(
     lease: &mut Lease,
     outbox: &mut Outbox,
     statement: &Arc<Statement>,
@@ -179,7 +228,7 @@ fn parse(
     audience: Audience,
     undo: Effect,
     name: Bytes,
-) {
+) -> Bytes {
     let server_name = lease.statements.add(statement.id);
     outbox.own(|out| {
         frontend::put_parse(out, &server_name, definition);
@@ -188,10 +237,11 @@ fn parse(
     lease.owed.push(Request::Parse, audience, undo.into());
     let described = Effect::Described { statement: Arc::clone(statement), name };
     lease.owed.push(Request::DescribeStatement, Audience::Proxy, described.into());
+    server_name
 }
 
 /// A name that no statement of the server connection has.
-fn nobody(lease: &Lease) -> Bytes {
+pub(super) fn nobody(lease: &Lease) -> Bytes {
     Bytes::from(format!("{}0", lease.statements.prefix()))
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The server ignores a Sync while it reads copy data and answers it once it has given the copy
 //! up; only it knows where between the client's messages that was. Postgres's order helps: what
-//! answers a later request ends the doubt. Where nothing is left to be answered, a Sync and an
-//! empty query are slipped in: all ReadyForQuery before the EmptyQueryResponse, less one for that
-//! Sync, were the client's.
+//! answers a later request ends the doubt. Where nothing is left to be answered, a Sync, a Close of
+//! nothing and another Sync are slipped in: all ReadyForQuery before the CloseComplete, less one
+//! for that Sync, were the client's.
 
 use super::{Audience, Entry, Owed, Request, TransactionStatus};
 
@@ -13,7 +13,7 @@ use super::{Audience, Entry, Owed, Request, TransactionStatus};
 pub(super) struct Doubt {
     /// The client has seen a ReadyForQuery since: the server does not discard any more.
     answered: bool,
-    /// A Sync and an empty query have been slipped in.
+    /// A Close between two Syncs has been slipped in.
     probing: bool,
 }
 
@@ -24,7 +24,7 @@ impl<E> Owed<E> {
         self.doubt.is_some()
     }
 
-    /// Whether a Sync and an empty query have to be slipped in: see [`Owed::push_probe`].
+    /// Whether a Close between two Syncs has to be slipped in: see [`Owed::push_probe`].
     pub fn needs_probe(&self) -> bool {
         self.queue.is_empty() && self.doubt.as_ref().is_some_and(|doubt| !doubt.probing)
     }
@@ -34,17 +34,18 @@ impl<E> Owed<E> {
         self.doubt.as_ref().is_some_and(|doubt| doubt.probing)
     }
 
-    /// Notes a Sync and an empty query that were slipped in to end the doubt. If the server was
-    /// discarding, it is not any more; the caller goes on to discard in its stead, as
+    /// Notes a Sync, a Close of nothing and a Sync that were slipped in to end the doubt. If the
+    /// server was discarding, it is not any more; the caller goes on to discard in its stead, as
     /// [`Owed::is_skipping`] says.
-    pub fn push_probe(&mut self, sync: E, query: E) {
+    pub fn push_probe(&mut self, effects: [E; 3]) {
         if let Some(doubt) = &mut self.doubt {
             doubt.probing = true;
         }
-        for (request, effect) in [(Request::Sync, sync), (Request::Query, query)] {
+        let requests = [Request::Sync, Request::Close, Request::Sync];
+        for (request, effect) in requests.into_iter().zip(effects) {
             self.queue.push_back(Entry::Asked { request, audience: Audience::Proxy, effect });
-            self.readies += 1;
         }
+        self.readies += 2;
     }
 
     /// Whether a ReadyForQuery answers one of the doubtful Syncs: it comes where none is due.

@@ -5,6 +5,7 @@ mod cancel;
 mod fleet;
 mod layering;
 mod misbehaving;
+mod prepared_statements;
 mod random_sequences;
 mod state;
 mod tree;

@@ -9,7 +9,8 @@ mod oracle;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 use pgherd_harness::raw::Client;
@@ -22,6 +23,10 @@ use oracle::Exchange;
 const SECONDS: u64 = 6;
 /// How long an answer may take; nothing here takes long.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// The same while a failure that is known is made shorter.
+const HURRY: Duration = Duration::from_millis(500);
+/// How long Postgres may take to recover from a crash.
+const RECOVERY: Duration = Duration::from_secs(20);
 /// Failing histories after which a test has seen enough.
 const SHOWN: usize = 4;
 /// How long one failure is made shorter.
@@ -30,26 +35,26 @@ const SHRINKING: Duration = Duration::from_secs(20);
 struct Stand {
     proxy: Proxy,
     postgres: Postgres,
+    pool_size: usize,
     direct: [Client; 2],
     proxied: Option<[Client; 2]>,
+    deadline: Duration,
 }
 
 impl Stand {
     fn start(pool_size: usize) -> Result<Self> {
         let postgres = Postgres::builder().setting("log_min_messages", "panic").start()?;
-        let config = ProxyConfig::transaction(&postgres).pool_size(pool_size);
-        let proxy = Proxy::start(&config.proxy_setting("workers", "1").to_toml())?;
+        let proxy = start_proxy(&postgres, pool_size)?;
         let mut first = Client::login(postgres.addr())?;
         first.rows("CREATE TABLE sink (n int)")?;
         let direct = [first, Client::login(postgres.addr())?];
-        Ok(Self { proxy, postgres, direct, proxied: None })
+        Ok(Self { proxy, postgres, pool_size, direct, proxied: None, deadline: DEADLINE })
     }
 
     /// How the proxy differs from Postgres, if it does.
     fn run(&mut self, history: &[Step]) -> Result<Option<String>> {
         let Some(expected) = oracle::run(&mut self.direct, history)? else {
-            let login = || Client::login(self.postgres.addr());
-            self.direct = [login()?, login()?];
+            self.start_again()?;
             return Ok(None);
         };
         for client in &mut self.direct {
@@ -59,22 +64,41 @@ impl Stand {
             Some(clients) => clients,
             None => self.log_in()?,
         };
-        if let Some(failure) = replay(&mut clients, &expected) {
-            return Ok(Some(failure));
-        }
+        let mut failure = replay(&mut clients, &expected);
         for client in &mut clients {
-            if let Err(error) = client.rows("DISCARD ALL") {
-                return Ok(Some(format!("  DISCARD ALL at the end: {error:#}")));
+            if failure.is_none()
+                && let Err(error) = client.rows("DISCARD ALL")
+            {
+                failure = Some(format!("  DISCARD ALL at the end: {error:#}"));
             }
         }
-        self.proxied = Some(clients);
-        Ok(None)
+        if failure.is_some() {
+            // What it has left would disturb the next history.
+            self.proxy = start_proxy(&self.postgres, self.pool_size)?;
+        } else {
+            self.proxied = Some(clients);
+        }
+        Ok(failure)
+    }
+
+    /// After a history that ended a connection to Postgres. Some (an Execute of DISCARD ALL or
+    /// DEALLOCATE and the like) crash Postgres itself, which then comes back by itself.
+    fn start_again(&mut self) -> Result<()> {
+        let login = || {
+            poll::until(RECOVERY, "Postgres to take clients", || {
+                Ok(Client::login(self.postgres.addr()).ok())
+            })
+        };
+        self.direct = [login()?, login()?];
+        self.proxied = None;
+        self.proxy = start_proxy(&self.postgres, self.pool_size)?;
+        Ok(())
     }
 
     fn log_in(&self) -> Result<[Client; 2]> {
         let mut clients = [Client::login(self.proxy.addr())?, Client::login(self.proxy.addr())?];
         for client in &mut clients {
-            client.set_deadline(DEADLINE);
+            client.set_deadline(self.deadline);
         }
         Ok(clients)
     }
@@ -86,6 +110,7 @@ impl Stand {
         mut failure: String,
     ) -> Result<(Vec<Step>, String)> {
         let until = Instant::now() + SHRINKING;
+        self.deadline = HURRY;
         'again: while Instant::now() < until {
             for less in history::shorter(&history) {
                 if let Some(still) = self.run(&less)? {
@@ -95,8 +120,15 @@ impl Stand {
             }
             break;
         }
+        self.deadline = DEADLINE;
+        self.proxied = None;
         Ok((history, failure))
     }
+}
+
+fn start_proxy(postgres: &Postgres, pool_size: usize) -> Result<Proxy> {
+    let config = ProxyConfig::transaction(postgres).pool_size(pool_size);
+    Proxy::start(&config.proxy_setting("workers", "1").to_toml())
 }
 
 /// Sends what was sent to Postgres, and compares step by step.
@@ -143,7 +175,8 @@ fn check(flavour: Flavour, pool_size: usize) -> Result<()> {
         }
         tried += 1;
         let history = history::generate(seed, flavour);
-        if let Some(failure) = stand.run(&history)? {
+        let failure = stand.run(&history).with_context(|| format!("seed {seed}: {history:#?}"))?;
+        if let Some(failure) = failure {
             let (history, failure) = stand.shrink(history, failure)?;
             let steps: Vec<String> = history
                 .iter()

@@ -154,10 +154,10 @@ fn push_some(items: &mut Vec<Item>, random: &mut Random, flavour: Flavour) {
     let name = random.of(&NAMES);
     let portal = random.of(&PORTALS);
     match random.below(if flavour == Flavour::Copy { 27 } else { 22 }) {
-        0..5 => items.push(parse(name, &text(random))),
+        0..5 => items.push(parse(name, &text(random, name, flavour))),
         5 | 6 => {
             items.extend([
-                parse(name, &text(random)),
+                parse(name, &text(random, name, flavour)),
                 bind(portal, name, random),
                 execute(portal, 0),
             ]);
@@ -179,7 +179,11 @@ fn push_some(items: &mut Vec<Item>, random: &mut Random, flavour: Flavour) {
     }
 }
 
-fn text(random: &mut Random) -> String {
+fn text(random: &mut Random, name: &str, flavour: Flavour) -> String {
+    // In the text of a named statement the proxy exchanges no names.
+    if flavour == Flavour::SqlLevel && name.is_empty() && random.below(4) == 0 {
+        return random.of(&SQL_LEVEL).to_owned();
+    }
     let number = random.below(3).to_string();
     // Those that do something are more interesting than those that fail at once.
     let which = if random.below(3) > 0 { random.below(6) } else { random.below(TEXTS.len()) };

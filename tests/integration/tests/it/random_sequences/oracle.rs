@@ -21,6 +21,9 @@ struct Talk {
     copying: Option<Kind>,
     /// Something was sent since the last ReadyForQuery, or a transaction is open.
     busy: bool,
+    /// CopyDone or CopyFail is still to come. What comes without is no client's doing, and where
+    /// a copy has failed nobody can say what becomes of it.
+    owes_end: bool,
 }
 
 /// Runs a history on Postgres. The order of the steps is that in which two clients can take turns
@@ -64,7 +67,7 @@ impl Talk {
     fn new(client: &mut Client) -> Result<Self> {
         let stand_in = Client::connect(client.peer_addr()?)?;
         let client = std::mem::replace(client, stand_in);
-        Ok(Self { client, skipping: false, copying: None, busy: false })
+        Ok(Self { client, skipping: false, copying: None, busy: false, owes_end: false })
     }
 
     fn is_open(&self) -> bool {
@@ -86,6 +89,11 @@ impl Talk {
     }
 
     fn send_one(&mut self, item: &Item) -> Result<Option<Vec<Message>>> {
+        match item.kind {
+            Kind::CopyDone | Kind::CopyFail => self.owes_end = false,
+            Kind::Query | Kind::Extended(_) if self.owes_end => return Ok(None),
+            _ => {}
+        }
         self.client.send(&[&item.bytes[..], &frontend::flush()].concat())?;
         let ends: &[u8] = match (item.kind, self.copying) {
             (Kind::Flush | Kind::CopyData { good: true }, _) | (Kind::Sync, Some(_)) => {
@@ -129,6 +137,7 @@ impl Talk {
             messages.push(message);
             if tag == b'G' {
                 self.copying = Some(item.kind);
+                self.owes_end = true;
                 self.busy = true;
                 return Ok(Some(messages));
             }

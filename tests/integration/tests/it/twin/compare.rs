@@ -22,6 +22,12 @@ fn line(message: &Message) -> String {
             let fields = b"SVCMDH".map(|code| message.field(code).unwrap_or_default());
             format!("E {}", fields.join("|"))
         }
+        // In a failed transaction a statement that is new to the server connection is refused by its
+        // Parse, elsewhere by its Bind.
+        (b'E', _) if message.sqlstate().as_deref() == Some("25P02") => {
+            let fields = b"SVCM".map(|code| message.field(code).unwrap_or_default());
+            format!("E {}", fields.join("|"))
+        }
         // The proxy may have to say it itself, and cannot know the line in plancache.c.
         (b'E', _) if message.field(b'R').as_deref() == Some("RevalidateCachedQuery") => {
             let fields = b"SVCMFR".map(|code| message.field(code).unwrap_or_default());
