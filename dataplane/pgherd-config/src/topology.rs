@@ -44,6 +44,12 @@ pub struct Cluster {
     pub idle_timeout: Period,
     /// How old a server connection may become; 0 means any age. Spread by up to a tenth.
     pub server_lifetime: Period,
+    /// Most prepared statements that one client may have at a time in transaction mode; 0 means any
+    /// number. Equal statements of many clients are kept once.
+    pub max_prepared_statements: usize,
+    /// Prepared statements that are kept on a server connection in transaction mode; those that
+    /// were not used for longest are closed first. At least 1.
+    pub server_prepared_statements: usize,
     /// How a replica is chosen for a read.
     pub load_balancing: LoadBalancing,
     /// Where statements that only read are sent.
@@ -92,6 +98,8 @@ impl Default for Cluster {
             connect_timeout: Period::secs(5),
             idle_timeout: Period::secs(600),
             server_lifetime: Period::secs(3600),
+            max_prepared_statements: 10_000,
+            server_prepared_statements: 500,
             load_balancing: LoadBalancing::Random,
             reads: Reads::Primary,
             connect_query: None,

@@ -356,6 +356,8 @@ impl Directory {
             connect_timeout: cluster.connect_timeout.0,
             idle_timeout: cluster.idle_timeout.limit(),
             server_lifetime: cluster.server_lifetime.limit(),
+            max_prepared_statements: cluster.max_prepared_statements,
+            server_prepared_statements: cluster.server_prepared_statements.max(1),
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::connect::ConnectError;
 use crate::limits::Permit;
 use crate::pool::{Pool, Refusal};
 use crate::server::ServerConn;
+use crate::statements::ServerStatements;
 
 /// The first pause after a failed attempt; it doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -71,6 +72,7 @@ impl Growth {
             .server_lifetime
             .map(|lifetime| Instant::now() + lifetime.mul_f64(rand::rng().random_range(0.9..1.0)));
         let mut conn = Box::new(ServerConn::new(connected, self.worker, expires_at, permit));
+        conn.statements = ServerStatements::new(settings.server_prepared_statements);
         let query = conn.run_connect_query(settings.connect_query.as_deref());
         match tokio::time::timeout(limit, query).await {
             Ok(Ok(())) => {}

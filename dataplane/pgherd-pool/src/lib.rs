@@ -33,7 +33,10 @@ pub use replication::{
 };
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
 pub use socket::Socket;
-pub use statements::{Effect, Note, ServerStatements, Statement, StatementRegistry, Unnamed};
+pub use statements::{
+    Effect, Exchanged, Note, Reservation, ServerStatements, Shape, SqlUse, SqlVerb, Statement,
+    StatementRegistry, Unnamed,
+};
 pub use stats::{PoolStats, WorkerStats};
 
 pub use pgherd_wire::startup::Replication;

@@ -50,6 +50,10 @@ pub struct PoolSettings {
     pub idle_timeout: Option<Duration>,
     /// How old a connection may become.
     pub server_lifetime: Option<Duration>,
+    /// Most prepared statements of a client; 0 for any number.
+    pub max_prepared_statements: usize,
+    /// Prepared statements that a connection keeps.
+    pub server_prepared_statements: usize,
 }
 
 /// A pool of server connections.

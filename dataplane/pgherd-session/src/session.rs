@@ -24,6 +24,7 @@ use crate::direction::Direction;
 use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
 use crate::migrant::Migrant;
+use crate::prepared::Prepared;
 use crate::settle::SessionState;
 use crate::shared::{Phase, Worker};
 use crate::timeouts::{Activity, Watch};
@@ -57,6 +58,7 @@ pub(crate) struct Session {
     pub(crate) statements: AHashMap<Bytes, Arc<Statement>>,
     pub(crate) unnamed: Option<Unnamed>,
     /// Whether the statement bound last is a plain `SET`.
+    pub(crate) prepared: Prepared,
     pub(crate) portal_sets: bool,
     /// The end of the part of a long query that was looked at already.
     pub(crate) query_tail: Vec<u8>,
@@ -201,6 +203,7 @@ impl Session {
             params: login.params,
             statements: AHashMap::new(),
             unnamed: None,
+            prepared: Prepared::default(),
             portal_sets: false,
             query_tail: Vec::new(),
             query_was_long: false,

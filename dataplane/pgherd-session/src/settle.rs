@@ -307,6 +307,11 @@ impl Session {
         if asked.contains(Pins::SETTINGS) && answer.illegible {
             held = held.and(Pins::UNKNOWN_SETTING);
         }
+        if asked.contains(Pins::PREPARED)
+            && held.common(Pins::PREPARED.and(Pins::LARGE_STATEMENT)).is_empty()
+        {
+            self.prepared.clear_sql();
+        }
         self.hold(held);
         if !held.is_empty() {
             // It stays with this client: what a RESET took away is put back here.

@@ -14,6 +14,7 @@ pub mod sqlstate;
 pub mod startup;
 
 mod cursor;
+pub mod description;
 
 pub use error_response::{ErrorResponse, Severity};
 pub use frame::{FrameError, Header};

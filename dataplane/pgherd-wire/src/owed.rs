@@ -11,37 +11,11 @@ use std::collections::VecDeque;
 
 use crate::backend::tag;
 
-/// What the server says of its transaction in ReadyForQuery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransactionStatus {
-    /// Not in a transaction block.
-    Idle,
-    /// In a transaction block.
-    InTransaction,
-    /// In a failed transaction block.
-    Failed,
-}
+mod doubt;
+mod status;
 
-impl TransactionStatus {
-    /// Reads the status byte.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            b'I' => Some(Self::Idle),
-            b'T' => Some(Self::InTransaction),
-            b'E' => Some(Self::Failed),
-            _ => None,
-        }
-    }
-
-    /// The status byte.
-    pub fn as_byte(self) -> u8 {
-        match self {
-            Self::Idle => b'I',
-            Self::InTransaction => b'T',
-            Self::Failed => b'E',
-        }
-    }
-}
+use doubt::Doubt;
+pub use status::TransactionStatus;
 
 /// A request that the server answers, by the way in which it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +88,9 @@ enum Entry<E> {
         effect: E,
     },
     /// CopyDone or CopyFail, sent before the server was seen to be in COPY IN.
-    CopyEnd,
+    CopyEnd {
+        behind_sync: bool,
+    },
 }
 
 /// How far COPY IN has come, as far as that decides which Syncs are answered.
@@ -141,7 +117,11 @@ pub struct Owed<E> {
     readies: usize,
     /// Syncs sent while the server read copy data, which a failing COPY may or may not have read.
     syncs_in_copy: usize,
-    in_doubt: bool,
+    /// Entries that are `CopyEnd` behind a Sync.
+    ends_behind_sync: usize,
+    /// Part of the answer to the request at the head has come.
+    begun: bool,
+    doubt: Option<Doubt>,
 }
 
 impl<E> Default for Owed<E> {
@@ -154,7 +134,9 @@ impl<E> Default for Owed<E> {
             open_batch: false,
             readies: 0,
             syncs_in_copy: 0,
-            in_doubt: false,
+            ends_behind_sync: 0,
+            begun: false,
+            doubt: None,
         }
     }
 }
@@ -190,7 +172,14 @@ impl<E> Owed<E> {
             CopyIn::Reading => self.copy_in = CopyIn::Ended,
             CopyIn::Ended => {}
             // Perhaps the server is about to say that it reads copy data; otherwise it ignores it.
-            CopyIn::No if !self.queue.is_empty() => self.queue.push_back(Entry::CopyEnd),
+            CopyIn::No if !self.queue.is_empty() => {
+                let behind_sync = self
+                    .queue
+                    .iter()
+                    .any(|entry| matches!(entry, Entry::Asked { request: Request::Sync, .. }));
+                self.ends_behind_sync += usize::from(behind_sync);
+                self.queue.push_back(Entry::CopyEnd { behind_sync });
+            }
             CopyIn::No => {}
         }
     }
@@ -200,7 +189,8 @@ impl<E> Owed<E> {
         loop {
             match self.queue.front()? {
                 Entry::Asked { .. } => return None,
-                Entry::CopyEnd => {
+                &Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
                     self.queue.pop_front();
                 }
                 Entry::Invented { .. } => match self.queue.pop_front() {
@@ -258,6 +248,10 @@ impl<E> Owed<E> {
             }
             _ => return Err(UnexpectedReply { tag, owed: Some(request) }),
         };
+        if self.doubt.is_some() {
+            self.resolve_doubt();
+        }
+        self.begun = !done;
         if done {
             self.queue.pop_front();
         }
@@ -268,12 +262,11 @@ impl<E> Owed<E> {
     pub fn ready(&mut self, status: TransactionStatus) -> Result<Audience, UnexpectedReply> {
         let tag = tag::READY_FOR_QUERY;
         let owed = self.head_request();
+        if self.doubt.is_some() && self.is_doubtful_ready(status) {
+            return Ok(Audience::Client);
+        }
         match owed {
             Some(Request::Query | Request::FunctionCall | Request::Sync) => {}
-            None if self.in_doubt => {
-                self.status = status;
-                return Ok(Audience::Client);
-            }
             _ => return Err(UnexpectedReply { tag, owed }),
         }
         let Some(Entry::Asked { audience, .. }) = self.queue.pop_front() else {
@@ -281,10 +274,11 @@ impl<E> Owed<E> {
         };
         self.status = status;
         self.readies -= 1;
+        self.begun = false;
         if self.copy_in != CopyIn::No {
             self.copy_in = CopyIn::No;
         }
-        if self.queue.is_empty() {
+        if self.queue.iter().all(|entry| matches!(entry, Entry::CopyEnd { .. })) {
             self.open_batch = false;
         }
         Ok(audience)
@@ -293,9 +287,13 @@ impl<E> Owed<E> {
     /// Takes ErrorResponse. It always belongs to the client, also when a request of the proxy
     /// caused it: that request stood in for one of the client's.
     pub fn error(&mut self) -> Failure<E> {
+        if self.doubt.is_some() {
+            self.resolve_doubt();
+        }
+        self.begun = true;
         if self.copy_in != CopyIn::No && self.syncs_in_copy > 0 {
             // Whether the server read those Syncs before or after it gave the copy up is unknown.
-            self.in_doubt = true;
+            self.doubt = Some(Doubt::default());
         }
         self.end_copy();
         match self.head_request() {
@@ -311,17 +309,28 @@ impl<E> Owed<E> {
             .position(|entry| matches!(entry, Entry::Asked { request: Request::Sync, .. }));
         self.skipping = sync.is_none();
         let mut gone: Vec<E> = Vec::new();
+        let mut unanswered = false;
         for entry in self.queue.drain(..sync.unwrap_or(self.queue.len())) {
             match entry {
-                Entry::Asked { request, effect, .. } => {
+                Entry::Asked { request, audience, effect } => {
                     if matches!(request, Request::Query | Request::FunctionCall) {
                         self.readies -= 1;
+                        unanswered = audience == Audience::Client;
                     }
                     gone.push(effect);
                 }
                 Entry::Invented { effect, .. } => gone.push(effect),
-                Entry::CopyEnd => {}
+                Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
+                }
             }
+        }
+        // A Query that the proxy has put a Parse before and a Sync behind is answered by that Sync.
+        if unanswered
+            && let Some(Entry::Asked { audience: audience @ Audience::Proxy, .. }) =
+                self.queue.front_mut()
+        {
+            *audience = Audience::Client;
         }
         gone.reverse();
         match gone.pop() {
@@ -361,7 +370,11 @@ impl<E> Owed<E> {
 
     /// Whether nothing is owed and nothing open, whatever the state of the transaction.
     pub fn is_answered(&self) -> bool {
-        self.queue.is_empty() && !self.skipping && !self.open_batch && self.copy_in == CopyIn::No
+        self.queue.is_empty()
+            && !self.skipping
+            && !self.open_batch
+            && self.copy_in == CopyIn::No
+            && self.doubt.is_none()
     }
 
     /// Whether the server waits for a Sync before it says that it is ready.
@@ -371,7 +384,7 @@ impl<E> Owed<E> {
                 !matches!(request, Request::Sync | Request::Query | Request::FunctionCall)
             }
             Some(Entry::Invented { .. }) => true,
-            Some(Entry::CopyEnd) => self.readies == 0,
+            Some(Entry::CopyEnd { .. }) => self.readies == 0,
             None => self.open_batch || self.skipping,
         }
     }
@@ -379,7 +392,7 @@ impl<E> Owed<E> {
     /// Whether nothing but Syncs is owed behind the request that is being answered.
     pub fn only_syncs_behind(&self) -> bool {
         self.queue.iter().skip(1).all(|entry| {
-            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd)
+            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd { .. })
         })
     }
 
@@ -398,12 +411,6 @@ impl<E> Owed<E> {
         self.copy_in == CopyIn::Reading
     }
 
-    /// Whether more ReadyForQuery may come than are known to be owed. Such a connection must not
-    /// serve anybody else.
-    pub fn is_in_doubt(&self) -> bool {
-        self.in_doubt
-    }
-
     /// How many ReadyForQuery the server owes.
     pub fn readies(&self) -> usize {
         self.readies
@@ -412,6 +419,21 @@ impl<E> Owed<E> {
     /// What the last ReadyForQuery said.
     pub fn status(&self) -> TransactionStatus {
         self.status
+    }
+
+    /// Whether a copy that has ended had Syncs among its data. What the client sends then, but for
+    /// the Sync that it ends with, is executed or discarded, as the server saw those Syncs: it is
+    /// held back until that is known.
+    #[inline]
+    pub fn awaits_copy(&self) -> bool {
+        self.ends_behind_sync > 0
+            || (self.syncs_in_copy > 0 && self.copy_in == CopyIn::Ended)
+            || self.doubt.is_some()
+    }
+
+    /// Whether nothing more will be answered before the client sends more.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty() || self.copy_in == CopyIn::Reading
     }
 
     /// Entries in the queue, by which the caller bounds a pipeline.
@@ -435,7 +457,8 @@ impl<E> Owed<E> {
                     self.readies -= 1;
                     self.syncs_in_copy += 1;
                 }
-                Entry::CopyEnd => {
+                &Entry::CopyEnd { behind_sync } => {
+                    self.ends_behind_sync -= usize::from(behind_sync);
                     self.queue.remove(1);
                     self.copy_in = CopyIn::Ended;
                     return;

@@ -24,6 +24,8 @@ pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub const SYNTAX_ERROR: &str = "42601";
 /// `too_many_connections`.
 pub const TOO_MANY_CONNECTIONS: &str = "53300";
+/// `configuration_limit_exceeded`.
+pub const CONFIGURATION_LIMIT_EXCEEDED: &str = "53400";
 /// `admin_shutdown`.
 pub const ADMIN_SHUTDOWN: &str = "57P01";
 /// `cannot_connect_now`: the server is starting up or shutting down.

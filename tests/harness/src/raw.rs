@@ -90,6 +90,11 @@ impl Client {
         self.stream
     }
 
+    /// The other side's address.
+    pub fn peer_addr(&self) -> Result<SocketAddr> {
+        Ok(self.stream.peer_addr()?)
+    }
+
     /// Changes how long answers may take.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;

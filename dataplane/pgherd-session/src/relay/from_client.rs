@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pgherd_pool::{Effect, Note, Statement, Unnamed};
+use pgherd_pool::{Effect, Note, SqlUse};
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
-use pgherd_wire::{TransactionStatus, backend};
 
 use super::MAX_PIPELINE;
-use super::prepare::close_doomed;
+use super::copy_end::is_for_copy;
+use super::prepare::Named;
+use super::sql_statements::{changes, uses};
 use crate::end::End;
 use crate::mentions;
 use crate::pins::Pins;
@@ -19,9 +20,6 @@ use crate::session::{Session, is_frontend_tag, is_ready_to_send};
 use crate::setting_names;
 use crate::settle::Marks;
 
-/// The longest Parse that is remembered, so that it can be given to another server connection.
-/// A longer one passes as it is and keeps its server connection.
-const MAX_DEFINITION: usize = 1 << 20;
 /// The longest pair of names in a Bind.
 const MAX_BIND_NAMES: usize = 64 * 1024;
 
@@ -31,6 +29,7 @@ impl Session {
     pub(super) fn scan_client(&mut self) -> Result<bool, End> {
         let mut moved = false;
         self.blocked = false;
+        self.lower_barriers();
         loop {
             if self.from_client.passing > 0 || self.from_client.dropping > 0 {
                 if self.from_client.buffer.is_empty() {
@@ -40,6 +39,9 @@ impl Session {
                 if !self.continue_message() {
                     return Ok(moved);
                 }
+            }
+            if !self.end_doubt() {
+                return Ok(moved);
             }
             let unscanned = self.from_client.buffer.unscanned();
             let header = match Header::peek(unscanned) {
@@ -70,6 +72,10 @@ impl Session {
                 return Ok(moved);
             }
             let Some(lease) = &self.lease else { return Ok(moved) };
+            if lease.owed.awaits_copy() && !is_for_copy(header.tag) {
+                self.flush_and_block();
+                return Ok(moved);
+            }
             if lease.owed.is_skipping() && header.tag != tag::SYNC {
                 // The server would discard it too; so nothing of it may enter the books.
                 self.from_client.discard(header.total_len());
@@ -110,13 +116,18 @@ impl Session {
     /// `false` when more of the message must come first.
     fn take_message(&mut self, header: Header) -> Result<bool, End> {
         match header.tag {
-            tag::QUERY => self.take_query(header),
+            tag::QUERY => return Ok(self.take_query(header)),
             tag::PARSE => return self.take_parse(header),
             tag::BIND => return self.take_bind(header),
             tag::DESCRIBE | tag::CLOSE => return self.take_target(header),
             tag::EXECUTE => {
-                let note = Note { plain_set: self.portal_sets, ..Note::default() };
+                let sql = self.portal_sql(header);
+                let waits = sql.as_ref().is_some_and(|sql| changes(sql));
+                let note = Note { plain_set: self.portal_sets, sql, ..Note::default() };
                 self.pass(header, Request::Execute, note);
+                if waits {
+                    self.raise_barrier();
+                }
             }
             tag::SYNC => {
                 self.pass(header, Request::Sync, Note::default());
@@ -135,7 +146,7 @@ impl Session {
         Ok(true)
     }
 
-    fn pass(&mut self, header: Header, request: Request, note: Note) {
+    pub(super) fn pass(&mut self, header: Header, request: Request, note: Note) {
         if let Some(lease) = &mut self.lease {
             lease.owed.push(request, Audience::Client, note);
         }
@@ -143,7 +154,7 @@ impl Session {
     }
 
     /// A Sync was sent. What the batch did to statements is known when it is answered.
-    fn end_batch(&mut self) {
+    pub(super) fn end_batch(&mut self) {
         if std::mem::take(&mut self.batch_defines)
             && let Some(lease) = &self.lease
         {
@@ -159,11 +170,61 @@ impl Session {
 
     /// Whether the message at the head waits for the batches before; if so, no more is read.
     fn must_wait(&mut self) -> bool {
-        self.blocked = !self.is_settled();
+        if self.prepared.barrier {
+            self.wait_for_answers();
+        } else {
+            self.blocked = !self.is_settled();
+        }
         self.blocked
     }
 
-    fn body(&self, header: Header) -> &[u8] {
+    /// The message at the head waits until all that was sent has been answered. Always `false`.
+    pub(super) fn wait_for_answers(&mut self) -> bool {
+        self.prepared.barrier = true;
+        self.flush_and_block()
+    }
+
+    /// The message at the head waits, and what it waits for must not stay in the server's buffer.
+    pub(super) fn flush_and_block(&mut self) -> bool {
+        if !std::mem::replace(&mut self.prepared.flushed, true) {
+            self.from_client.outbox.own(|out| frontend::put_empty(out, tag::FLUSH));
+        }
+        self.block()
+    }
+
+    /// What comes next and names a statement waits until all before it has been answered.
+    fn raise_barrier(&mut self) {
+        self.batch_defines = true;
+        self.prepared.barrier = true;
+        self.prepared.flushed = false;
+    }
+
+    /// Before anything new is sent: what has been answered holds nothing back any more.
+    fn lower_barriers(&mut self) {
+        if !self.prepared.barrier && !self.prepared.flushed {
+            return;
+        }
+        let owed = self.lease.as_ref().map(|lease| &lease.owed);
+        self.prepared.barrier &= owed.is_some_and(|owed| !owed.is_settled());
+        self.prepared.flushed &=
+            self.prepared.barrier || owed.is_some_and(|owed| owed.awaits_copy());
+    }
+
+    /// What the portal that an Execute names does to prepared statements.
+    fn portal_sql(&self, header: Header) -> Option<Arc<[SqlUse]>> {
+        if !self.prepared.has_portals() {
+            return None;
+        }
+        self.prepared.of_portal(frontend::definition_text(self.body(header)))
+    }
+
+    /// The message at the head waits. Always `false`.
+    pub(super) fn block(&mut self) -> bool {
+        self.blocked = true;
+        false
+    }
+
+    pub(super) fn body(&self, header: Header) -> &[u8] {
         let unscanned = self.from_client.buffer.unscanned();
         let end = header.total_len().min(unscanned.len());
         unscanned.get(HEADER_LEN..end).unwrap_or_default()
@@ -177,13 +238,20 @@ impl Session {
 
     // === Query ===
 
-    fn take_query(&mut self, header: Header) {
+    /// `false` when it must wait.
+    fn take_query(&mut self, header: Header) -> bool {
+        // It drops the unnamed statement, which must not come back with what is discarded before.
+        if !self.is_settled() {
+            return self.block();
+        }
         let text = self.body(header);
         let whole = text.len() == header.body_len;
         let mut plain_set = false;
+        let mut sql = None;
         let mut forgets = false;
         if !self.is_session_mode() {
             let text = text.strip_suffix(&[0]).unwrap_or(text);
+            sql = if whole { uses(text) } else { None };
             forgets = mentions::forgets_statements(text);
             let marks = Marks::of_query(text);
             plain_set = whole && marks.is_plain_set();
@@ -205,19 +273,27 @@ impl Session {
             let reading = Marks::read_resets(text);
             self.heed(reading);
         }
+        if sql.is_some() && self.must_wait() {
+            return false;
+        }
+        if let Some(sql) = &sql
+            && self.names_own(sql)
+        {
+            return self.take_naming_query(header, sql);
+        }
+        forgets |= sql.as_ref().is_some_and(|sql| changes(sql));
         // A simple query drops the unnamed statement.
-        let Some(lease) = &mut self.lease else { return };
+        let Some(lease) = &self.lease else { return true };
         let undo = if self.unnamed.is_some() || lease.unnamed != 0 {
-            Effect::Unnamed {
-                client: self.unnamed.take(),
-                server: std::mem::take(&mut lease.unnamed),
-            }
+            forgets |= lease.owed.is_open();
+            self.replace_unnamed(None, 0)
         } else {
             Effect::Nothing
         };
-        self.pass(header, Request::Query, Note { undo, plain_set });
+        self.pass(header, Request::Query, Note { undo, plain_set, sql });
         self.batch_defines |= forgets;
         self.end_batch();
+        true
     }
 
     fn look_at_more_of_query(&mut self) {
@@ -253,10 +329,10 @@ impl Session {
         if self.must_wait() {
             return Ok(false);
         }
-        if header.body_len > MAX_DEFINITION {
-            let Some(&first) = self.body(header).first() else { return Ok(false) };
-            self.take_large_parse(header, first == 0);
-            return Ok(true);
+        match self.is_large_parse(header) {
+            Some(false) => {}
+            Some(true) => return self.take_large_parse(header),
+            None => return Ok(false),
         }
         let Some(body) = self.whole_body(header) else { return Ok(false) };
         let Some(parse) = Parse::read(body) else {
@@ -267,74 +343,15 @@ impl Session {
         let marks = Marks::of(parse.text());
         if parse.name.is_empty() {
             let definition = Bytes::copy_from_slice(parse.definition);
-            self.take_unnamed_parse(header, definition, marks);
+            let sql = uses(parse.text());
+            self.take_unnamed_parse(header, definition, sql, marks);
         } else {
-            let name = Bytes::copy_from_slice(parse.name);
-            let statement = self.pool.statements().intern(parse.definition, marks.bits());
-            self.take_named_parse(header, name, statement);
-        }
-        Ok(true)
-    }
-
-    /// Too long to be kept: the statement lives on this server connection alone.
-    fn take_large_parse(&mut self, header: Header, unnamed: bool) {
-        self.suspect(Pins::LARGE_STATEMENT);
-        if unnamed {
-            self.unnamed = None;
-            if let Some(lease) = &mut self.lease {
-                lease.unnamed = 0;
+            let (name, definition) = (parse.name.to_vec(), parse.definition.to_vec());
+            if !self.take_named_parse(header, &name, &definition, marks) {
+                return Ok(false);
             }
         }
-        self.pass(header, Request::Parse, Note::default());
-    }
-
-    fn take_unnamed_parse(&mut self, header: Header, definition: Bytes, marks: Marks) {
-        let generation = self.pool.statements().next_id();
-        let Some(lease) = &mut self.lease else { return };
-        // The first of its batch is never discarded: whatever comes of it, no other client's
-        // statement is left there.
-        self.batch_defines |= lease.owed.is_open();
-        let undo = Effect::Unnamed {
-            client: self.unnamed.replace(Unnamed { generation, definition, marks: marks.bits() }),
-            server: std::mem::replace(&mut lease.unnamed, generation),
-        };
-        self.pass(header, Request::Parse, undo.into());
-    }
-
-    fn take_named_parse(&mut self, header: Header, name: Bytes, statement: Arc<Statement>) {
-        let Some(lease) = &mut self.lease else { return };
-        if self.statements.contains_key(&name) {
-            // Postgres refuses a name that is taken, in its own words: the name is taken there
-            // for as long as it needs to say so.
-            self.batch_defines = true;
-            let outbox = &mut self.from_client.outbox;
-            lease.statements.evict_name(&name);
-            // It may have been taken so before.
-            close_doomed(lease, outbox);
-            outbox.own(|out| frontend::put_parse(out, &name, b"\0\0\0"));
-            lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
-            lease.statements.doom(name);
-            self.pass(header, Request::Parse, Note::default());
-            return;
-        }
-        close_doomed(lease, &mut self.from_client.outbox);
-        self.batch_defines = true;
-        let before = self.statements.insert(name.clone(), Arc::clone(&statement));
-        let known = lease.statements.name(statement.id).is_some();
-        // In a failed transaction Postgres refuses a Parse, so it must see it.
-        let certain = lease.owed.status() != TransactionStatus::Failed && lease.owed.readies() == 0;
-        if known && certain {
-            let undo = Effect::Defined { name, before, parsed: None };
-            lease.owed.push_invented(backend::tag::PARSE_COMPLETE, undo.into());
-            self.give_invented();
-        } else {
-            let server_name = lease.statements.add(statement.id);
-            let undo = Effect::Defined { name, before, parsed: Some(statement.id) };
-            lease.owed.push(Request::Parse, Audience::Client, undo.into());
-            let outbox = &mut self.from_client.outbox;
-            outbox.own(|out| frontend::put_parse(out, &server_name, &statement.definition));
-        }
-        self.from_client.discard(header.total_len());
+        Ok(true)
     }
 
     // === Bind ===
@@ -360,17 +377,37 @@ impl Session {
             return Ok(true);
         };
         if names.statement.is_empty() {
+            let names_others = self.unnamed.as_ref().is_some_and(|it| it.sql.is_some());
+            let portal = (names_others || self.prepared.has_portals())
+                .then(|| Bytes::copy_from_slice(names.portal));
             self.prepare_unnamed();
             self.heed_unnamed();
+            if let Some(portal) = portal {
+                let sql = self.unnamed.as_ref().and_then(|unnamed| unnamed.sql.clone());
+                self.prepared.bind(&portal, sql);
+            }
             self.pass(header, Request::Bind, Note::default());
             return Ok(true);
         }
         let (portal, name) = (names.portal.to_vec(), names.statement.to_vec());
         let names_len = names.encoded_len();
-        let Some(server_name) = self.prepare_named(&name) else {
-            self.pass(header, Request::Bind, Note::default());
-            return Ok(true);
+        let (name, server_name) = match self.prepare_named(&name) {
+            Named::Ready { name, server_name } => (name, server_name),
+            Named::Unknown => {
+                self.portal_sets = false;
+                self.pass(header, Request::Bind, Note::default());
+                return Ok(true);
+            }
+            Named::Wait => return Ok(self.block()),
+            Named::Stale => {
+                self.refuse_stale(header);
+                return Ok(true);
+            }
         };
+        if let Some(statement) = self.statements.get(&name) {
+            let text = frontend::definition_text(&statement.definition);
+            self.prepared.bind(&portal, uses(text));
+        }
         let rest = header.body_len - names_len;
         let length = portal.len() + server_name.len() + 2 + rest;
         let Ok(length) = u32::try_from(length + 4) else {
@@ -382,9 +419,7 @@ impl Session {
             frame::put_cstr(out, &portal);
             frame::put_cstr(out, &server_name);
         });
-        if let Some(lease) = &mut self.lease {
-            lease.owed.push(Request::Bind, Audience::Client, Note::default());
-        }
+        self.owe(Request::Bind, Effect::Uses(name));
         self.from_client.discard(HEADER_LEN + names_len);
         self.from_client.pass(rest);
         Ok(true)
@@ -411,55 +446,29 @@ impl Session {
             self.pass(header, request(target), Note::default());
             return Ok(true);
         }
-        if !self.is_settled() {
-            self.blocked = true;
+        let name = name.to_vec();
+        if self.must_wait() {
             return Ok(false);
         }
-        let name = name.to_vec();
         if header.tag == tag::CLOSE {
             self.take_close(header, &name);
         } else if name.is_empty() {
             self.prepare_unnamed();
             self.pass(header, Request::DescribeStatement, Note::default());
-        } else if let Some(server_name) = self.prepare_named(&name) {
-            self.from_client.outbox.own(|out| {
-                frontend::put_target(out, tag::DESCRIBE, Target::Statement, &server_name);
-            });
-            if let Some(lease) = &mut self.lease {
-                let note = Note::default();
-                lease.owed.push(Request::DescribeStatement, Audience::Client, note);
-            }
-            self.from_client.discard(header.total_len());
         } else {
-            self.pass(header, Request::DescribeStatement, Note::default());
+            match self.prepare_named(&name) {
+                Named::Ready { name, server_name } => {
+                    self.from_client.outbox.own(|out| {
+                        frontend::put_target(out, tag::DESCRIBE, Target::Statement, &server_name);
+                    });
+                    self.owe(Request::DescribeStatement, Effect::Uses(name));
+                    self.from_client.discard(header.total_len());
+                }
+                Named::Unknown => self.pass(header, Request::DescribeStatement, Note::default()),
+                Named::Wait => return Ok(self.block()),
+                Named::Stale => self.refuse_stale(header),
+            }
         }
         Ok(true)
-    }
-
-    /// The statement stays on the server connection, where others may want it; only the name of
-    /// this client goes. The answer is due in its place all the same.
-    fn take_close(&mut self, header: Header, name: &[u8]) {
-        let Some(lease) = &mut self.lease else { return };
-        self.batch_defines = true;
-        if name.is_empty() {
-            let undo = Effect::Unnamed {
-                client: self.unnamed.take(),
-                server: std::mem::take(&mut lease.unnamed),
-            };
-            self.pass(header, Request::Close, undo.into());
-            return;
-        }
-        let undo = match self.statements.remove_entry(name) {
-            Some((name, before)) => Effect::Closed { name, before },
-            // It may be one that was too long to be kept, which is on this server connection alone.
-            None if self.state.is_bound() => {
-                self.pass(header, Request::Close, Note::default());
-                return;
-            }
-            None => Effect::Nothing,
-        };
-        lease.owed.push_invented(backend::tag::CLOSE_COMPLETE, undo.into());
-        self.from_client.discard(header.total_len());
-        self.give_invented();
     }
 }

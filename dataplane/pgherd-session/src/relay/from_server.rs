@@ -1,20 +1,19 @@
 //! Replies on their way to the client: each is checked against what is owed, those that the
 //! client did not ask for are swallowed, those that the proxy owes it are put in their place.
 
-use pgherd_pool::{Effect, Note, WorkerStats};
+use pgherd_pool::{Effect, Note, SqlVerb, WorkerStats};
+use pgherd_wire::TransactionStatus;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::{self, HEADER_LEN, Header};
-use pgherd_wire::owed::{Audience, Failure};
-use pgherd_wire::{TransactionStatus, sqlstate};
+use pgherd_wire::owed::{Audience, Failure, Request};
 
+use super::description::MAX_DESCRIPTION;
 use super::parameters::Told;
+use super::sql_statements;
 use crate::end::End;
 use crate::pins::Pins;
 use crate::session::Session;
-
-/// In the error "cached plan must not change result type", whose text may be translated.
-const RESULT_TYPE_CHANGED: &[u8] = b"RRevalidateCachedQuery\0";
 
 /// The longest message that is waited for as a whole: those are short by nature.
 const MAX_WHOLE: usize = 8 * 1024;
@@ -62,6 +61,17 @@ impl Session {
                     }
                     self.take_notification(header)
                 }
+                tag::PARAMETER_DESCRIPTION | tag::ROW_DESCRIPTION | tag::NO_DATA
+                    if self.is_for_the_books() =>
+                {
+                    if header.body_len > MAX_DESCRIPTION {
+                        return Err(End::ServerMalformed(header.tag));
+                    }
+                    if unscanned.len() < header.total_len() {
+                        return Ok(());
+                    }
+                    self.take_description(header)?
+                }
                 tag => self.take_reply(tag)?,
             };
             match audience {
@@ -102,7 +112,11 @@ impl Session {
                 let status = body.first().copied().and_then(TransactionStatus::from_byte);
                 let status = status.ok_or(malformed)?;
                 self.unsettled = self.unsettled.saturating_sub(1);
+                self.prepared.seen = 0;
                 let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
+                if lease.owed.is_free() {
+                    self.prepared.forget_portals();
+                }
                 if std::mem::take(&mut self.after_reset) {
                     self.redress(status);
                 } else if status == TransactionStatus::Idle {
@@ -135,6 +149,10 @@ impl Session {
                 let consequence =
                     Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
+                let sql = lease.owed.head_effect().and_then(|note| note.sql.clone());
+                if lease.owed.head_request() == Some(Request::Execute) {
+                    self.prepared.seen = 0;
+                }
                 let audience = lease.owed.reply(header.tag).map_err(End::ServerUnexpected)?;
                 if audience == Audience::Client {
                     self.note_statement();
@@ -144,6 +162,9 @@ impl Session {
                         if self.is_session_mode() =>
                     {
                         self.after_reset = true;
+                    }
+                    Some(Consequence::Prepared(verb)) if !self.is_session_mode() => {
+                        self.sql_succeeded(verb, sql.as_deref());
                     }
                     Some(consequence) if !self.is_session_mode() => {
                         self.follow(consequence, plain_set);
@@ -171,7 +192,7 @@ impl Session {
                 }
             }
             Consequence::May(kinds) => self.suspect(kinds),
-            Consequence::MayEnd => self.doubt(),
+            Consequence::MayEnd | Consequence::Prepared(_) => self.doubt(),
             Consequence::Reset => self.begin_reset(),
             Consequence::DeallocateAll => {
                 self.forget_statements();
@@ -188,10 +209,11 @@ impl Session {
 
     fn forget_statements(&mut self) {
         self.statements.clear();
-        self.unnamed = None;
+        self.prepared.clear_sql();
+        self.unpin_from_statements();
+        // The unnamed statement stays; only a simple query drops it.
         if let Some(lease) = &mut self.lease {
             lease.statements.clear();
-            lease.unnamed = 0;
         }
     }
 
@@ -226,14 +248,6 @@ impl Session {
             if report.is_fatal() {
                 self.saw_fatal = true;
             }
-            if report.code == sqlstate::FEATURE_NOT_SUPPORTED
-                && memchr::memmem::find(body, RESULT_TYPE_CHANGED).is_some()
-            {
-                // Drivers close the statement and define it again: that must reach the server.
-                for statement in self.statements.values() {
-                    self.pool.statements().forget(statement);
-                }
-            }
             reworded = self.with_names_of_client(body);
         }
         let lease = self.lease.as_mut()?;
@@ -246,12 +260,21 @@ impl Session {
         reworded
     }
 
-    /// Some errors name the statement. The client must read its own name for it there.
+    /// Some errors name the statement. The client must read its own name for it there. Others
+    /// are the proxy's.
     fn with_names_of_client(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let start = memchr::memmem::find(body, b"\"pgherd_")? + 1;
+        let lease = self.lease.as_ref()?;
+        let note = lease.owed.head_effect()?;
+        if let Some(sql) = &note.sql {
+            return sql_statements::with_names_of_client(body, sql);
+        }
+        let name = match &note.undo {
+            Effect::Refused(error) => return Some(error.to_vec()),
+            Effect::Uses(name) | Effect::Defined { name, .. } => name,
+            _ => return None,
+        };
+        let start = memchr::memmem::find(body, lease.statements.prefix().as_bytes())?;
         let end = start + memchr::memchr(b'"', &body[start..])?;
-        let id = self.lease.as_ref()?.statements.id(&body[start..end])?;
-        let (name, _) = self.statements.iter().find(|(_, statement)| statement.id == id)?;
         Some([&body[..start], name, &body[end..]].concat())
     }
 
@@ -259,26 +282,23 @@ impl Session {
     fn undo(&mut self, note: Note, failed: bool) {
         let Some(lease) = &mut self.lease else { return };
         match note.undo {
-            Effect::Nothing => {}
+            Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
             // A Parse of the unnamed statement drops the former one before it can fail.
-            Effect::Unnamed { .. } if failed => {
-                self.unnamed = None;
-                lease.unnamed = 0;
+            Effect::Unnamed { .. } if failed => drop(self.replace_unnamed(None, 0)),
+            Effect::Unnamed { client, server } => self.restore_unnamed(client, server),
+            Effect::DefinedSql(name) => {
+                self.prepared.remove_sql(&name);
+                self.unpin_from_statements();
             }
-            Effect::Unnamed { client, server } => {
-                self.unnamed = client;
-                lease.unnamed = server;
-            }
-            Effect::Defined { name, before, parsed } => {
-                match before {
-                    Some(before) => self.statements.insert(name, before),
-                    None => self.statements.remove(&name),
-                };
-                if let Some(id) = parsed {
-                    lease.statements.remove(id);
-                }
+            Effect::Defined { name, id } => {
+                self.statements.remove(&name);
+                lease.statements.remove(id);
             }
             Effect::Parsed(id) => lease.statements.remove(id),
+            Effect::ClosedSql(name) => {
+                self.prepared.add_sql(Some(name));
+                self.suspect(Pins::PREPARED.and(Pins::LARGE_STATEMENT));
+            }
             Effect::Closed { name, before } => {
                 self.statements.insert(name, before);
             }
@@ -298,6 +318,8 @@ enum Consequence {
     May(Pins),
     /// State that was there may be gone.
     MayEnd,
+    /// `PREPARE` or `DEALLOCATE` of one statement.
+    Prepared(SqlVerb),
 }
 
 impl Consequence {
@@ -309,11 +331,13 @@ impl Consequence {
             b"DISCARD ALL" => Some(Self::DiscardAll),
             b"LISTEN" => Some(Self::May(Pins::LISTEN)),
             b"LOAD" => Some(Self::May(Pins::LOAD)),
-            b"PREPARE" => Some(Self::May(Pins::PREPARED)),
             b"DO" | b"CALL" => Some(Self::May(Pins::ANYTHING)),
-            b"UNLISTEN" | b"DEALLOCATE" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL"
-            | b"DISCARD TEMP" | b"ROLLBACK" | b"DROP TABLE" | b"DROP VIEW" | b"DROP SEQUENCE"
-            | b"DROP FUNCTION" | b"DROP TYPE" => Some(Self::MayEnd),
+            b"UNLISTEN" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" | b"DISCARD TEMP" | b"ROLLBACK"
+            | b"DROP TABLE" | b"DROP VIEW" | b"DROP SEQUENCE" | b"DROP FUNCTION" | b"DROP TYPE" => {
+                Some(Self::MayEnd)
+            }
+            b"PREPARE" => Some(Self::Prepared(SqlVerb::Prepare)),
+            b"DEALLOCATE" => Some(Self::Prepared(SqlVerb::Deallocate)),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 /// Runs a script: `>x` pushes a request, `<x` takes a reply. Requests: `q` Query, `p` Parse,
 /// `P` Parse by the proxy, `b` Bind, `d` Describe statement, `e` Execute, `c` Close, `s` Sync,
-/// `i` an invented ParseComplete, `f` CopyDone, `v` FunctionCall. Replies are the tags of the protocol;
+/// `i` an invented ParseComplete, `f` CopyDone, `v` FunctionCall, `?` what ends a doubt. Replies are the tags of the protocol;
 /// `Z` is idle, `Y` in a transaction, `X` in a failed one.
 /// Each reply prints `+` forwarded, `-` swallowed, `!` unexpected, `(…)` for what an error undoes,
 /// and `*` for an invented reply; the end prints the state.
@@ -30,6 +30,10 @@ fn run(script: &str) -> String {
                 }
                 b'f' => {
                     owed.push_copy_end();
+                    continue;
+                }
+                b'?' => {
+                    owed.push_probe([index; 3]);
                     continue;
                 }
                 other => panic!("no request {other}"),
@@ -142,8 +146,28 @@ fn syncs_inside_copy_in_get_no_answer() {
 
 #[test]
 fn a_copy_that_fails_with_a_sync_inside_leaves_doubt() {
-    check(">b >e >s <2 <G <E >s <Z", "++(1 [])+ free in doubt owes 0/0");
+    check(">b >e >s <2 <G <E >s <Z", "++(1 [])+ in doubt owes 0/0");
     check(">q <G <E <Z", "+()+ free owes 0/0");
+}
+
+#[test]
+fn a_doubt_ends_with_what_a_later_request_gets() {
+    // The Sync among the data was read after the failure, or before.
+    check(">b >e >s >f >s >p <2 <G <E <Z <Z <1", "++(1 [])+++ owes 0/0");
+    check(">b >e >s >f >s >p <2 <G <E <Z <1", "++(1 [])++ owes 0/0");
+    check(">b >e >s >f >s >q <2 <G <E <Z <Z <C <Z", "++(1 [])++++ free owes 0/0");
+    check(">b >e >s >f >s >q <2 <G <E <Z <C <Z", "++(1 [])+++ free owes 0/0");
+}
+
+#[test]
+fn a_doubt_with_nothing_behind_it_ends_with_a_probe() {
+    check(">b >e >s >f >s <2 <G <E <Z >? <Z <3 <Z", "++(1 [])+--- free owes 0/0");
+    check(">b >e >s >f >s <2 <G <E <Z >? <Z <Z <3 <Z", "++(1 [])+-+-- free owes 0/0");
+    // The client has not ended the copy: it still discards when no Sync was answered.
+    check(">b >e >s <2 <G <E >? <Z <3 <Z", "++(1 [])--- skipping owes 0/0");
+    check(">b >e >s <2 <G <E >? <Z <Z <3 <Z", "++(1 [])-+-- free owes 0/0");
+    check(">q >s <G <E <Z >? <Z <3 <Z", "+()+--- free owes 0/0");
+    check(">q >s <G <E <Z >? <Z <Z <3 <Z", "+()+-+-- free owes 0/0");
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod layering;
 mod leaks;
 mod misbehaving;
 mod pools;
+mod prepared_statements;
+mod random_sequences;
 mod replication;
 mod state;
 mod tree;

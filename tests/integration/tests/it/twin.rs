@@ -11,6 +11,7 @@ mod script;
 mod stand;
 mod startup;
 
+pub use compare::{difference, lines};
 use stand::{Stand, Subject};
 
 /// One test for each chapter of rows and each subject.
@@ -67,7 +68,7 @@ mod statement_mode {
     }
 }
 
-chapters!(simple, extended, statements, pipelines, copy, transactions, session, broken, large);
+chapters!(simple, extended, statements, ddl, pipelines, copy, transactions, session, broken, large);
 chapters!(calls, copy_aborts);
 
 /// What the proxy answers to these is known to differ; each says why.

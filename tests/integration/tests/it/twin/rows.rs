@@ -4,6 +4,7 @@ pub mod broken;
 pub mod calls;
 pub mod copy;
 pub mod copy_aborts;
+pub mod ddl;
 pub mod extended;
 pub mod large;
 pub mod pipelines;

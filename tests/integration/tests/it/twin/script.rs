@@ -9,9 +9,6 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// The tables change: they are made anew before each run.
     pub writes: bool,
-    /// The row relies on state that outlives its transactions and that transaction mode does not
-    /// carry over yet.
-    pub session_only: bool,
     /// The answers are large: cut at few points.
     pub large: bool,
     /// The oldest major version of Postgres that answers like this.
@@ -40,7 +37,7 @@ pub enum Then {
 
 /// A row without steps.
 pub fn row(name: &'static str) -> Row {
-    Row { name, steps: Vec::new(), writes: false, session_only: false, large: false, since: 0 }
+    Row { name, steps: Vec::new(), writes: false, large: false, since: 0 }
 }
 
 impl Row {
@@ -67,12 +64,6 @@ impl Row {
     /// See [`Row::writes`].
     pub fn writes(mut self) -> Self {
         self.writes = true;
-        self
-    }
-
-    /// See [`Row::session_only`].
-    pub fn session_only(mut self) -> Self {
-        self.session_only = true;
         self
     }
 

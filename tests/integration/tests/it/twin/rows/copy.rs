@@ -21,6 +21,7 @@ fn line(id: u32) -> Vec<u8> {
 pub fn rows() -> Vec<Row> {
     let mut rows = simple_in();
     rows.extend(extended_in());
+    rows.extend(syncs_inside());
     rows.extend(out());
     rows
 }
@@ -168,6 +169,56 @@ fn extended_in() -> Vec<Row> {
                     sync(),
                 ],
             )
+            .writes(),
+    ]
+}
+
+/// How many ReadyForQuery come depends on where the server was when it read each Sync.
+fn syncs_inside() -> Vec<Row> {
+    let bad = || copy_data(b"bad\n");
+    let next = || [run("SELECT 'next'"), sync()].concat();
+    vec![
+        row("a sync before the data that fails")
+            .ready([run(IN), sync(), bad(), copy_done(), sync()])
+            .ready([query(COUNT)]),
+        row("a sync behind the data that fails")
+            .readies(2, [run(IN), bad(), sync(), copy_done(), sync()])
+            .ready([query(COUNT)]),
+        row("syncs on both sides of the data that fails")
+            .readies(2, [run(IN), sync(), bad(), sync(), line(10), sync(), copy_done()])
+            .ready([query(COUNT)]),
+        row("the same, with more behind it")
+            .readies(3, [run(IN), sync(), bad(), sync(), copy_done(), sync(), next()])
+            .ready([query(COUNT)]),
+        row("what stands between a sync that is ignored and the next one is discarded")
+            .readies(2, [run(IN), sync(), bad(), copy_done(), run("SELECT 1"), sync(), next()])
+            .ready([query(COUNT)]),
+        row("what stands between a sync that counts and the next one is not")
+            .readies(3, [run(IN), bad(), sync(), copy_done(), run("SELECT 1"), sync(), next()])
+            .ready([query(COUNT)]),
+        row("a copy that the client gives up, with syncs inside")
+            .ready([run(IN), sync(), line(10), sync(), copy_fail("no more"), sync()])
+            .ready([query(COUNT)])
+            .ready([run(IN), sync(), copy_fail("no more"), run("SELECT 1"), sync()])
+            .ready([query(COUNT)]),
+        row("the sync that ends the copy comes only after the error")
+            .until(b'G', [run(IN), flush()])
+            .until(b'E', [line(10), sync(), bad()])
+            .ready([line(11), copy_done(), sync()])
+            .ready([query(COUNT)]),
+        row("a simple copy that fails with syncs inside")
+            .ready([query(IN), sync(), bad(), copy_done()])
+            .readies(2, [query(IN), sync(), bad(), sync(), copy_done()])
+            .ready([query(COUNT)]),
+        row("in a transaction")
+            .ready([query("BEGIN")])
+            .readies(2, [run(IN), sync(), bad(), sync(), copy_done(), sync()])
+            .ready([query(COUNT)])
+            .ready([query("ROLLBACK")])
+            .ready([query(COUNT)]),
+        row("a copy that succeeds with syncs inside")
+            .ready([run(IN), sync(), line(10), sync(), copy_done(), run(COUNT), sync()])
+            .ready([query(COUNT)])
             .writes(),
     ]
 }

@@ -180,7 +180,7 @@ fn errors() -> Vec<Row> {
     ]
 }
 
-/// Session state in SQL's own words: carried over in transaction mode by a later piece of work.
+/// Statements in SQL's own words, which share their namespace with those of the protocol.
 fn sql_level() -> Vec<Row> {
     vec![
         row("PREPARE, EXECUTE and DEALLOCATE in one transaction")
@@ -191,8 +191,7 @@ fn sql_level() -> Vec<Row> {
             .ready([query("PREPARE q AS SELECT $1::int + 1")])
             .ready([query("EXECUTE q(1)")])
             .ready([query("EXECUTE q(2); DEALLOCATE q")])
-            .ready([query("EXECUTE q(3)")])
-            .session_only(),
+            .ready([query("EXECUTE q(3)")]),
         row("DEALLOCATE ALL, then the name anew")
             .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
             .ready([query("DEALLOCATE ALL")])
@@ -210,11 +209,110 @@ fn sql_level() -> Vec<Row> {
         row("DEALLOCATE of a protocol-level statement")
             .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
             .ready([query("DEALLOCATE s1")])
-            .ready([run("s1", b"!"), sync()])
-            .session_only(),
+            .ready([run("s1", b"!"), sync()]),
         row("EXECUTE of a protocol-level statement")
             .ready([parse("s1", "SELECT $1::int", &[]), sync()])
-            .ready([query("EXECUTE s1(3)")])
-            .session_only(),
+            .ready([query("EXECUTE s1(3)")]),
+        row("DEALLOCATE of one of several statements")
+            .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .ready([parse("s2", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .ready([query("SELECT 1; DEALLOCATE s1; SELECT 2")])
+            .ready([run("s2", b"!"), sync()])
+            .ready([run("s1", b"!"), sync()])
+            .ready([query("DEALLOCATE s1")])
+            .ready([parse("s1", "SELECT 'new' || $1", &[TEXT]), run("s1", b"!"), sync()]),
+        row("DEALLOCATE through the extended protocol, with more behind it")
+            .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .ready([
+                parse("", "DEALLOCATE s1", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                parse("s1", "SELECT 'new' || $1", &[TEXT]),
+                run("s1", b"!"),
+                sync(),
+            ])
+            .ready([run("s1", b"?"), sync()]),
+        row("DEALLOCATE ALL through the extended protocol, with more behind it")
+            .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .ready([
+                parse("", "DEALLOCATE ALL", &[]),
+                bind("p", "", &[]),
+                execute("p", 0),
+                run("s1", b"!"),
+                sync(),
+            ])
+            .ready([parse("s1", "SELECT 'new' || $1", &[TEXT]), run("s1", b"!"), sync()]),
+        row("DISCARD ALL through the extended protocol, with batches behind it")
+            .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .readies(
+                3,
+                [
+                    parse("", "DISCARD ALL", &[]),
+                    bind("", "", &[]),
+                    execute("", 0),
+                    sync(),
+                    run("s1", b"!"),
+                    sync(),
+                    parse("s1", "SELECT 'new' || $1", &[TEXT]),
+                    run("s1", b"!"),
+                    sync(),
+                ],
+            )
+            .ready([run("s1", b"?"), sync()]),
+        row("EXECUTE through the extended protocol")
+            .ready([parse("s1", "SELECT $1::int + 1", &[]), sync()])
+            .ready([
+                parse("", "EXECUTE s1(3)", &[]),
+                describe_statement(""),
+                bind("", "", &[]),
+                describe_portal(""),
+                execute("", 0),
+                sync(),
+            ])
+            .ready([bind("", "", &[]), execute("", 0), sync()]),
+        row("EXECUTE of a statement that was closed after the text was parsed")
+            .ready([
+                parse("s1", "SELECT $1::int + 1", &[]),
+                parse("", "EXECUTE s1(3)", &[]),
+                sync(),
+            ])
+            .ready([close_statement("s1"), bind("", "", &[]), execute("", 0), sync()]),
+        row("DISCARD ALL leaves the unnamed statement")
+            .ready([parse("", "DISCARD ALL", &[]), bind("", "", &[]), execute("", 0), sync()])
+            .ready([describe_statement(""), sync()])
+            .ready([close_statement(""), describe_statement(""), sync()]),
+        row("PREPARE of a name that the protocol has")
+            .ready([parse("s1", "SELECT 'old' || $1", &[TEXT]), sync()])
+            .ready([query("PREPARE s1 AS SELECT 1")])
+            .ready([query("PREPARE s1 AS SELEC")])
+            .ready([run("s1", b"!"), sync()]),
+        row("Parse, Bind and Close of a name that SQL has")
+            .ready([query("PREPARE s1 AS SELECT 'sql' || $1")])
+            .ready([parse("s1", "SELECT 1", &[]), sync()])
+            .ready([describe_statement("s1"), run("s1", b"!"), sync()])
+            .ready([close_statement("s1"), sync()])
+            .ready([query("EXECUTE s1('!')")])
+            .ready([parse("s1", "SELECT 'new' || $1", &[TEXT]), sync()])
+            .ready([run("s1", b"!"), sync()]),
+        row("errors about EXECUTE name what the client wrote, where it wrote it")
+            .ready([parse("s1", "SELECT $1::int", &[]), sync()])
+            .ready([query("SELECT 1; EXECUTE \"s1\"")])
+            .ready([query("/* \u{e4} */ EXECUTE s1(nothing)")])
+            .ready([query("EXPLAIN (COSTS off) EXECUTE s1(1, nothing)")])
+            .ready([query("EXECUTE s1('x')")]),
+        row("EXECUTE of a statement that cannot be planned any more")
+            .ready([query("DROP TABLE changing; CREATE TABLE changing AS SELECT 1 AS a")])
+            .ready([parse("s1", "SELECT a FROM changing WHERE a = $1", &[]), sync()])
+            .ready([query("ALTER TABLE changing RENAME a TO b")])
+            .ready([query("EXECUTE s1(1)")])
+            .ready([query("DEALLOCATE s1")])
+            .ready([query("EXECUTE s1(1)")])
+            .writes()
+            .large(),
+        row("a statement that SQL prepares outlives a rollback")
+            .ready([query("BEGIN; PREPARE q AS SELECT $1::int + 1; ROLLBACK")])
+            .ready([query("EXECUTE q(1)")])
+            .ready([query("DISCARD ALL")])
+            .ready([query("EXECUTE q(1)")]),
     ]
 }
