@@ -83,6 +83,17 @@ impl Growth {
         for (name, value) in conn.params.iter() {
             welcome.set(name, value);
         }
+        if settings.connect_query.is_some() {
+            let base = conn.unreported_settings(&welcome);
+            match tokio::time::timeout(limit, base).await {
+                Ok(Ok(base)) => {
+                    conn.params = Arc::new(conn.params.with_unreported(&welcome, base.iter()));
+                    *self.pool.base.lock() = Arc::new(base);
+                }
+                Ok(Err(error)) => return Err(ConnectError::ConnectQuery(error)),
+                Err(_) => return Err(ConnectError::Timeout(limit)),
+            }
+        }
         Ok((conn, welcome))
     }
 

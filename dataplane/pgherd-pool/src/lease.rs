@@ -75,14 +75,15 @@ impl Lease {
     /// Not cancel safe: a lease that is dropped half way closes its connection.
     pub async fn reset(&mut self) -> Result<(), ServerError> {
         self.execute("DISCARD ALL").await?;
-        // Those that are reported have been; the others are what they were at its login.
-        let reported = self.pool.welcome().unwrap_or_default();
-        Arc::make_mut(&mut self.params).doubt_unreported(&reported);
         self.statements.clear();
         self.unnamed = 0;
         self.tainted = false;
         let pool = Arc::clone(&self.pool);
-        self.run_connect_query(pool.settings().connect_query.as_deref()).await
+        self.run_connect_query(pool.settings().connect_query.as_deref()).await?;
+        // Those that are reported have been; the others are what they were at its login.
+        let (reported, base) = (pool.welcome().unwrap_or_default(), pool.base());
+        self.params = Arc::new(self.params.with_unreported(&reported, base.iter()));
+        Ok(())
     }
 }
 

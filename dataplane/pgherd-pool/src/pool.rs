@@ -68,6 +68,8 @@ pub struct Pool {
     retired: AtomicBool,
     /// Parameters that the instance reported to a fresh connection.
     pub(crate) welcome: Mutex<Option<Arc<ParamSet>>>,
+    /// Parameters that `connect_query` has set and that the instance does not report.
+    pub(crate) base: Mutex<Arc<ParamSet>>,
     /// Their names in its order.
     pub(crate) reported: Mutex<Arc<[Box<str>]>>,
     /// Startup parameters that the instance has accepted, with the values that it made of them.
@@ -110,6 +112,7 @@ impl Pool {
             state: Mutex::default(),
             retired: AtomicBool::new(false),
             welcome: Mutex::default(),
+            base: Mutex::default(),
             reported: Mutex::default(),
             accepted: Mutex::default(),
             stats: (0..workers.max(1)).map(|_| WorkerStats::default()).collect(),
@@ -172,6 +175,11 @@ impl Pool {
     /// The names of these parameters in the order in which the instance reports them.
     pub fn reported(&self) -> Arc<[Box<str>]> {
         Arc::clone(&self.reported.lock())
+    }
+
+    /// Parameters that `connect_query` has set and that the instance does not report.
+    pub fn base(&self) -> Arc<ParamSet> {
+        Arc::clone(&self.base.lock())
     }
 
     /// What the instance made of these startup parameters, if a client came with them before.

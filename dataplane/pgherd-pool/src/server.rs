@@ -201,6 +201,31 @@ impl ServerConn {
         }
     }
 
+    /// The parameters that the session has set and that the server does not report.
+    ///
+    /// Not cancel safe: when dropped half way the connection must be closed.
+    pub(crate) async fn unreported_settings(
+        &mut self,
+        reported: &ParamSet,
+    ) -> Result<ParamSet, ServerError> {
+        let mut settings = ParamSet::default();
+        let sql = "SELECT name, setting FROM pg_catalog.pg_settings \
+                   WHERE source OPERATOR(pg_catalog.=) 'session'";
+        self.ask(sql, |tag, body| {
+            if tag == tag::DATA_ROW
+                && let Some(values) = backend::parse_data_row(body)
+                && let [Some(name), Some(value)] = values[..]
+                && let (Ok(name), Ok(value)) =
+                    (std::str::from_utf8(name), std::str::from_utf8(value))
+                && reported.get(name).is_none()
+            {
+                settings.set(name, value);
+            }
+        })
+        .await?;
+        Ok(settings)
+    }
+
     /// Reads and drops replies until nothing is owed. The first error among them is returned once
     /// the server is ready again.
     ///

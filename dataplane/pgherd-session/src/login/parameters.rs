@@ -25,6 +25,9 @@ pub(super) async fn session_parameters(
         pool.checkout(worker, Instant::now(), limit).await.map_err(LoginError::Checkout)?;
     let welcome = pool.welcome().unwrap_or_default();
     let mut wanted = welcome.settable();
+    for (name, value) in pool.base().iter() {
+        wanted.set(name, value);
+    }
     for (name, value) in &asked {
         wanted.set(name, value);
     }

@@ -1,12 +1,17 @@
 //! Limits of prepared statements, and how long they keep a server connection.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 use pgherd_harness::raw::frontend::{
     bind, close_statement, copy_data, copy_done, execute, flush, parse, query, sync,
 };
 use pgherd_harness::raw::{Client, Message};
+
+const SOON: Duration = Duration::from_secs(8);
 
 struct Stand {
     proxy: Proxy,
@@ -36,6 +41,11 @@ impl Stand {
         let pools = admin.table("SHOW POOLS")?;
         let pool = pools.iter().find(|pool| pool["user"] == "app").context("a pool")?;
         Ok(pool["sv_active"] == "0")
+    }
+
+    /// Waits until others may have it: the server is asked before it is given back.
+    fn wait_shared(&self) -> Result<()> {
+        poll::until(SOON, "the end of the pin", || Ok(self.is_shared()?.then_some(())))
     }
 }
 
@@ -126,7 +136,7 @@ fn a_pin_for_statements_of_sql_ends_with_them() -> Result<()> {
             assert!(!stand.is_shared()?, "pinned before {at} of {end:?}");
             client.rows(sql)?;
         }
-        assert!(stand.is_shared()?, "free after {end:?}");
+        stand.wait_shared().with_context(|| format!("after {end:?}"))?;
         assert_eq!(stand.client()?.value("SELECT 'served'")?, "served");
     }
     Ok(())
@@ -145,13 +155,13 @@ fn statements_of_sql_end_through_the_protocol_as_well() -> Result<()> {
         assert!(!stand.is_shared()?);
         assert_eq!(values(&ask(&mut client, &[run("q", "5")])?), ["5"]);
         ask(&mut client, &[close_statement("q")])?;
-        assert!(stand.is_shared()?);
+        stand.wait_shared()?;
         let prepare = [parse("", "PREPARE q AS SELECT $1::int", &[]), bind("", "", &[])];
         ask(&mut client, &[prepare.concat(), execute("", 0)])?;
         assert!(!stand.is_shared()?);
         let end = [parse("", "DEALLOCATE q", &[]), bind("", "", &[]), execute("", 0)];
         assert_eq!(errors(&ask(&mut client, &end)?), Vec::<String>::new());
-        assert!(stand.is_shared()?);
+        stand.wait_shared()?;
     }
     Ok(())
 }
@@ -165,10 +175,10 @@ fn statements_of_the_protocol_pin_nothing_whatever_sql_does_with_them() -> Resul
     for round in 0..3 {
         ask(&mut client, &[parse("s1", "SELECT $1::int + 1", &[])])?;
         assert_eq!(client.value(&format!("EXECUTE s1({round})"))?, (round + 1).to_string());
-        assert!(stand.is_shared()?);
+        stand.wait_shared()?;
         assert_eq!(values(&ask(&mut other, &[run("s1", "!")])?), ["other!"]);
         client.rows("DEALLOCATE s1")?;
-        assert!(stand.is_shared()?);
+        stand.wait_shared()?;
         assert!(client.rows("EXECUTE s1(1)").is_err());
         assert_eq!(values(&ask(&mut other, &[run("s1", "?")])?), ["other?"]);
         assert!(other.rows("DEALLOCATE s2").is_err());
@@ -190,7 +200,7 @@ fn a_large_unnamed_statement_pins_nothing() -> Result<()> {
         let sql = padded("large", megabytes << 20);
         let answer = ask(&mut client, &[parse("", &sql, &[]), run("", "!")])?;
         assert_eq!(values(&answer), ["large!"]);
-        assert!(stand.is_shared()?, "{megabytes} MB");
+        stand.wait_shared()?;
         assert_eq!(values(&ask(&mut other, &[parse("", "SELECT $1", &[]), run("", "x")])?), ["x"]);
         assert_eq!(values(&ask(&mut client, &[run("", "?")])?), ["large?"]);
     }
@@ -213,21 +223,21 @@ fn what_is_too_large_to_be_kept_pins_until_it_is_closed_or_replaced() -> Result<
         assert_eq!(values(&ask(&mut client, &[run(name, "!")])?), ["huge!"]);
         assert!(!stand.is_shared()?);
         ask(&mut client, &end)?;
-        assert!(stand.is_shared()?);
+        stand.wait_shared()?;
         assert_eq!(stand.client()?.value("SELECT 'served'")?, "served");
     }
     ask(&mut client, &[parse("", &sql, &[])])?;
     client.rows("SELECT 1")?;
-    assert!(stand.is_shared()?, "a simple query drops the unnamed statement");
+    stand.wait_shared()?;
     // One that fails is not there.
     let broken = format!("SELEC {sql}");
     assert_eq!(errors(&ask(&mut client, &[parse("named", &broken, &[])])?), ["42601"]);
-    assert!(stand.is_shared()?);
+    stand.wait_shared()?;
     // A name that is taken.
     ask(&mut client, &[parse("named", "SELECT 'small' || $1", &[])])?;
     assert_eq!(errors(&ask(&mut client, &[parse("named", &sql, &[])])?), ["42P05"]);
     assert_eq!(values(&ask(&mut client, &[run("named", "!")])?), ["small!"]);
-    assert!(stand.is_shared()?);
+    stand.wait_shared()?;
     Ok(())
 }
 

@@ -60,7 +60,9 @@ impl Stand {
         let mut admin = self.proxy.admin()?;
         let mut seen = BTreeMap::new();
         poll::until(SOON, "the pool's state", || {
-            seen = pool(&mut admin, user)?;
+            // After a reload it comes back with the next client.
+            let Ok(now) = pool(&mut admin, user) else { return Ok(None) };
+            seen = now;
             Ok(wanted.iter().all(|(column, value)| seen[*column] == *value).then_some(()))
         })
         .with_context(|| format!("{wanted:?} is wanted, {seen:?} is there"))
