@@ -3,4 +3,5 @@
 mod broken_clients;
 mod broken_servers;
 mod settings;
+mod under_fire;
 mod vanishing;
