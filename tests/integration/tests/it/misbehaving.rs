@@ -2,6 +2,7 @@
 
 mod broken_clients;
 mod broken_servers;
+mod noise;
 mod settings;
 mod under_fire;
 mod vanishing;
