@@ -12,6 +12,7 @@ home=${PGHERD_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/pgherd-tools}
 
 case $tool in
 cargo-deny) version='^0.20' ;;
+cargo-fuzz) version='^0.13' ;;
 cargo-nextest) version='^0.9.100' ;;
 *) echo "cargo-tool.sh: no version is fixed for '$tool'" >&2; exit 2 ;;
 esac

@@ -300,6 +300,16 @@ impl ServerConn {
                 tag::NOTICE | tag::NOTIFICATION => {}
                 tag => {
                     self.owed.reply(tag).map_err(ServerError::Unexpected)?;
+                    // The client left before it heard that its data is awaited.
+                    if tag == tag::COPY_IN
+                        && self.owed.is_copy_in()
+                        && self.owed.head_request() == Some(Request::Query)
+                    {
+                        let mut out = Vec::new();
+                        frontend::put_copy_fail(&mut out, b"the client has gone");
+                        self.owed.push_copy_end();
+                        self.socket.write_all(&out).await.map_err(ServerError::Io)?;
+                    }
                 }
             }
             while self.owed.next_invented().is_some() {}

@@ -156,8 +156,10 @@ impl Session {
             return Ok(moved);
         }
         // A pipeline at its limit, a message that waits for the outcome of others, or replies that
-        // the client does not take stop the reading.
-        if self.is_full() || self.blocked || self.has_whole_request() {
+        // the client does not take stop the reading once the buffer is full: until then it tells
+        // whether the client is still there.
+        let waits = self.is_full() || self.blocked || self.has_whole_request();
+        if waits && !self.from_client.buffer.has_room() {
             return Ok(moved);
         }
         if self.from_client.buffer.is_empty() && !is_readable(&self.client, cx) {

@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How long a cancelled query may take to end before it is cancelled again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How many queries of a pipeline are cancelled before a connection that cannot be saved is closed.
+const MAX_CANCELS: usize = 8;
+
 impl Session {
     /// Not cancel safe: dropped, the server connection is closed.
     pub(crate) async fn salvage(mut self, lease: Lease, end: &End) {
@@ -29,7 +32,15 @@ impl Session {
                 other => break other,
             }
         };
-        if detached == Detach::Lost || !end.spares_server() || !self.is_salvageable(&lease) {
+        if detached == Detach::Lost || !end.spares_server() {
+            return;
+        }
+        if !self.is_salvageable(&lease) {
+            // Closed, its queries would run on; nobody else gets this connection.
+            for _ in 0..lease.owed.len().min(MAX_CANCELS) {
+                let cancel = send_cancel(&lease.info.cancel);
+                let _ = tokio::time::timeout(FIRST_PAUSE, cancel).await;
+            }
             return;
         }
         let unread = self.from_server.buffer.unscanned().to_vec();

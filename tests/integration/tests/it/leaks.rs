@@ -11,7 +11,7 @@
 //! `PGHERD_LEAK_ONLY=roles,notify` only those named.
 
 mod construct;
-mod grammar;
+pub(crate) mod grammar;
 mod history;
 mod player;
 mod shrink;

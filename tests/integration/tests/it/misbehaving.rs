@@ -3,5 +3,7 @@
 mod broken_clients;
 mod broken_servers;
 mod hostile_servers;
+mod noise;
 mod settings;
+mod under_fire;
 mod vanishing;
