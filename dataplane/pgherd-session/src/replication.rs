@@ -17,7 +17,7 @@ use pgherd_pool::{ReplicationConn, Socket, send_cancel};
 use pgherd_wire::backend::tag as backend;
 use pgherd_wire::frame::{HEADER_LEN, Header};
 use pgherd_wire::frontend::tag as frontend;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::admission::Admission;
 use crate::buffer::BufferPool;
@@ -28,7 +28,9 @@ use crate::login::ReplicationClient;
 use crate::session::say;
 use crate::shared::{Phase, Worker};
 
-/// How long a client may take to read what comes before its goodbye.
+const TERMINATE: [u8; 5] = [frontend::TERMINATE, 0, 0, 0, 4];
+
+/// How long a peer may take to read what comes before its end.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// What the server connection is doing, as far as a goodbye depends on it.
@@ -42,6 +44,40 @@ enum Activity {
     InTransaction,
     /// Copy data in both directions, for as long as both sides like.
     Streaming,
+}
+
+impl Activity {
+    fn after_request(self, tag: u8) -> Self {
+        let answered = matches!(tag, frontend::QUERY | frontend::FUNCTION_CALL | frontend::SYNC);
+        match self {
+            Self::Answering(owed) if answered => Self::Answering(owed + 1),
+            Self::InTransaction if answered => Self::Answering(1),
+            Self::CopyIn(owed) if matches!(tag, frontend::COPY_DONE | frontend::COPY_FAIL) => {
+                Self::Answering(owed)
+            }
+            other => other,
+        }
+    }
+
+    /// `status` is the first byte of the reply's body.
+    fn after_reply(self, tag: u8, status: Option<u8>) -> Self {
+        let owed = match self {
+            Self::Answering(owed) | Self::CopyIn(owed) => owed,
+            // The stream is one request, and nothing else was asked meanwhile.
+            Self::InTransaction | Self::Streaming => 1,
+        };
+        match tag {
+            backend::COPY_BOTH => Self::Streaming,
+            backend::COPY_IN => Self::CopyIn(owed),
+            // The copy has failed: what the client still sends of it is not answered.
+            backend::ERROR if matches!(self, Self::CopyIn(_)) => Self::Answering(owed),
+            backend::READY_FOR_QUERY => match owed.saturating_sub(1) {
+                0 if status != Some(b'I') => Self::InTransaction,
+                left => Self::Answering(left),
+            },
+            _ => self,
+        }
+    }
 }
 
 struct Relay {
@@ -124,7 +160,7 @@ impl Relay {
             match Header::peek(self.from_client.buffer.unscanned()) {
                 Ok(None) => break,
                 Ok(Some(header)) => {
-                    self.note_request(header.tag);
+                    self.activity = self.activity.after_request(header.tag);
                     self.from_client.pass(header.total_len());
                 }
                 // No message: the server says what it thinks of that, and of all that follows.
@@ -155,41 +191,11 @@ impl Relay {
             if header.tag == backend::READY_FOR_QUERY && status.is_none() {
                 break;
             }
-            self.note_reply(header.tag, status);
+            self.activity = self.activity.after_reply(header.tag, status);
+            self.registration.entry.set_streaming(self.activity == Activity::Streaming);
             self.from_server.pass(header.total_len());
         }
         Ok(true)
-    }
-
-    fn note_request(&mut self, tag: u8) {
-        let answered = matches!(tag, frontend::QUERY | frontend::FUNCTION_CALL | frontend::SYNC);
-        self.activity = match self.activity {
-            Activity::Answering(owed) if answered => Activity::Answering(owed + 1),
-            Activity::InTransaction if answered => Activity::Answering(1),
-            Activity::CopyIn(owed) if matches!(tag, frontend::COPY_DONE | frontend::COPY_FAIL) => {
-                Activity::Answering(owed)
-            }
-            other => other,
-        };
-    }
-
-    fn note_reply(&mut self, tag: u8, status: Option<u8>) {
-        let owed = match self.activity {
-            Activity::Answering(owed) | Activity::CopyIn(owed) => owed,
-            // The stream is one request, and nothing else was asked meanwhile.
-            Activity::InTransaction | Activity::Streaming => 1,
-        };
-        self.activity = match tag {
-            backend::COPY_BOTH => Activity::Streaming,
-            backend::COPY_IN => Activity::CopyIn(owed),
-            // A timeline that ends is followed by a result that names the next one.
-            backend::READY_FOR_QUERY => match owed.saturating_sub(1) {
-                0 if status != Some(b'I') => Activity::InTransaction,
-                left => Activity::Answering(left),
-            },
-            _ => return,
-        };
-        self.registration.entry.set_streaming(self.activity == Activity::Streaming);
     }
 
     /// Why the client is told goodbye now, between two messages.
@@ -248,6 +254,13 @@ impl Relay {
             if let Ok(Ok(())) = tokio::time::timeout(LAST_WRITE, flush).await {
                 say(&mut self.client, &response).await;
             }
+            let sane = !matches!(end, End::ServerFrame(_));
+            if sane && self.from_client.is_between_messages() && self.from_client.outbox.is_empty()
+            {
+                // Else the server would log a client that vanished.
+                let goodbye = self.server.socket.write_all(&TERMINATE);
+                let _ = tokio::time::timeout(LAST_WRITE, goodbye).await;
+            }
         }
         // A sender notices by itself that nobody listens any more; a query does not.
         let runs = matches!(self.activity, Activity::Answering(1..));
@@ -287,4 +300,45 @@ fn poll_fill(
 
 fn count(counter: &AtomicU64, bytes: usize) {
     counter.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Activity;
+
+    /// Tags of the client's messages, and of the server's after a `<`, with their first byte.
+    #[track_caller]
+    fn check(messages: &[&[u8]], expected: Activity) {
+        let end = messages.iter().fold(Activity::Answering(0), |activity, message| match message {
+            [b'<', tag, status @ ..] => activity.after_reply(*tag, status.first().copied()),
+            [tag, ..] => activity.after_request(*tag),
+            [] => activity,
+        });
+        assert_eq!(end, expected);
+    }
+
+    #[test]
+    fn a_query_is_answered_by_its_ready_for_query() {
+        check(&[b"Q"], Activity::Answering(1));
+        check(&[b"Q", b"Q", b"<T", b"<D", b"<ZI"], Activity::Answering(1));
+        check(&[b"Q", b"<H", b"<d", b"<c", b"<C", b"<ZI"], Activity::Answering(0));
+        check(&[b"P", b"S", b"<E", b"<ZI"], Activity::Answering(0));
+        check(&[b"Q", b"<C", b"<ZT"], Activity::InTransaction);
+        check(&[b"Q", b"<ZT", b"Q", b"<E", b"<ZE"], Activity::InTransaction);
+        check(&[b"Q", b"<ZT", b"Q", b"Q", b"<ZI"], Activity::Answering(1));
+    }
+
+    #[test]
+    fn a_stream_lasts_until_it_is_answered() {
+        check(&[b"Q", b"<W", b"<d", b"d", b"<d"], Activity::Streaming);
+        check(&[b"Q", b"<W", b"c", b"<c", b"<C", b"<C"], Activity::Streaming);
+        check(&[b"Q", b"<W", b"c", b"<c", b"<C", b"<ZI"], Activity::Answering(0));
+        check(&[b"Q", b"<E", b"<ZI"], Activity::Answering(0));
+    }
+
+    #[test]
+    fn a_sync_inside_a_copy_is_not_answered() {
+        check(&[b"Q", b"<G", b"d", b"S", b"c", b"<C", b"<ZI"], Activity::Answering(0));
+        check(&[b"Q", b"<G", b"d", b"<E", b"d", b"c", b"<ZI"], Activity::Answering(0));
+    }
 }

@@ -6,7 +6,9 @@ use anyhow::Result;
 use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
-use pgherd_harness::raw::frontend::{cancel_request, query};
+use pgherd_harness::raw::frontend::{
+    bind, cancel_request, copy_data, copy_done, execute, flush, parse, query, sync,
+};
 use pgherd_harness::raw::{Client, Login, Message};
 
 const SOON: Duration = Duration::from_secs(8);
@@ -164,5 +166,69 @@ fn a_stale_key_cancels_nothing() -> Result<()> {
     assert!(client.drain(Duration::from_millis(300))?.is_empty(), "a stale key cancelled a query");
     client.cancel(proxy.addr())?;
     check_cancelled(&mut client);
+    Ok(())
+}
+
+/// While it waits for copy data Postgres takes no cancel: the next line meets it.
+#[test]
+fn it_ends_a_copy_in_with_the_next_line() -> Result<()> {
+    let (postgres, proxy) = start(1)?;
+    postgres.sql("CREATE TABLE t (n int); GRANT ALL ON t TO app")?;
+    let mut client = Client::login(proxy.addr())?;
+    for extended in [false, true] {
+        let begin = if extended {
+            let sql = "COPY t FROM STDIN";
+            [parse("", sql, &[]), bind("", "", &[]), execute("", 0), flush()].concat()
+        } else {
+            query("COPY t FROM STDIN")
+        };
+        client.send(&begin)?;
+        client.until_tag(b'G')?;
+        client.send(&copy_data(b"1\n"))?;
+        client.cancel(proxy.addr())?;
+        let line = copy_data(b"2\n");
+        let told = poll::until(SOON, "the copy to end", || {
+            client.send(&line)?;
+            let told = client.drain(Duration::from_millis(20))?;
+            Ok((!told.is_empty()).then_some(told))
+        })?;
+        assert_eq!(told[0].sqlstate().as_deref(), Some("57014"), "{told:?}");
+        // What the client still has to say of the copy is nobody's.
+        client.send(&[line, copy_done(), sync()].concat())?;
+        let rest = client.drain(Duration::from_millis(200))?;
+        let readies = told.iter().chain(&rest).filter(|message| message.tag == b'Z').count();
+        // A Sync outside of a batch is answered, too.
+        assert_eq!(readies, if extended { 1 } else { 2 }, "{told:?} {rest:?}");
+        assert_eq!(client.value("SELECT count(*) FROM t")?, "0");
+    }
+    Ok(())
+}
+
+#[test]
+fn it_ends_a_copy_out_that_is_half_read() -> Result<()> {
+    let (_postgres, proxy) = start(1)?;
+    let mut client = Client::login(proxy.addr())?;
+    let sql = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT";
+    for extended in [false, true] {
+        client.send(&if extended {
+            [parse("", sql, &[]), bind("", "", &[]), execute("", 0), sync()].concat()
+        } else {
+            query(sql)
+        })?;
+        client.until_tag(b'd')?;
+        client.cancel(proxy.addr())?;
+        let mut lines = 0;
+        let told = loop {
+            let message = client.expect_message()?;
+            match message.tag {
+                b'd' => lines += 1,
+                _ => break message,
+            }
+        };
+        assert_eq!(told.sqlstate().as_deref(), Some("57014"), "{told:?}");
+        assert!(lines < 1_000_000, "all of it came");
+        client.until_ready(1)?;
+        assert_eq!(client.value("SELECT 1")?, "1");
+    }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(foreign());
     rows.extend(binary());
     rows.extend(among_statements());
-    rows.into_iter().map(Row::writes).collect()
+    rows
 }
 
 fn simple() -> Vec<Row> {
@@ -60,11 +60,13 @@ fn simple() -> Vec<Row> {
         row("CopyDone twice, CopyFail after CopyDone")
             .until(b'G', [query(IN)])
             .ready([line(10), copy_done(), copy_done(), copy_fail("late")])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
         row("data after the end-of-data marker is ignored")
             .until(b'G', [query(IN)])
             .ready([line(10), copy_data(b"\\.\n"), line(11), copy_done()])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
         row("the error comes with the last line")
             .until(b'G', [query(IN)])
             .ready([line(10), copy_data(b"11\tno line end"), copy_done()])
@@ -106,7 +108,8 @@ fn simple() -> Vec<Row> {
             .until(b'G', [query(IN)])
             .ready([line(10), copy_done()])
             .ready([query("COMMIT")])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
     ]
 }
 
@@ -135,7 +138,8 @@ fn extended() -> Vec<Row> {
             .until(b'G', [run(IN), flush()])
             .until(b'C', [line(10), copy_done(), flush()])
             .until(b'D', [run(COUNT), flush()])
-            .ready([sync()]),
+            .ready([sync()])
+            .writes(),
         row("extended: an error before the copy").ready([
             run("SELECT 1/0"),
             run(IN),
@@ -146,7 +150,8 @@ fn extended() -> Vec<Row> {
         row("extended: the copy after something else in its batch")
             .until(b'G', [run("SELECT 1"), run(IN), flush()])
             .ready([line(10), copy_done(), run("SELECT 2"), sync()])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
         row("extended: in a transaction block, failed and ended")
             .ready([query("BEGIN")])
             .ready([run(IN), line(10), copy_fail("no"), sync()])
@@ -166,7 +171,8 @@ fn extended() -> Vec<Row> {
         row("extended: syncs inside are ignored while it goes well")
             .until(b'G', [run(IN), flush()])
             .ready([line(10), sync(), line(11), sync(), sync(), copy_done(), sync()])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
     ]
 }
 
@@ -198,7 +204,8 @@ fn binary() -> Vec<Row> {
             copy_data(&[tuple(11, "eleven"), b"\xff\xff".to_vec()].concat()),
             copy_done(),
         ])
-        .ready([query("SELECT id, name FROM items WHERE id >= 10 ORDER BY id")]),
+        .ready([query("SELECT id, name FROM items WHERE id >= 10 ORDER BY id")])
+            .writes(),
         row("binary, extended, with binary results")
             .ready([
                 run(BINARY),
@@ -208,7 +215,8 @@ fn binary() -> Vec<Row> {
                 bind_formats("", "", &[], 0, 1),
                 execute("", 0),
                 sync(),
-            ]),
+            ])
+            .writes(),
         row("binary with another signature")
             .readies(2, [query(BINARY), copy_data(b"NOTCOPY\n\xff\r\n\0"), copy_done(), query(COUNT)]),
         row("binary that ends too early").readies(
@@ -222,7 +230,8 @@ fn binary() -> Vec<Row> {
         ),
         row("binary without its trailer")
             .ready([query(BINARY), copy_data(&[SIGNATURE, &tuple(10, "ten")].concat()), copy_done()])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
         row("binary with the wrong number of fields")
             .readies(2, [query(BINARY), copy_data(&[SIGNATURE, b"\0\x05"].concat()), copy_done(), query(COUNT)]),
         row("binary given up")
@@ -256,19 +265,21 @@ fn among_statements() -> Vec<Row> {
             .until(b'G', [query(&format!("DELETE FROM items; {IN}; SELECT 2"))])
             .ready([line(10), copy_fail("no")])
             .ready([query(COUNT)]),
-        row("copies in both directions").readies(
-            2,
-            [
-                query(&format!(
-                    "COPY (SELECT 1) TO STDOUT; {IN}; COPY (SELECT 2) TO STDOUT; {IN}; {COUNT}"
-                )),
-                line(10),
-                copy_done(),
-                line(11),
-                copy_done(),
-                query("SELECT 3"),
-            ],
-        ),
+        row("copies in both directions")
+            .readies(
+                2,
+                [
+                    query(&format!(
+                        "COPY (SELECT 1) TO STDOUT; {IN}; COPY (SELECT 2) TO STDOUT; {IN}; {COUNT}"
+                    )),
+                    line(10),
+                    copy_done(),
+                    line(11),
+                    copy_done(),
+                    query("SELECT 3"),
+                ],
+            )
+            .writes(),
         row("the first of two copies fails: the data of the second is swallowed").readies(
             2,
             [
@@ -283,7 +294,8 @@ fn among_statements() -> Vec<Row> {
         row("BEGIN, copy and COMMIT in one query")
             .until(b'G', [query(&format!("BEGIN; {IN}; COMMIT; {COUNT}"))])
             .ready([line(10), copy_done()])
-            .ready([query(COUNT)]),
+            .ready([query(COUNT)])
+            .writes(),
         row("BEGIN and a copy that fails leave a failed transaction")
             .until(b'G', [query(&format!("BEGIN; {IN}; COMMIT"))])
             .ready([copy_fail("no")])
@@ -292,10 +304,12 @@ fn among_statements() -> Vec<Row> {
             .ready([query(COUNT)]),
         row("a copy between notices")
             .until(b'G', [query(&format!("SELECT noisy('before'); {IN}; SELECT noisy('after')"))])
-            .ready([line(10), copy_done()]),
+            .ready([line(10), copy_done()])
+            .writes(),
         row("an empty statement around a copy")
             .until(b'G', [query(&format!(";;{IN};;"))])
-            .ready([line(10), copy_done()]),
+            .ready([line(10), copy_done()])
+            .writes(),
     ]
 }
 
