@@ -26,6 +26,7 @@ mod tests {
             database: None,
             role,
             weight: 1,
+            server_tls: None,
         };
         let shard = Shard { instances: roles.iter().map(instance).collect() };
         assert_eq!(for_write(&shard), expected, "{roles:?}");

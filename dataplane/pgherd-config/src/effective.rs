@@ -1,6 +1,9 @@
 //! What holds for one user or instance once defaults and overrides are taken together.
 
-use crate::{Cluster, Instance, InstanceRole, PoolMode, ProxyFile, Secret, Shard, Topology, User};
+use crate::{
+    Cluster, Instance, InstanceRole, PoolMode, Proxy, ProxyFile, Secret, ServerTls, Shard,
+    Topology, User,
+};
 
 /// How a SCRAM verifier begins, as Postgres stores it in `pg_authid.rolpassword`.
 const VERIFIER_PREFIX: &str = "SCRAM-SHA-256$";
@@ -9,6 +12,40 @@ impl ProxyFile {
     /// The part of the file that a control plane would otherwise hand out.
     pub fn topology(&self) -> Topology {
         Topology { clusters: self.clusters.clone() }
+    }
+}
+
+/// Where clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen<'l> {
+    /// `host:port`.
+    Tcp(&'l str),
+    /// A Unix socket in a directory.
+    Unix {
+        /// The directory.
+        directory: &'l str,
+        /// The number in its name, if it is given.
+        port: Option<u16>,
+    },
+}
+
+impl<'l> Listen<'l> {
+    /// Tells an address from a directory: the latter begins with `/`.
+    pub fn parse(text: &'l str) -> Self {
+        if !text.starts_with('/') {
+            return Self::Tcp(text);
+        }
+        match text.rsplit_once(':').map(|(directory, port)| (directory, port.parse())) {
+            Some((directory, Ok(port))) => Self::Unix { directory, port: Some(port) },
+            _ => Self::Unix { directory: text, port: None },
+        }
+    }
+}
+
+impl Proxy {
+    /// The permissions of Unix sockets; `None` when the setting is not octal.
+    pub fn effective_unix_socket_permissions(&self) -> Option<u32> {
+        u32::from_str_radix(&self.unix_socket_permissions, 8).ok().filter(|mode| *mode <= 0o777)
     }
 }
 
@@ -29,6 +66,11 @@ impl Cluster {
     /// Most server connections of this user to one instance.
     pub fn effective_pool_size(&self, user: &User) -> usize {
         user.pool_size.unwrap_or(self.pool_size)
+    }
+
+    /// TLS towards one of its instances.
+    pub fn effective_server_tls<'s>(&'s self, instance: &'s Instance) -> &'s ServerTls {
+        instance.server_tls.as_ref().unwrap_or(&self.server_tls)
     }
 
     /// When this user's server connections go back to their pool.
