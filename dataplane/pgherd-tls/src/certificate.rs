@@ -97,15 +97,25 @@ pub fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     (!text.contains('\0')).then_some(text)
 }
 
+/// Whether a certificate has a subject alternative name, or one that cannot be read.
+pub(crate) fn has_alternative_names(certificate: &CertificateDer<'_>) -> bool {
+    const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+    let Ok(parsed) = Certificate::from_der(certificate) else { return true };
+    let mut extensions = parsed.tbs_certificate().extensions().into_iter().flatten();
+    extensions.any(|extension| extension.extn_id == SUBJECT_ALT_NAME)
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::pem::PemObject;
 
     use super::*;
 
+    type Hash = fn(&[u8]) -> Vec<u8>;
+
     /// Made with `openssl req -x509`; only what is read here matters.
     #[track_caller]
-    fn check(pem: &str, hash: Option<fn(&[u8]) -> Vec<u8>>, name: Option<&str>) {
+    fn check(pem: &str, hash: Option<Hash>, name: Option<&str>) {
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         assert_eq!(end_point(&certificate), hash.map(|hash| hash(&certificate)));
         assert_eq!(common_name(&certificate).as_deref(), name);
@@ -113,9 +123,9 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_signature_and_the_last_common_name_counts() {
-        let sha256: fn(&[u8]) -> Vec<u8> = |bytes| Sha256::digest(bytes).to_vec();
-        let sha384: fn(&[u8]) -> Vec<u8> = |bytes| Sha384::digest(bytes).to_vec();
-        let sha512: fn(&[u8]) -> Vec<u8> = |bytes| Sha512::digest(bytes).to_vec();
+        let sha256: Hash = |bytes| Sha256::digest(bytes).to_vec();
+        let sha384: Hash = |bytes| Sha384::digest(bytes).to_vec();
+        let sha512: Hash = |bytes| Sha512::digest(bytes).to_vec();
         check(include_str!("certificate/sha1.pem"), Some(sha256), Some("app"));
         check(include_str!("certificate/ecdsa-sha384.pem"), Some(sha384), Some("app"));
         check(include_str!("certificate/pss-sha512.pem"), Some(sha512), Some("app user"));

@@ -80,6 +80,11 @@ impl Connector {
         Ok(Some(Self { mode: settings.mode, config: Arc::new(config), fingerprint }))
     }
 
+    #[cfg(test)]
+    pub(crate) fn say_in_alpn(&mut self, protocol: &[u8]) {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![protocol.to_vec()];
+    }
+
     /// What is demanded of instances.
     pub fn mode(&self) -> ServerTlsMode {
         self.mode

@@ -118,13 +118,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     }
 
     /// Replaces the stream below by what `change` makes of it. What has been read, decrypted or
-    /// encrypted stays.
-    pub fn map_io<T, E>(mut self, change: impl FnOnce(S) -> Result<S, E>) -> Result<Self, E>
+    /// encrypted stays. After an error the connection is of no more use.
+    pub fn change_io<E>(&mut self, change: impl FnOnce(S) -> Result<S, E>) -> Result<(), E>
     where
         S: Default,
     {
         self.io = change(std::mem::take(&mut self.io))?;
-        Ok(self)
+        Ok(())
     }
 
     /// Whether a read would find something without the stream below having anything new.

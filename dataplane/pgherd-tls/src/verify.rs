@@ -9,6 +9,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use crate::certificate::{common_name, has_alternative_names};
+
 /// Whose certificates are taken.
 #[derive(Debug)]
 pub(crate) enum Trust {
@@ -77,7 +79,12 @@ impl ServerCertVerifier for Verifier {
                 )?;
             }
             if *identity == Identity::Host {
-                verify_server_name(&parsed, server_name)?;
+                verify_server_name(&parsed, server_name).or_else(|error| {
+                    match is_common_name(end_entity, server_name) {
+                        true => Ok(()),
+                        false => Err(error),
+                    }
+                })?;
             }
         }
         Ok(ServerCertVerified::assertion())
@@ -106,6 +113,26 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// Whether a certificate without alternative names has the host for its common name, as those of
+/// the Postgres manual's example. webpki does not look there, libpq does (RFC 6125, section 6.4.4).
+fn is_common_name(certificate: &CertificateDer<'_>, host: &ServerName<'_>) -> bool {
+    if has_alternative_names(certificate) {
+        return false;
+    }
+    let Some(name) = common_name(certificate) else { return false };
+    let host = host.to_str();
+    if name.eq_ignore_ascii_case(&host) {
+        return true;
+    }
+    // A star stands for one label, the first one, and never for a part of an address.
+    let labels = (name.strip_prefix("*."), host.split_once('.'));
+    let (Some(parent), Some((label, rest))) = labels else { return false };
+    host.parse::<std::net::IpAddr>().is_err()
+        && !label.is_empty()
+        && parent.contains('.')
+        && parent.eq_ignore_ascii_case(rest)
+}
+
 /// What webpki would have checked on the way to an anchor.
 fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let parsed = Certificate::from_der(certificate)
@@ -119,4 +146,35 @@ fn check_validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(),
         return Err(Error::InvalidCertificate(CertificateError::Expired));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, alternative: &[&str], host: &str, expected: bool) {
+        let alternative: Vec<String> = alternative.iter().map(|&it| it.to_owned()).collect();
+        let mut params = CertificateParams::new(alternative).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let host = ServerName::try_from(host.to_owned()).unwrap();
+        assert_eq!(is_common_name(certificate.der(), &host), expected, "{name} for {host:?}");
+    }
+
+    #[test]
+    fn the_common_name_counts_where_there_is_nothing_better() {
+        check("db.example.com", &[], "db.example.com", true);
+        check("db.example.com", &[], "DB.example.com", true);
+        check("db.example.com", &[], "example.com", false);
+        check("db.example.com", &["other.example.com"], "db.example.com", false);
+        check("*.example.com", &[], "db.example.com", true);
+        check("*.example.com", &[], "a.db.example.com", false);
+        check("*.example.com", &[], "example.com", false);
+        check("*.com", &[], "example.com", false);
+        check("10.0.0.1", &[], "10.0.0.1", true);
+        check("*.0.0.1", &[], "10.0.0.1", false);
+    }
 }

@@ -82,13 +82,18 @@ impl Session {
         }
     }
 
-    /// After an error: what the peer is to be told of it.
+    /// After an error: what the peer is to be told of it, and what was said before and not sent.
     pub(super) fn take_alert(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>) {
         let mut nowhere = ReadBuf::new(&mut []);
         let mut wish = Wish::Read(&mut nowhere);
-        let turn = self.turn(incoming, &mut wish, &mut Vec::new(), outgoing);
-        // The error itself, again.
-        let _ = turn.result;
+        // Only as long as something is to be sent: rustls must not see the bytes that it has
+        // refused a second time.
+        while self.wants_write() {
+            let turn = self.turn(incoming, &mut wish, &mut Vec::new(), outgoing);
+            if turn.result != Ok(Step::Again) {
+                return;
+            }
+        }
     }
 }
 

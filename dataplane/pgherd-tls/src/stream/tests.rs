@@ -58,7 +58,8 @@ async fn nothing_is_lost_however_narrow_the_pipe() {
             server_read.read_exact(&mut there),
             client_read.read_exact(&mut back),
         );
-        (a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap());
+        a.and(b).unwrap();
+        c.and(d).unwrap();
         assert!(there == bytes && back == bytes, "a pipe of {width} bytes");
     }
 }
@@ -167,8 +168,26 @@ async fn what_is_no_handshake_ends_it_with_an_alert() {
         drop(server);
         let mut answer = Vec::new();
         here.read_to_end(&mut answer).await.unwrap();
-        assert!(answer.is_empty() || answer[0] == 21, "only an alert may come: {answer:?}");
+        assert_eq!(answer.first(), Some(&21), "an alert: {answer:?}");
     }
+}
+
+/// The alert is encrypted already, and stands behind the server's first words.
+#[tokio::test]
+async fn the_client_learns_why_its_handshake_has_failed() {
+    let (client, server) = settings();
+    let (here, there) = duplex(1 << 20);
+    let mut server_end = Acceptor::load(&client).unwrap().unwrap().accept(there, &[]).unwrap();
+    let mut connector = Connector::load(&server).unwrap().unwrap();
+    connector.say_in_alpn(b"h2");
+    let mut client_end = connector.connect(here, "db.example").unwrap();
+    let (refused, _) = tokio::join!(client_end.handshake(), async {
+        let result = server_end.handshake().await;
+        drop(server_end);
+        result.expect_err("no protocol in common")
+    });
+    let error = refused.expect_err("no protocol in common").to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
 }
 
 #[tokio::test]
