@@ -7,6 +7,7 @@
 mod cancel;
 mod connect;
 mod directory;
+mod encryption;
 mod entry;
 mod growth;
 mod lease;
@@ -16,9 +17,10 @@ mod socket;
 mod statements;
 mod stats;
 
-pub use cancel::{CancelTarget, ServerAddress, send_cancel};
+pub use cancel::{CancelTarget, ServerAddress, forward_cancel, send_cancel};
 pub use connect::{ConnectError, Endpoint};
-pub use directory::{ClusterUser, Credentials, Directory, LookupError};
+pub use directory::{ClusterUser, Credentials, Directory, LoadError, LookupError, connectors};
+pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};

@@ -84,7 +84,8 @@ pub enum ServerError {
 impl ServerConn {
     pub(crate) fn new(connected: Connected, home: usize, expires_at: Option<Instant>) -> Self {
         let now = Instant::now();
-        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel)));
+        let tls = connected.socket.tls_info();
+        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel), tls));
         Self {
             socket: connected.socket,
             owed: Owed::default(),

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use pgherd_pool::CancelTarget;
+use pgherd_tls::TlsInfo;
 use tokio::sync::Notify;
 
 /// Bits of the process id in a cancel key that number the client; those above number the proxy.
@@ -44,6 +45,8 @@ pub struct ClientEntry {
     pub address: Option<SocketAddr>,
     /// `application_name` at login.
     pub application_name: Arc<str>,
+    /// How its connection is encrypted, if it is.
+    pub tls: Option<TlsInfo>,
     /// When it logged in.
     pub connected_at: SystemTime,
     state: AtomicU8,
@@ -203,6 +206,7 @@ pub(crate) struct ClientIdentity {
     pub(crate) database: Arc<str>,
     pub(crate) address: Option<SocketAddr>,
     pub(crate) application_name: Arc<str>,
+    pub(crate) tls: Option<TlsInfo>,
 }
 
 /// All logged-in clients, by slot.
@@ -244,6 +248,7 @@ impl ClientRegistry {
             database: who.database,
             address: who.address,
             application_name: who.application_name,
+            tls: who.tls,
             connected_at: SystemTime::now(),
             state: AtomicU8::new(ClientState::Idle as u8),
             pinned: AtomicBool::new(false),

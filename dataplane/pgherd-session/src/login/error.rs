@@ -20,6 +20,16 @@ pub(crate) enum LoginError {
     NotSasl(u8),
     #[error("data behind a request for encryption")]
     Unencrypted,
+    #[error("TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("TLS without a request, and not meant for Postgres (ALPN)")]
+    NotForPostgres,
+    #[error("no TLS, which is required, from {host} for user {user:?} and database {database:?}")]
+    EncryptionRequired { host: String, user: String, database: String },
+    #[error("no client certificate")]
+    CertificateRequired,
+    #[error("client certificate for {name:?}, not for user {user:?}")]
+    CertificateName { name: Option<String>, user: String },
     #[error("no user in the startup packet")]
     NoUser,
     #[error("replication connections are not supported")]
@@ -56,6 +66,29 @@ impl LoginError {
         let fatal = |code, message: &'static str| Some(ErrorResponse::fatal(code, message));
         match self {
             Self::Io(_) => None,
+            // TLS itself has told the peer what there is to tell.
+            Self::Handshake(_) | Self::NotForPostgres => None,
+            // The words of Postgres, by which clients and people know what to do.
+            Self::EncryptionRequired { host, user, database } => Some(
+                ErrorResponse::fatal(
+                    sqlstate::INVALID_AUTHORIZATION,
+                    format!(
+                        "no pg_hba.conf entry for host \"{host}\", user \"{user}\", database \
+                         \"{database}\", no encryption"
+                    ),
+                )
+                .hint(
+                    "This is pgherd, which takes connections with TLS only: use sslmode=require.",
+                ),
+            ),
+            Self::CertificateRequired => fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                "connection requires a valid client certificate",
+            ),
+            Self::CertificateName { user, .. } => Some(ErrorResponse::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                format!("certificate authentication failed for user \"{user}\""),
+            )),
             // Postgres takes it for a port scan and says nothing.
             Self::Startup(StartupError::InvalidLength(_)) => None,
             Self::Startup(error) => Some(ErrorResponse::fatal(
@@ -177,7 +210,7 @@ fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
         | ConnectError::Scram(_)
         | ConnectError::UnknownMechanism
         | ConnectError::UnknownMethod(_) => unable("the proxy could not log in to the server"),
-        ConnectError::Resolve(_) | ConnectError::Dial(_) => {
+        ConnectError::Resolve(_) | ConnectError::Dial(_) | ConnectError::Encryption(_) => {
             unable("the proxy could not connect to the server")
         }
         ConnectError::Timeout(_) => unable("the server did not answer in time"),
