@@ -7,6 +7,7 @@ mod metrics;
 mod options;
 mod run;
 mod settings;
+mod unix_socket;
 mod workers;
 
 use std::process::ExitCode;

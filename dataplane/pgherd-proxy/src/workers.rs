@@ -1,6 +1,8 @@
 //! The worker threads: one single-threaded runtime each, on which its clients stay.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -18,7 +20,25 @@ use tokio::task::LocalSet;
 const MAINTENANCE: Duration = Duration::from_secs(1);
 
 /// A client that was accepted.
-type Accepted = (TcpStream, SocketAddr);
+#[derive(Debug)]
+pub enum Accepted {
+    /// Over TCP, from an address.
+    Tcp(TcpStream, SocketAddr),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    /// Registers it with the runtime of the calling worker.
+    fn register(self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        Ok(match self {
+            Self::Tcp(stream, address) => {
+                (Socket::Tcp(tokio::net::TcpStream::from_std(stream)?), Some(address))
+            }
+            Self::Unix(stream) => (Socket::Unix(tokio::net::UnixStream::from_std(stream)?), None),
+        })
+    }
+}
 
 /// All worker threads.
 #[derive(Debug)]
@@ -64,11 +84,11 @@ impl Workers {
     }
 
     /// Gives a client to the worker that has the fewest.
-    pub fn hand_over(&self, stream: TcpStream, address: SocketAddr) {
+    pub fn hand_over(&self, client: Accepted) {
         let least = self.workers.iter().min_by_key(|worker| worker.clients.load(Ordering::Relaxed));
         if let Some(worker) = least {
             worker.clients.fetch_add(1, Ordering::Relaxed);
-            if worker.queue.send((stream, address)).is_err() {
+            if worker.queue.send(client).is_err() {
                 worker.clients.fetch_sub(1, Ordering::Relaxed);
             }
         }
@@ -107,16 +127,16 @@ async fn work(
     loop {
         tokio::select! {
             client = accepted.recv() => {
-                let Some((stream, address)) = client else { return };
+                let Some(client) = client else { return };
                 let counted = Counted(Arc::clone(&clients));
-                let stream = match tokio::net::TcpStream::from_std(stream) {
-                    Ok(stream) => stream,
+                let (socket, address) = match client.register() {
+                    Ok(registered) => registered,
                     Err(error) => {
                         tracing::warn!("cannot register a client's socket: {error}");
                         continue;
                     }
                 };
-                let session = serve(worker.clone(), Socket::Tcp(stream), Some(address));
+                let session = serve(worker.clone(), socket, address);
                 // The task ends with its session, or with the LocalSet of this worker.
                 tokio::task::spawn_local(async move {
                     session.await;

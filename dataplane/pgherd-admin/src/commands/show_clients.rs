@@ -37,6 +37,7 @@ const FIELDS: &[Field<Row>] = &[
     text("link", |row| row.client.server().map(|server| server_name(&server))),
     text("application_name", |row| Some(row.client.application_name.to_string())),
     boolean("pinned", |row| row.client.is_pinned()),
+    text("tls", |row| row.client.tls.map(|tls| tls.to_string())),
 ];
 
 fn state(state: ClientState) -> &'static str {
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn nobody_is_there() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool | tls:text
         "#]].assert_eq(&Stand::with_pools().run("SHOW CLIENTS"));
     }
 }

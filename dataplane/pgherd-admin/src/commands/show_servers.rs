@@ -41,6 +41,7 @@ const FIELDS: &[Field<Row>] = &[
     text("link", |row| row.client.clone()),
     int8("remote_pid", |row| row.server.target.pid.cast_unsigned().into()),
     text("instance", |row| Some(row.pool.settings().endpoint.address())),
+    text("tls", |row| row.server.tls.map(|tls| tls.to_string())),
 ];
 
 fn state(state: ServerState) -> &'static str {
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn pools_without_connections_have_no_rows() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | tls:text
         "#]].assert_eq(&Stand::with_pools().run("SHOW SERVERS"));
     }
 }
