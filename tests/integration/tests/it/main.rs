@@ -6,5 +6,7 @@ mod fleet;
 mod layering;
 mod misbehaving;
 mod state;
+mod tls;
 mod tree;
 mod twin;
+mod unix;

@@ -1,11 +1,14 @@
 //! Servers for the twin test, and the ways in which a row is sent.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use pgherd_harness::certificates::Authority;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
-use pgherd_harness::raw::{Client, Message, frontend};
+use pgherd_harness::raw::{Client, Login, Message, frontend};
+use rustls::ClientConfig;
 
 use super::compare::{difference, lines};
 use super::script::{Row, Then};
@@ -30,6 +33,8 @@ pub enum Subject {
     Postgres,
     /// The proxy in transaction mode with an interfering client.
     Transaction,
+    /// The same with TLS between the client and the proxy and between it and Postgres.
+    Encrypted,
     /// The proxy in session mode.
     Session,
 }
@@ -49,6 +54,8 @@ pub struct Stand {
     subject: Subject,
     proxy: Option<Proxy>,
     postgres: Postgres,
+    /// What a client needs for TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// A client of the subject that is used for many runs, and the one that disturbs it.
@@ -64,6 +71,13 @@ struct Interferer {
     in_transaction: bool,
 }
 
+impl Subject {
+    /// Whether a client's next transaction may meet another server connection.
+    fn shares_connections(self) -> bool {
+        matches!(self, Self::Transaction | Self::Encrypted)
+    }
+}
+
 // === impl Stand ===
 
 impl Stand {
@@ -74,18 +88,26 @@ impl Stand {
 
     fn try_start(subject: Subject) -> Result<Self> {
         // Rows provoke errors by the thousand.
-        let postgres = Postgres::builder().setting("log_min_messages", "panic").start()?;
+        let postgres = Postgres::builder().setting("log_min_messages", "panic");
+        let authority = Authority::new()?;
+        let certificate = authority.server("server")?;
+        let postgres = postgres.tls(&certificate, &authority.path()).start()?;
+        let transaction =
+            || ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1");
         let config = match subject {
             Subject::Postgres => None,
             // Idle connections stay with a worker: with one worker, its clients meet.
-            Subject::Transaction => {
-                Some(ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1"))
+            Subject::Transaction => Some(transaction().server_tls("disable", "")),
+            Subject::Encrypted => {
+                let encrypted = transaction().tls("require", &certificate, None);
+                Some(encrypted.server_tls("require", ""))
             }
-            Subject::Session => Some(ProxyConfig::session(&postgres)),
+            Subject::Session => Some(ProxyConfig::session(&postgres).server_tls("disable", "")),
         };
+        let tls = (subject == Subject::Encrypted).then(|| authority.client(true, None));
         let proxy = config.map(|config| Proxy::start(&config.to_toml())).transpose()?;
         Client::login(postgres.addr())?.rows(SCHEMA)?;
-        Ok(Self { subject, proxy, postgres })
+        Ok(Self { subject, proxy, postgres, tls: tls.transpose()? })
     }
 
     /// Runs every row in every way, and panics with all differences.
@@ -93,7 +115,7 @@ impl Stand {
     pub fn check(&self, rows: &[Row]) {
         let mut report = Vec::new();
         for row in rows {
-            if self.subject == Subject::Transaction && row.session_only {
+            if self.subject.shares_connections() && row.session_only {
                 continue;
             }
             match self.run_row(row) {
@@ -136,6 +158,9 @@ impl Stand {
     }
 
     fn client(&self) -> Result<Client> {
+        if let (Some(proxy), Some(tls)) = (&self.proxy, &self.tls) {
+            return Client::login_tls(proxy.addr(), &Login::default(), tls);
+        }
         Client::login(self.proxy.as_ref().map_or(self.postgres.addr(), Proxy::addr))
     }
 }
@@ -157,7 +182,7 @@ impl Pair<'_> {
             Some(client) => client,
             None => self.stand.client()?,
         };
-        if self.stand.subject == Subject::Transaction && self.other.is_none() {
+        if self.stand.subject.shares_connections() && self.other.is_none() {
             self.other = Some(Interferer::start(self.stand.client()?)?);
         }
         let stream = send(&mut client, row, way, self.other.as_mut())?;
