@@ -16,9 +16,6 @@ pub trait Control: fmt::Debug + Send + Sync {
 /// Why the settings are what they were.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// The settings do not come from a file.
-    #[error("this proxy has no file to read: the control plane hands it its topology")]
-    NoFile,
     /// The file is not valid, or cannot be read. The text says where and why, written for whoever
     /// wrote the file.
     #[error("the settings stay as they were: {0}")]
@@ -32,8 +29,6 @@ impl ReloadError {
     /// The SQLSTATE that the admin sees.
     pub fn sqlstate(&self) -> &'static str {
         match self {
-            // object_not_in_prerequisite_state
-            Self::NoFile => "55000",
             // config_file_error
             Self::Invalid(_) => "F0000",
             Self::Ending => sqlstate::ADMIN_SHUTDOWN,

@@ -56,7 +56,7 @@ impl Stand {
     pub(crate) fn with(process: Process) -> Self {
         let process = Arc::new(process);
         let directory = Directory::new(2, [0; 32]);
-        directory.load(&Topology::from_json(TOPOLOGY.as_bytes()).unwrap());
+        directory.load(&Topology::from_json(TOPOLOGY.as_bytes()).unwrap()).unwrap();
         let limits =
             Limits { login_timeout: Duration::from_secs(1), max_clients: 0, max_user_clients: 0 };
         let console = Arc::new(Console::new(Arc::<Process>::clone(&process)));

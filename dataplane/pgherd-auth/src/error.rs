@@ -17,6 +17,21 @@ pub enum AuthError {
     /// The client asks for channel binding, which the mechanism that it chose does not have.
     #[error("the client chose SCRAM-SHA-256 without channel binding but sent channel binding data")]
     BindingNotOffered,
+    /// The client chose the mechanism with channel binding and does not bind.
+    #[error("the client chose SCRAM-SHA-256-PLUS but sent no channel binding data")]
+    BindingMissing,
+    /// The client believes that channel binding was not offered, and it was.
+    #[error("the client was not told that channel binding is offered: somebody stands between")]
+    BindingDowngrade,
+    /// The client binds to something else than the server's certificate.
+    #[error("the client wants channel binding of type {name:?}")]
+    BindingType {
+        /// The type; long and unprintable ones are cut.
+        name: String,
+    },
+    /// The client has seen another certificate.
+    #[error("the client has seen another certificate: somebody stands between")]
+    BindingFailed,
     /// The channel binding in the last message is not the one announced in the first.
     #[error("channel binding differs between client-first-message and client-final-message")]
     BindingMismatch,
@@ -108,6 +123,10 @@ impl AuthError {
             Self::TooLong { .. } => "too_long",
             Self::Malformed { .. } => "malformed",
             Self::BindingNotOffered => "binding_not_offered",
+            Self::BindingMissing => "binding_missing",
+            Self::BindingDowngrade => "binding_downgrade",
+            Self::BindingType { .. } => "binding_type",
+            Self::BindingFailed => "binding_failed",
             Self::BindingMismatch => "binding_mismatch",
             Self::AuthorizationIdentity => "authorization_identity",
             Self::MandatoryExtension { .. } => "mandatory_extension",
@@ -128,6 +147,10 @@ impl AuthError {
             | Self::MandatoryExtension { message }
             | Self::NonceMismatch { message } => message.sender(),
             Self::BindingNotOffered
+            | Self::BindingMissing
+            | Self::BindingDowngrade
+            | Self::BindingType { .. }
+            | Self::BindingFailed
             | Self::BindingMismatch
             | Self::AuthorizationIdentity
             | Self::EmptyPassword
@@ -146,6 +169,7 @@ impl AuthError {
             (Fault::Client, Self::AuthorizationIdentity | Self::MandatoryExtension { .. }) => {
                 "0A000"
             }
+            (Fault::Client, Self::BindingDowngrade | Self::BindingFailed) => "28000",
             (Fault::Client, _) => "08P01",
         }
     }
@@ -167,6 +191,13 @@ impl AuthError {
             (Fault::Client, Self::BindingMismatch) => {
                 "unexpected SCRAM channel-binding attribute in client-final-message".into()
             }
+            (Fault::Client, Self::BindingDowngrade) => {
+                "SCRAM channel binding negotiation error".into()
+            }
+            (Fault::Client, Self::BindingType { name }) => {
+                format!("unsupported SCRAM channel-binding type \"{name}\"").into()
+            }
+            (Fault::Client, Self::BindingFailed) => "SCRAM channel binding check failed".into(),
             (Fault::Client, Self::NonceMismatch { .. }) => "invalid SCRAM response".into(),
             (
                 Fault::Client,
@@ -242,6 +273,10 @@ mod tests {
             Message::Password.malformed(Flaw::ZeroByte),
             Message::Password.malformed(Flaw::ZeroByte),
             AuthError::BindingNotOffered,
+            AuthError::BindingMissing,
+            AuthError::BindingDowngrade,
+            AuthError::BindingType { name: "tls-unique".to_owned() },
+            AuthError::BindingFailed,
             AuthError::BindingMismatch,
             AuthError::AuthorizationIdentity,
             AuthError::MandatoryExtension { message: Message::ClientFirst },
@@ -264,6 +299,10 @@ mod tests {
             malformed Client 08P01 invalid password packet size
             malformed Client 08P01 invalid password packet size
             binding_not_offered Client 08P01 malformed SCRAM message
+            binding_missing Client 08P01 malformed SCRAM message
+            binding_downgrade Client 28000 SCRAM channel binding negotiation error
+            binding_type Client 08P01 unsupported SCRAM channel-binding type "tls-unique"
+            binding_failed Client 28000 SCRAM channel binding check failed
             binding_mismatch Client 08P01 unexpected SCRAM channel-binding attribute in client-final-message
             authorization_identity Client 0A000 client uses authorization identity, but it is not supported
             mandatory_extension Client 0A000 client requires an unsupported SCRAM extension

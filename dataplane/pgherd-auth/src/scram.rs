@@ -1,5 +1,7 @@
 //! SCRAM-SHA-256 (RFC 5802, RFC 7677) as Postgres speaks it, from either side.
 
+use std::sync::Arc;
+
 mod attributes;
 pub mod client;
 mod gs2;
@@ -13,6 +15,37 @@ pub use verifier::{InvalidVerifier, Verifier};
 
 /// The name of the mechanism in AuthenticationSASL and SASLInitialResponse.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The name of the mechanism with channel binding, which is offered over TLS only.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+
+/// What the server's side offers on a connection, and what the client has made of it.
+#[derive(Clone, Debug, Default)]
+pub enum Channel {
+    /// No TLS, or nothing to bind to: only [`MECHANISM`] was offered.
+    #[default]
+    Unbound,
+    /// [`MECHANISM_PLUS`] was offered as well.
+    Bindable {
+        /// The `tls-server-end-point` of the server's certificate.
+        end_point: Arc<[u8]>,
+        /// Whether the client has chosen [`MECHANISM_PLUS`].
+        chosen: bool,
+    },
+}
+
+/// What the client's side binds to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing: there is no TLS, or its certificate has nothing to bind to.
+    #[default]
+    None,
+    /// Nothing, since the server has not offered it, although there is TLS. A server that has will
+    /// know that somebody took its offer away.
+    NotOffered,
+    /// The `tls-server-end-point` of the server's certificate, with [`MECHANISM_PLUS`].
+    EndPoint(Vec<u8>),
+}
 
 /// Iterations for new verifiers, the default of Postgres.
 pub const DEFAULT_ITERATIONS: u32 = 4096;

@@ -27,6 +27,7 @@ mod tests {
             role,
             weight: 1,
             max_server_connections: 0,
+            server_tls: None,
         };
         let shard = Shard { instances: roles.iter().map(instance).collect() };
         assert_eq!(for_write(&shard), expected, "{roles:?}");

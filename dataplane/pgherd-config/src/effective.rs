@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{Cluster, Instance, InstanceRole, PoolMode, ProxyFile, Secret, Shard, Topology, User};
+use crate::{
+    Cluster, Instance, InstanceRole, PoolMode, Proxy, ProxyFile, Secret, ServerTls, Shard,
+    Topology, User,
+};
 
 /// How long clients of one user may take or do nothing; `None` stands for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,40 @@ impl ProxyFile {
     }
 }
 
+/// Where clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen<'l> {
+    /// `host:port`.
+    Tcp(&'l str),
+    /// A Unix socket in a directory.
+    Unix {
+        /// The directory.
+        directory: &'l str,
+        /// The number in its name, if it is given.
+        port: Option<u16>,
+    },
+}
+
+impl<'l> Listen<'l> {
+    /// Tells an address from a directory: the latter begins with `/`.
+    pub fn parse(text: &'l str) -> Self {
+        if !text.starts_with('/') {
+            return Self::Tcp(text);
+        }
+        match text.rsplit_once(':').map(|(directory, port)| (directory, port.parse())) {
+            Some((directory, Ok(port))) => Self::Unix { directory, port: Some(port) },
+            _ => Self::Unix { directory: text, port: None },
+        }
+    }
+}
+
+impl Proxy {
+    /// The permissions of Unix sockets; `None` when the setting is not octal.
+    pub fn effective_unix_socket_permissions(&self) -> Option<u32> {
+        u32::from_str_radix(&self.unix_socket_permissions, 8).ok().filter(|mode| *mode <= 0o777)
+    }
+}
+
 impl Topology {
     /// The cluster that serves a database name: the one so called, else the one called `*`.
     pub fn cluster_for(&self, database: &str) -> Option<&Cluster> {
@@ -52,6 +89,11 @@ impl Cluster {
     /// Most server connections of this user to one instance.
     pub fn effective_pool_size(&self, user: &User) -> usize {
         user.pool_size.unwrap_or(self.pool_size)
+    }
+
+    /// TLS towards one of its instances.
+    pub fn effective_server_tls<'s>(&'s self, instance: &'s Instance) -> &'s ServerTls {
+        instance.server_tls.as_ref().unwrap_or(&self.server_tls)
     }
 
     /// When this user's server connections go back to their pool.

@@ -13,15 +13,17 @@ mod reference;
 mod secret;
 mod shape;
 mod snapshot;
+mod tls;
 mod topology;
 mod validate;
 
 pub use duration::{Period, PeriodError};
-pub use effective::ClientTimeouts;
+pub use effective::{ClientTimeouts, Listen};
 pub use file::{ConfigError, ConfigErrors, ConfigProblem};
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;
 pub use shape::Deviation;
+pub use tls::{ClientTls, ClientTlsMode, ServerTls, ServerTlsMode, is_pem};
 pub use topology::{
     Cluster, Instance, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, ShardedTable,
     ShardingAlgorithm, Topology, User,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cluster, Period, Secret};
+use crate::{ClientTls, Cluster, Period, Secret};
 
 /// The whole file given to `pgherd-proxy --config`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -24,8 +24,14 @@ pub struct ProxyFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Addresses on which clients are accepted.
+    /// Where clients are accepted: `host:port`, or an absolute directory for a Unix socket
+    /// `.s.PGSQL.<port>`, with the port of the first TCP address (or 6432) unless it is given as
+    /// `/directory:port`.
     pub listen: Vec<String>,
+    /// Who may use the Unix sockets: permissions in octal, as for Postgres's setting of this name.
+    pub unix_socket_permissions: String,
+    /// TLS towards clients; read again with the certificates on a reload.
+    pub tls: ClientTls,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
     /// How long a drain waits for transactions to finish after SIGTERM.
@@ -49,6 +55,8 @@ impl Default for Proxy {
     fn default() -> Self {
         Self {
             listen: vec!["0.0.0.0:6432".to_owned()],
+            unix_socket_permissions: "0777".to_owned(),
+            tls: ClientTls::default(),
             workers: 0,
             shutdown_timeout: Period::secs(60),
             login_timeout: Period::secs(30),

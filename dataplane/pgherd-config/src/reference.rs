@@ -292,5 +292,5 @@ fn inline_table(entries: &Map<String, Json>) -> String {
         .chain(rest)
         .map(|(key, value)| format!("{key} = {}", toml(value)))
         .collect();
-    format!("{{ {} }}", pairs.join(", "))
+    if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Secret};
+use crate::{Period, Secret, ServerTls};
 
 /// Everything a proxy serves: the document that a snapshot carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -73,6 +73,8 @@ pub struct Cluster {
     pub stall_timeout: Period,
     /// How long an instance is banned the first time.
     pub ban_time: Period,
+    /// TLS towards the instances.
+    pub server_tls: ServerTls,
     /// Tables that are on every shard in full.
     pub reference_tables: Vec<String>,
     /// Who may log in.
@@ -109,6 +111,7 @@ impl Default for Cluster {
             client_idle_timeout: Period::secs(0),
             stall_timeout: Period::secs(30),
             ban_time: Period::secs(60),
+            server_tls: ServerTls::default(),
             reference_tables: Vec::new(),
             users: Vec::new(),
             sharded_tables: Vec::new(),
@@ -234,6 +237,9 @@ pub struct Instance {
     /// Where clusters say different numbers for one address, the smallest counts.
     #[serde(default)]
     pub max_server_connections: usize,
+    /// Replaces the cluster's `server_tls` for this instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_tls: Option<ServerTls>,
 }
 
 fn default_port() -> u16 {

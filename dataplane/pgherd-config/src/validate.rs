@@ -6,6 +6,7 @@ mod name;
 mod password;
 mod proxy;
 mod rule;
+mod tls;
 
 use std::io::{self, Write};
 

@@ -3,13 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use pgherd_config::{ServerTls, ServerTlsMode};
+use pgherd_tls::Connector;
 use pgherd_wire::startup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::Socket;
+use crate::encryption::Encryption;
 
 /// How long a cancel may take before it is given up.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,6 +23,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CancelTarget {
     /// The address to which the connection was made.
     pub address: ServerAddress,
+    /// How it is encrypted; a cancel is encrypted in the same way.
+    pub encryption: Encryption,
     /// Process id of the backend.
     pub pid: i32,
     /// Its key.
@@ -49,16 +55,49 @@ impl ServerAddress {
 ///
 /// Not cancel safe: a cancel that is given up half way may still arrive.
 pub async fn send_cancel(target: &CancelTarget) -> io::Result<()> {
-    let send = async {
-        let mut socket = target.address.dial().await?;
-        let mut packet = Vec::with_capacity(16 + target.key.len());
-        startup::put_cancel(&mut packet, target.pid, &target.key);
-        socket.write_all(&packet).await?;
-        let mut rest = [0; 64];
-        while socket.read(&mut rest).await? > 0 {}
-        Ok(())
+    in_time(async {
+        let socket = target.address.dial().await?;
+        deliver(socket, &target.encryption, target.pid, &target.key).await
+    })
+    .await
+}
+
+/// Passes a cancel on to another proxy, which closes once it has dealt with it. With `encrypt`
+/// nobody on the way sees the key, if the peer has TLS.
+///
+/// Not cancel safe: a cancel that is given up half way may still arrive.
+pub async fn forward_cancel(peer: &str, pid: i32, key: &[u8], encrypt: bool) -> io::Result<()> {
+    // Nothing is verified: peers are known by address, and by what they do with the key.
+    let settings = ServerTls { mode: ServerTlsMode::Prefer, ..ServerTls::default() };
+    let encryption = match encrypt.then(|| Connector::load(&settings)).transpose() {
+        Ok(connector) => Encryption::demanded(peer, connector.flatten().map(Arc::new).as_ref()),
+        Err(error) => return Err(io::Error::other(error)),
     };
-    match tokio::time::timeout(TIMEOUT, send).await {
+    in_time(async {
+        let socket = Socket::Tcp(TcpStream::connect(peer).await?);
+        deliver(socket, &encryption, pid, key).await
+    })
+    .await
+}
+
+async fn deliver(
+    mut socket: Socket,
+    encryption: &Encryption,
+    pid: i32,
+    key: &[u8],
+) -> io::Result<()> {
+    // The key must not be seen where the connection itself is encrypted.
+    encryption.negotiate(&mut socket).await.map_err(io::Error::other)?;
+    let mut packet = Vec::with_capacity(16 + key.len());
+    startup::put_cancel(&mut packet, pid, key);
+    socket.write_all(&packet).await?;
+    let mut rest = [0; 64];
+    while socket.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+async fn in_time(sending: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    match tokio::time::timeout(TIMEOUT, sending).await {
         Ok(result) => result,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

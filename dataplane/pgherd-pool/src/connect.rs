@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pgherd_auth::AuthError;
-use pgherd_auth::scram::{ClientKeys, client};
+use pgherd_auth::scram::{self, Binding, ClientKeys, client};
 use pgherd_config::Secret;
+use pgherd_tls::Connector;
 use pgherd_wire::backend::{self, Authentication, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::{FrameError, ParamSet, frontend, sqlstate, startup};
@@ -17,6 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::lookup_host;
 
 use crate::cancel::{CancelTarget, ServerAddress};
+use crate::encryption::{Encryption, EncryptionError};
 use crate::server::{MessageReader, ServerError, ServerInfo};
 use crate::socket::Socket;
 
@@ -33,6 +35,8 @@ pub struct Endpoint {
     pub user: String,
     /// Its password, if the server asks for one.
     pub password: Option<Secret>,
+    /// TLS towards it; `None` for none.
+    pub tls: Option<Arc<Connector>>,
     /// Keys of the last SCRAM login, so that the next need not derive them from the password.
     keys: Mutex<Option<Arc<ClientKeys>>>,
 }
@@ -44,6 +48,7 @@ impl PartialEq for Endpoint {
             && self.database == other.database
             && self.user == other.user
             && self.password == other.password
+            && self.tls == other.tls
     }
 }
 
@@ -59,6 +64,9 @@ pub enum ConnectError {
     /// It took longer than `connect_timeout`.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// The connection could not be encrypted as is demanded.
+    #[error("no TLS")]
+    Encryption(#[source] EncryptionError),
     /// The connection broke during the login.
     #[error("connection broke during login")]
     Io(#[source] io::Error),
@@ -96,6 +104,7 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Resolve(_) | Self::Dial(_) | Self::Timeout(_) | Self::Io(_) => true,
+            Self::Encryption(error) => error.is_transient(),
             Self::Refused(report) => {
                 report.code == sqlstate::CANNOT_CONNECT_NOW
                     || report.code == sqlstate::TOO_MANY_CONNECTIONS
@@ -121,6 +130,15 @@ impl ConnectError {
             self,
             Self::Refused(report) if report.code == sqlstate::TOO_MANY_CONNECTIONS
         )
+    }
+
+    /// Whether a server that refuses TLS, or those who use it, may say this.
+    fn speaks_for_plain(&self) -> bool {
+        match self {
+            Self::Encryption(EncryptionError::Handshake(_)) => true,
+            Self::Refused(report) => report.code == sqlstate::INVALID_AUTHORIZATION,
+            _ => false,
+        }
     }
 
     /// The error and its causes in one line.
@@ -160,8 +178,14 @@ impl Endpoint {
             database: database.to_owned(),
             user: user.to_owned(),
             password,
+            tls: None,
             keys: Mutex::new(None),
         }
+    }
+
+    /// The same with TLS.
+    pub fn with_tls(self, tls: Option<Arc<Connector>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// `host:port`, as shown to people.
@@ -186,12 +210,42 @@ impl Endpoint {
         timeout: Duration,
     ) -> Result<Connected, ConnectError> {
         let connect = async {
-            let (socket, address) = self.dial().await?;
-            self.log_in(socket, address, params).await
+            let demanded = Encryption::demanded(&self.host, self.tls.as_ref());
+            let (first, found) = self.attempt(&demanded, params).await;
+            match first {
+                // As libpq's `prefer`: what does not go with TLS may go without.
+                Err(error) if demanded.takes_plain() && found && error.speaks_for_plain() => {
+                    tracing::debug!("trying without TLS: {}", error.chain());
+                    self.attempt(&Encryption::None, params).await.0
+                }
+                first => first,
+            }
         };
-        match tokio::time::timeout(timeout, connect).await {
+        match tokio::time::timeout(timeout, Box::pin(connect)).await {
             Ok(result) => result,
             Err(_) => Err(ConnectError::Timeout(timeout)),
+        }
+    }
+
+    /// One attempt, and whether the server has offered TLS in it.
+    async fn attempt(
+        &self,
+        demanded: &Encryption,
+        params: &[(&str, &str)],
+    ) -> (Result<Connected, ConnectError>, bool) {
+        let (mut socket, address) = match self.dial().await {
+            Ok(dialled) => dialled,
+            Err(error) => return (Err(error), false),
+        };
+        match demanded.negotiate(&mut socket).await {
+            Ok(found) => {
+                let encrypted = matches!(found, Encryption::Tls { .. });
+                (self.log_in(socket, address, params, found).await, encrypted)
+            }
+            Err(error) => {
+                let offered = matches!(error, EncryptionError::Handshake(_));
+                (Err(ConnectError::Encryption(error)), offered)
+            }
         }
     }
 
@@ -223,6 +277,7 @@ impl Endpoint {
         mut socket: Socket,
         address: ServerAddress,
         params: &[(&str, &str)],
+        encryption: Encryption,
     ) -> Result<Connected, ConnectError> {
         let mut out = Vec::with_capacity(128);
         // Protocol 3.0: all that 3.2 has to offer are longer cancel keys, and what stands between
@@ -234,7 +289,7 @@ impl Endpoint {
         let mut reader = MessageReader::default();
         let mut params = ParamSet::default();
         let mut reported = Vec::new();
-        let mut cancel = CancelTarget { address, pid: 0, key: Box::default() };
+        let mut cancel = CancelTarget { address, encryption, pid: 0, key: Box::default() };
         self.authenticate(&mut socket, &mut reader).await?;
         loop {
             let (tag, body) = reader.next(&mut socket).await?;
@@ -284,10 +339,14 @@ impl Endpoint {
                     frontend::put_password(&mut out, digest.as_bytes());
                 }
                 Authentication::Sasl(mechanisms) => {
-                    if !mechanisms.split(|&b| b == 0).any(|m| m == b"SCRAM-SHA-256") {
+                    let offers =
+                        |name: &str| mechanisms.split(|&b| b == 0).any(|m| m == name.as_bytes());
+                    let binding = binding(socket, offers(scram::MECHANISM_PLUS));
+                    let bound = matches!(binding, Binding::EndPoint(_));
+                    if !bound && !offers(scram::MECHANISM) {
                         return Err(ConnectError::UnknownMechanism);
                     }
-                    self.scram(socket, reader).await?;
+                    self.scram(socket, reader, binding).await?;
                     continue;
                 }
                 Authentication::SaslContinue(_) | Authentication::SaslFinal(_) => {
@@ -305,12 +364,17 @@ impl Endpoint {
         &self,
         socket: &mut Socket,
         reader: &mut MessageReader,
+        binding: Binding,
     ) -> Result<(), ConnectError> {
+        let mechanism = match binding {
+            Binding::EndPoint(_) => scram::MECHANISM_PLUS,
+            Binding::None | Binding::NotOffered => scram::MECHANISM,
+        };
         let nonce = pgherd_auth::nonce(&mut rand::rng());
-        let (start, first) = client::Start::new(self.password()?, &nonce);
+        let (start, first) = client::Start::bound(self.password()?, &nonce, binding);
         let start = start.with_keys(self.keys.lock().clone());
         let mut out = Vec::new();
-        frontend::put_sasl_initial(&mut out, b"SCRAM-SHA-256", &first);
+        frontend::put_sasl_initial(&mut out, mechanism.as_bytes(), &first);
         socket.write_all(&out).await.map_err(ConnectError::Io)?;
 
         let Authentication::SaslContinue(data) = next_authentication(socket, reader).await? else {
@@ -333,6 +397,16 @@ impl Endpoint {
     fn password(&self) -> Result<&str, ConnectError> {
         self.password.as_ref().map(Secret::expose).ok_or(ConnectError::NoPassword)
     }
+}
+
+/// What SCRAM can be bound to, by the rules of libpq's `channel_binding=prefer`.
+fn binding(socket: &Socket, offered: bool) -> Binding {
+    let Some(tls) = socket.tls() else { return Binding::None };
+    if !offered {
+        return Binding::NotOffered;
+    }
+    let end_point = tls.peer_certificate().and_then(pgherd_tls::end_point);
+    end_point.map_or(Binding::None, Binding::EndPoint)
 }
 
 async fn next_authentication<'r>(

@@ -12,7 +12,8 @@ use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pgherd_auth::scram::{Verifier, server};
-use pgherd_config::{ClientTimeouts, Cluster, Topology, User};
+use pgherd_config::{ClientTimeouts, Cluster, ServerTls, Topology, User};
+use pgherd_tls::{Connector, TlsError};
 
 use crate::connect::Endpoint;
 use crate::limits::{Limits, Scope};
@@ -53,6 +54,8 @@ struct Loaded {
 struct LoadedCluster {
     cluster: Cluster,
     users: AHashMap<String, Arc<ClusterUser>>,
+    /// Made of the files as they were when the topology was loaded.
+    connectors: AHashMap<ServerTls, Option<Arc<Connector>>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +138,35 @@ pub enum LookupError {
     NoInstance,
 }
 
+/// A topology cannot be served because of files that it names.
+#[derive(Debug, thiserror::Error)]
+#[error("cluster `{cluster}`: server_tls: {}", .cause.chain())]
+pub struct LoadError {
+    /// The name of the cluster.
+    pub cluster: String,
+    /// What is wrong with which file.
+    pub cause: Box<TlsError>,
+}
+
+/// Reads the files of each way in which instances of a cluster are met. Also tells beforehand
+/// whether [`Directory::load`] will find them.
+pub fn connectors(
+    cluster: &Cluster,
+) -> Result<AHashMap<ServerTls, Option<Arc<Connector>>>, LoadError> {
+    let mut connectors = AHashMap::new();
+    for instance in cluster.shards.iter().flat_map(|shard| &shard.instances) {
+        let settings = cluster.effective_server_tls(instance);
+        if !connectors.contains_key(settings) {
+            let connector = Connector::load(settings).map_err(|cause| LoadError {
+                cluster: cluster.name.clone(),
+                cause: cause.into(),
+            })?;
+            connectors.insert(settings.clone(), connector.map(Arc::new));
+        }
+    }
+    Ok(connectors)
+}
+
 impl Directory {
     /// An empty directory for a process with that many workers.
     pub fn new(workers: usize, salt_secret: [u8; 32]) -> Self {
@@ -161,12 +193,15 @@ impl Directory {
 
     /// Serves this topology from now on. Pools that are the same in it live on with their
     /// connections and waiters; the others are retired.
-    pub fn load(&self, topology: &Topology) {
-        let clusters = topology
-            .clusters
-            .iter()
-            .map(|cluster| (cluster.name.clone(), Arc::new(self.load_cluster(cluster))))
-            .collect();
+    ///
+    /// # Errors
+    /// A file of TLS cannot be used. Then everything stays as it was.
+    pub fn load(&self, topology: &Topology) -> Result<(), LoadError> {
+        let load = |cluster: &Cluster| {
+            let loaded = self.load_cluster(cluster)?;
+            Ok((cluster.name.clone(), Arc::new(loaded)))
+        };
+        let clusters = topology.clusters.iter().map(load).collect::<Result<_, LoadError>>()?;
         self.current.store(Arc::new(Loaded { clusters }));
         self.generation.fetch_add(1, Ordering::Release);
         self.forget_replication();
@@ -183,9 +218,20 @@ impl Directory {
         for (key, pool) in gone {
             self.retire(&key.database, pool);
         }
+        Ok(())
     }
 
-    fn load_cluster(&self, cluster: &Cluster) -> LoadedCluster {
+    /// Reads the files of TLS again. Pools for which nothing changed live on.
+    ///
+    /// # Errors
+    /// A file of TLS cannot be used. Then everything stays as it was.
+    pub fn reload(&self) -> Result<(), LoadError> {
+        let current = self.current.load_full();
+        let clusters = current.clusters.values().map(|loaded| loaded.cluster.clone()).collect();
+        self.load(&Topology { clusters })
+    }
+
+    fn load_cluster(&self, cluster: &Cluster) -> Result<LoadedCluster, LoadError> {
         let users = cluster
             .users
             .iter()
@@ -196,7 +242,8 @@ impl Directory {
                 (user.name.clone(), Arc::new(cluster_user))
             })
             .collect();
-        LoadedCluster { cluster: cluster.clone(), users }
+        let connectors = connectors(cluster)?;
+        Ok(LoadedCluster { cluster: cluster.clone(), users, connectors })
     }
 
     /// Changes when the topology does.
@@ -335,6 +382,7 @@ impl Directory {
         let instance = pgherd_balance::for_write(shard)
             .and_then(|index| shard.instances.get(index))
             .ok_or(LookupError::NoInstance)?;
+        let connector = loaded.connectors.get(cluster.effective_server_tls(instance));
         let size = cluster.effective_pool_size(user);
         let reserve_size = cluster.effective_reserve_pool_size(user);
         Ok(PoolSettings {
@@ -346,7 +394,8 @@ impl Directory {
                 instance.database.as_deref().unwrap_or(database),
                 user.effective_server_user(),
                 user.effective_server_password().cloned(),
-            ),
+            )
+            .with_tls(connector.cloned().flatten()),
             mode: cluster.effective_pool_mode(user),
             size,
             min_size: cluster.min_pool_size.min(size),

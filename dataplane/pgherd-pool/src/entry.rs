@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;
 
+use pgherd_tls::TlsInfo;
+
 use crate::cancel::CancelTarget;
 
 /// What a server connection is doing.
@@ -24,15 +26,17 @@ pub enum ServerState {
 pub struct ServerEntry {
     /// Address and backend process id.
     pub target: Arc<CancelTarget>,
+    /// How it is encrypted, if it is.
+    pub tls: Option<TlsInfo>,
     /// When it had logged in.
     pub connected_at: SystemTime,
     state: AtomicU8,
 }
 
 impl ServerEntry {
-    pub(crate) fn new(target: Arc<CancelTarget>) -> Self {
+    pub(crate) fn new(target: Arc<CancelTarget>, tls: Option<TlsInfo>) -> Self {
         let state = AtomicU8::new(ServerState::Active as u8);
-        Self { target, connected_at: SystemTime::now(), state }
+        Self { target, tls, connected_at: SystemTime::now(), state }
     }
 
     /// What the connection is doing.

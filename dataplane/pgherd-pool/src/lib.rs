@@ -7,6 +7,7 @@
 mod cancel;
 mod connect;
 mod directory;
+mod encryption;
 mod entry;
 mod farewell;
 mod growth;
@@ -20,11 +21,13 @@ mod statements;
 mod stats;
 mod totals;
 
-pub use cancel::{CancelTarget, ServerAddress, send_cancel};
+pub use cancel::{CancelTarget, ServerAddress, forward_cancel, send_cancel};
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
-    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LookupError, ReplicationCluster,
+    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LoadError, LookupError,
+    ReplicationCluster, connectors,
 };
+pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};

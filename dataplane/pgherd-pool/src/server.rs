@@ -97,7 +97,8 @@ impl ServerConn {
         permit: Permit,
     ) -> Self {
         let now = Instant::now();
-        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel)));
+        let tls = connected.socket.tls_info();
+        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel), tls));
         Self {
             socket: connected.socket,
             owed: Owed::default(),
@@ -145,15 +146,24 @@ impl ServerConn {
     pub(crate) fn is_alive_after_move(&mut self) -> bool {
         let mut bytes = [0; 512];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let peeked = match &self.socket {
+        // Bytes of TLS cannot be read without taking them: where there are any, it is given up.
+        let (socket, legible) = match &self.socket {
+            Socket::Tls(stream) if stream.has_received() => return false,
+            Socket::Tls(stream) => (stream.get_ref(), false),
+            plain => (plain, true),
+        };
+        let peeked = match socket {
             Socket::Tcp(stream) => rustix::net::recv(stream, &mut bytes, flags),
             Socket::Unix(stream) => rustix::net::recv(stream, &mut bytes, flags),
+            Socket::Tls(_) | Socket::Closed => return false,
         };
         match peeked {
             Err(error) => error == Errno::WOULDBLOCK,
             Ok((0, _)) => false,
             // What may stay is read by the next client, as if it had come a moment later.
-            Ok((n, _)) => bytes.get(..n).is_some_and(|bytes| self.take_idle_messages(bytes)),
+            Ok((n, _)) => {
+                legible && bytes.get(..n).is_some_and(|bytes| self.take_idle_messages(bytes))
+            }
         }
     }
 

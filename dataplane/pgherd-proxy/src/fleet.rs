@@ -27,7 +27,13 @@ impl FleetMember {
 
 impl Proxy for FleetMember {
     fn activate(&self, id: &SnapshotId, topology: Arc<Topology>) -> Result<(), Rejection> {
-        self.shared.directory.load(&topology);
+        // The files are this proxy's own: another one may have them, and so may this one later.
+        self.shared.directory.load(&topology).map_err(|error| Rejection {
+            code: "tls_files".to_owned(),
+            pointer: "/clusters".to_owned(),
+            message: error.to_string(),
+            retriable: true,
+        })?;
         self.shared.directory.warm_up();
         self.shared.clients.wake_replication();
         self.loaded.store(true, Ordering::Release);

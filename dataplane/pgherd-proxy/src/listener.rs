@@ -7,12 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
+use pgherd_config::{Listen, Proxy};
 use pgherd_session::Shared;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpListener;
 
-use crate::workers::Workers;
+use crate::unix_socket::UnixSocket;
+use crate::workers::{Accepted, Workers};
 
+/// The number in the name of a Unix socket when there is no TCP address.
+const DEFAULT_PORT: u16 = 6432;
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
 /// The pause after a failed accept, as when the process is out of file descriptors.
@@ -49,21 +53,78 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Where clients are accepted.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket.
+    Unix(UnixSocket),
+}
+
+/// Binds everything on which clients are accepted. The Unix sockets come last: their names have
+/// the port of the first TCP address, unless it is given.
+pub fn bind_all(proxy: &Proxy) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    let mut first_port = None;
+    for listen in &proxy.listen {
+        if let Listen::Tcp(address) = Listen::parse(listen) {
+            for listener in bind(address)? {
+                first_port.get_or_insert(listener.local_addr()?.port());
+                listeners.push(Listener::Tcp(listener));
+            }
+        }
+    }
+    let permissions = proxy
+        .effective_unix_socket_permissions()
+        .context("unix_socket_permissions is no octal number")?;
+    for listen in &proxy.listen {
+        if let Listen::Unix { directory, port } = Listen::parse(listen) {
+            let port = port.or(first_port).unwrap_or(DEFAULT_PORT);
+            let socket = UnixSocket::bind(directory, port, permissions)?;
+            listeners.push(Listener::Unix(socket));
+        }
+    }
+    Ok(listeners)
+}
+
+impl Listener {
+    /// Where it listens, for people.
+    pub fn address(&self) -> io::Result<String> {
+        Ok(match self {
+            Self::Tcp(listener) => listener.local_addr()?.to_string(),
+            Self::Unix(socket) => socket.path().display().to_string(),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Accepted::Tcp(stream.into_std()?, address)
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.listener().accept().await?;
+                Accepted::Unix(stream.into_std()?)
+            }
+        })
+    }
+}
+
 /// Accepts for ever. No failed accept ends it: it waits a little and goes on.
-pub async fn accept(listener: TcpListener, shared: Arc<Shared>, workers: Arc<Workers>) {
+pub async fn accept(listener: Listener, shared: Arc<Shared>, workers: Arc<Workers>) {
     let mut failing = false;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => {
+            Ok(accepted) => {
                 if std::mem::take(&mut failing) {
                     tracing::info!("accepting clients again");
                 }
                 shared.accepted.fetch_add(1, Ordering::Relaxed);
-                // A peer that has gone already is found out by the worker.
-                if let Ok(stream) = stream.into_std() {
-                    tune(&stream);
-                    workers.hand_over(stream, address);
+                if let Accepted::Tcp(stream, _) = &accepted {
+                    tune(stream);
                 }
+                workers.hand_over(accepted);
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {

@@ -8,6 +8,7 @@ mod options;
 mod placement;
 mod run;
 mod settings;
+mod unix_socket;
 mod workers;
 
 use std::process::ExitCode;

@@ -7,15 +7,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use pgherd_admin::{Console, Control, ReloadError};
 use pgherd_agent::{Agent, AgentConfig, AgentHandle, Timing};
-use pgherd_config::ProxyFile;
+use pgherd_config::{Proxy, ProxyFile};
 use pgherd_pool::Directory;
 use pgherd_session::{Phase, Shared};
-use tokio::net::TcpListener;
+use pgherd_tls::Acceptor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::fleet::{self, FleetMember};
+use crate::listener::Listener;
 use crate::options::Options;
 use crate::workers::Workers;
 use crate::{limits, listener, metrics, settings};
@@ -27,6 +28,7 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 pub fn run(options: Options) -> anyhow::Result<()> {
     let file = settings::load(&options)?;
     settings::log_warnings(&file);
+    let acceptor = settings::files(&file)?;
     if options.check {
         println!("the settings are valid");
         return Ok(());
@@ -37,7 +39,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start a runtime")?
-        .block_on(serve(options, file))
+        .block_on(serve(options, file, acceptor))
 }
 
 /// What the console of the admin database may ask of the process.
@@ -55,11 +57,10 @@ enum Request {
 
 impl Control for ConsoleControl {
     fn reload(&self) -> Result<(), ReloadError> {
-        if !self.options.control_plane.is_empty() {
-            return Err(ReloadError::NoFile);
-        }
-        let file = settings::load(&self.options)
-            .map_err(|error| ReloadError::Invalid(format!("{error:#}")))?;
+        let invalid = |error| ReloadError::Invalid(format!("{error:#}"));
+        let file = settings::load(&self.options).map_err(invalid)?;
+        // Read here for whoever asks, and once more when the request is served.
+        settings::files(&file).map_err(invalid)?;
         self.requests.send(Request::Load(Box::new(file))).map_err(|_| ReloadError::Ending)
     }
 
@@ -69,15 +70,20 @@ impl Control for ConsoleControl {
     }
 }
 
-async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
+async fn serve(
+    options: Options,
+    file: ProxyFile,
+    acceptor: Option<Acceptor>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let worker_count = match file.proxy.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
-    let listeners = bind_all(&file.proxy.listen)?;
-    let first = listeners.first().context("no address to listen on")?;
-    let advertise = advertise_address(&file, first)?;
+    let listeners = listener::bind_all(&file.proxy)?;
+    if listeners.is_empty() {
+        bail!("no address to listen on: set [proxy] listen");
+    }
     let metrics_listener = match file.metrics.listen.as_str() {
         "" => None,
         address => listener::bind(address).context("metrics")?.into_iter().next(),
@@ -92,13 +98,15 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     let admins = settings::admins(&file, &directory);
     let console = Arc::new(Console::new(Arc::new(control)));
     let shared = Arc::new(Shared::new(directory, settings::limits(&file), admins, console));
+    shared.tls.store(acceptor.map(Arc::new));
     let loaded = Arc::new(AtomicBool::new(false));
 
     let mut tasks = JoinSet::new();
     let agent = if in_fleet {
+        let advertise = advertise_address(&file, &listeners)?;
         Some(start_agent(&options, &advertise, &shared, &loaded, &mut tasks)?)
     } else {
-        load_file(&shared, &file);
+        load_file(&shared, &file)?;
         loaded.store(true, Ordering::Release);
         None
     };
@@ -106,7 +114,7 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     let workers = Arc::new(Workers::start(worker_count, &shared)?);
     let mut acceptors = JoinSet::new();
     for listener in listeners {
-        println!("listening on {}", listener.local_addr()?);
+        println!("listening on {}", listener.address()?);
         acceptors.spawn(listener::accept(listener, Arc::clone(&shared), Arc::clone(&workers)));
     }
     if let Some(listener) = metrics_listener {
@@ -129,7 +137,7 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
             event = signals.next() => event,
             request = requested.recv() => match request {
                 Some(Request::Load(new)) => {
-                    replace_file(&shared, &file, &new);
+                    replace_file(&options, &shared, &file, &new);
                     continue;
                 }
                 Some(Request::Shutdown) | None => Event::Terminate,
@@ -150,24 +158,18 @@ async fn serve(options: Options, file: ProxyFile) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bind_all(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for address in addresses {
-        listeners.extend(listener::bind(address)?);
-    }
-    if listeners.is_empty() {
-        bail!("no address to listen on: set [proxy] listen");
-    }
-    Ok(listeners)
-}
-
 /// Where peers reach this proxy: what is configured, or else the first listener, whose wildcard
 /// address is of no use to others.
-fn advertise_address(file: &ProxyFile, listener: &TcpListener) -> anyhow::Result<String> {
+fn advertise_address(file: &ProxyFile, listeners: &[Listener]) -> anyhow::Result<String> {
     if let Some(address) = &file.proxy.advertise_address {
         return Ok(address.clone());
     }
-    let address = listener.local_addr()?;
+    let tcp = listeners.iter().find_map(|listener| match listener {
+        Listener::Tcp(listener) => Some(listener),
+        Listener::Unix(_) => None,
+    });
+    let tcp = tcp.context("peers cannot reach a Unix socket: set [proxy] advertise_address")?;
+    let address = tcp.local_addr()?;
     if address.ip().is_unspecified() {
         let host = host_name();
         return Ok(format!("{host}:{}", address.port()));
@@ -209,17 +211,20 @@ fn start_agent(
     Ok(handle)
 }
 
-fn load_file(shared: &Shared, file: &ProxyFile) {
-    shared.directory.load(&file.topology());
+fn load_file(shared: &Shared, file: &ProxyFile) -> anyhow::Result<()> {
+    shared.directory.load(&file.topology())?;
     shared.directory.warm_up();
     shared.clients.wake_replication();
+    Ok(())
 }
 
-/// Serves the clusters of a file that was read again, and says what of it waits for a restart.
-fn replace_file(shared: &Shared, running: &ProxyFile, file: &ProxyFile) {
+/// Serves the clusters and certificates of a file that was read again, and says what of it waits
+/// for a restart. With a control plane only the certificates count.
+fn replace_file(options: &Options, shared: &Shared, running: &ProxyFile, file: &ProxyFile) {
     settings::log_warnings(file);
+    let now = Proxy { tls: running.proxy.tls.clone(), ..file.proxy.clone() };
     let changed = [
-        ("[proxy]", running.proxy != file.proxy),
+        ("[proxy]", running.proxy != now),
         ("[admin]", running.admin != file.admin),
         ("[metrics]", running.metrics != file.metrics),
         ("[telemetry]", running.telemetry != file.telemetry),
@@ -227,18 +232,29 @@ fn replace_file(shared: &Shared, running: &ProxyFile, file: &ProxyFile) {
     for (section, _) in changed.iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{section} has changed: that counts from the next start");
     }
-    load_file(shared, file);
-    tracing::info!(clusters = file.clusters.len(), "the settings have been read again");
+    match settings::acceptor(file) {
+        Ok(acceptor) => shared.tls.store(acceptor.map(Arc::new)),
+        Err(error) => tracing::error!("TLS towards clients stays as it was: {error:#}"),
+    }
+    if !options.control_plane.is_empty() {
+        match shared.directory.reload() {
+            Ok(()) => tracing::info!("the certificates have been read again"),
+            Err(error) => tracing::error!("TLS towards instances stays as it was: {error:#}"),
+        }
+        return;
+    }
+    match load_file(shared, file) {
+        Ok(()) => {
+            tracing::info!(clusters = file.clusters.len(), "the settings have been read again");
+        }
+        Err(error) => tracing::error!("the clusters stay as they were: {error:#}"),
+    }
 }
 
 /// Reads the file again. What is wrong with it is logged, and the proxy goes on as it was.
 fn reload(options: &Options, shared: &Shared, running: &ProxyFile) {
-    if !options.control_plane.is_empty() {
-        tracing::info!("SIGHUP: the topology comes from the control plane, nothing to read");
-        return;
-    }
     match settings::load(options) {
-        Ok(file) => replace_file(shared, running, &file),
+        Ok(file) => replace_file(options, shared, running, &file),
         Err(error) => tracing::error!("the settings stay as they were: {error:#}"),
     }
 }

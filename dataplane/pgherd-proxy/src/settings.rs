@@ -5,8 +5,9 @@ use std::path::Path;
 use ahash::AHashMap;
 use anyhow::{Context, bail};
 use pgherd_config::{Period, ProxyFile, Secret};
-use pgherd_pool::{Credentials, Directory};
+use pgherd_pool::{Credentials, Directory, connectors};
 use pgherd_session::Limits;
+use pgherd_tls::Acceptor;
 
 use crate::options::Options;
 
@@ -39,6 +40,20 @@ pub fn read(path: &Path) -> anyhow::Result<ProxyFile> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     ProxyFile::from_toml(&text).with_context(|| format!("{} is not valid", path.display()))
+}
+
+/// Reads the certificates and keys that the file names, and forgets those for instances again:
+/// they are read when the clusters are loaded.
+pub fn files(file: &ProxyFile) -> anyhow::Result<Option<Acceptor>> {
+    for cluster in &file.clusters {
+        connectors(cluster)?;
+    }
+    acceptor(file)
+}
+
+/// TLS towards clients, if it is to be offered.
+pub fn acceptor(file: &ProxyFile) -> anyhow::Result<Option<Acceptor>> {
+    Acceptor::load(&file.proxy.tls).context("[proxy] tls")
 }
 
 /// Writes what is accepted but does not do what one may expect to the log.

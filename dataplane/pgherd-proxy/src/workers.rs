@@ -1,6 +1,8 @@
 //! The worker threads: one single-threaded runtime each, and the clients on them.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -29,9 +31,30 @@ const MOVED_AT_ONCE: usize = 8;
 
 /// A client that comes to a worker.
 enum Arrival {
-    Accepted(TcpStream, SocketAddr),
+    Accepted(Accepted),
     /// From another worker.
     Moved(Box<Migrant>),
+}
+
+/// A client that was accepted.
+#[derive(Debug)]
+pub enum Accepted {
+    /// Over TCP, from an address.
+    Tcp(TcpStream, SocketAddr),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Accepted {
+    /// Registers it with the runtime of the calling worker.
+    fn register(self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        Ok(match self {
+            Self::Tcp(stream, address) => {
+                (Socket::Tcp(tokio::net::TcpStream::from_std(stream)?), Some(address))
+            }
+            Self::Unix(stream) => (Socket::Unix(tokio::net::UnixStream::from_std(stream)?), None),
+        })
+    }
 }
 
 /// All worker threads.
@@ -85,9 +108,9 @@ impl Workers {
     }
 
     /// Gives a client to a worker that has time for it.
-    pub fn hand_over(&self, stream: TcpStream, address: SocketAddr) {
+    pub fn hand_over(&self, client: Accepted) {
         let to = placement::for_new_client(&loads(&self.seats));
-        send(&self.seats, to, Arrival::Accepted(stream, address));
+        send(&self.seats, to, Arrival::Accepted(client));
     }
 
     /// Ends the threads, and with them whatever they still do.
@@ -166,15 +189,13 @@ impl WorkerThread {
         // The task ends with its session, or with the LocalSet of this worker.
         tokio::task::spawn_local(async move {
             let leaves = match arrival {
-                Arrival::Accepted(stream, address) => {
-                    match tokio::net::TcpStream::from_std(stream) {
-                        Ok(stream) => serve(worker, Socket::Tcp(stream), Some(address)).await,
-                        Err(error) => {
-                            tracing::warn!("cannot register a client's socket: {error}");
-                            None
-                        }
+                Arrival::Accepted(client) => match client.register() {
+                    Ok((socket, address)) => serve(worker, socket, address).await,
+                    Err(error) => {
+                        tracing::warn!("cannot register a client's socket: {error}");
+                        None
                     }
-                }
+                },
                 Arrival::Moved(migrant) => resume(worker, *migrant).await,
             };
             drop(counted);

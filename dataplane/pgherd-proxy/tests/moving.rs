@@ -24,7 +24,7 @@ struct NoControl;
 
 impl Control for NoControl {
     fn reload(&self) -> Result<(), ReloadError> {
-        Err(ReloadError::NoFile)
+        Err(ReloadError::Ending)
     }
 
     fn shutdown(&self) {}
@@ -34,7 +34,7 @@ fn shared(postgres: &Postgres) -> Result<Arc<Shared>> {
     let file = ProxyConfig::transaction(postgres).pool_size(2).to_toml();
     let file = pgherd_config::ProxyFile::from_toml(&file)?;
     let directory = Directory::new(2, [0; 32]);
-    directory.load(&Topology { clusters: file.clusters });
+    directory.load(&Topology { clusters: file.clusters })?;
     let limits =
         Limits { login_timeout: Duration::from_secs(10), max_clients: 0, max_user_clients: 0 };
     let console = Arc::new(Console::new(Arc::new(NoControl)));

@@ -2,18 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use pgherd_pool::send_cancel;
-use pgherd_wire::startup;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use pgherd_pool::{forward_cancel, send_cancel};
 
 use crate::clients::{CancelInFlight, ClientRegistry};
 use crate::shared::Shared;
-
-/// How long forwarding to another proxy may take.
-const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves a cancel request. There is no reply: the connection is closed when this returns, after
 /// the cancel has arrived where it goes.
@@ -55,21 +48,8 @@ async fn forward(shared: &Arc<Shared>, owner: u16, pid: i32, key: &[u8]) {
         shared.cancels_ignored.fetch_add(1, Ordering::Relaxed);
         return;
     };
-    let send = async {
-        let mut stream = TcpStream::connect(&peer.address).await?;
-        let mut packet = Vec::with_capacity(32);
-        startup::put_cancel(&mut packet, pid, key);
-        stream.write_all(&packet).await?;
-        // The peer closes once it has dealt with the request; so does this proxy then.
-        let mut rest = [0; 16];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok::<(), std::io::Error>(())
-    };
-    match tokio::time::timeout(FORWARD_TIMEOUT, send).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(peer = peer.address, "cannot forward a cancel request: {error}");
-        }
-        Err(_) => tracing::warn!(peer = peer.address, "forwarding a cancel request timed out"),
+    let encrypt = shared.tls.load().is_some();
+    if let Err(error) = forward_cancel(&peer.address, pid, key, encrypt).await {
+        tracing::warn!(peer = peer.address, "cannot forward a cancel request: {error}");
     }
 }

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use pgherd_pool::CancelTarget;
+use pgherd_tls::TlsInfo;
 use pgherd_wire::startup::{Replication, VERSION_3_2};
 use tokio::sync::Notify;
 
@@ -50,6 +51,8 @@ pub struct ClientEntry {
     pub application_name: Arc<str>,
     /// What it replicates, if it does.
     pub replication: Option<Replication>,
+    /// How its connection is encrypted, if it is.
+    pub tls: Option<TlsInfo>,
     /// When it logged in.
     pub connected_at: SystemTime,
     state: AtomicU8,
@@ -273,6 +276,7 @@ pub(crate) struct ClientIdentity {
     pub(crate) replication: Option<Replication>,
     /// The version of the protocol that it speaks.
     pub(crate) version: u32,
+    pub(crate) tls: Option<TlsInfo>,
 }
 
 /// All logged-in clients, by slot.
@@ -315,6 +319,7 @@ impl ClientRegistry {
             address: who.address,
             application_name: who.application_name,
             replication: who.replication,
+            tls: who.tls,
             connected_at: SystemTime::now(),
             state: AtomicU8::new(ClientState::Idle as u8),
             pins: AtomicU16::new(0),

@@ -5,6 +5,7 @@
 //! learns which users exist.
 
 mod error;
+mod negotiation;
 mod parameters;
 mod replication;
 
@@ -16,6 +17,7 @@ use std::sync::atomic::Ordering;
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
 use pgherd_pool::{CheckoutError, LookupError, Pool, Socket};
+use pgherd_tls::Acceptor;
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;
 use pgherd_wire::startup::{self, Startup, StartupPacket};
@@ -27,14 +29,11 @@ use parameters::session_parameters;
 pub(crate) use replication::ReplicationClient;
 
 use crate::admission::{Admission, Full, ProcessLimits};
-use crate::cancel;
 use crate::clients::{ClientIdentity, Registration};
 use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
 const MAX_AUTH_MESSAGE: usize = 65_535;
-/// TLS and GSS requests before the startup packet; each may come once.
-const MAX_REQUESTS: usize = 2;
 
 /// The database names that lead to the console.
 const ADMIN_DATABASES: [&str; 2] = ["pgherd", "pgbouncer"];
@@ -71,6 +70,8 @@ pub(crate) struct Client {
 struct Dialogue<'s> {
     socket: &'s mut Socket,
     buf: Vec<u8>,
+    /// Who made its TLS, if it has any.
+    acceptor: Option<Arc<Acceptor>>,
 }
 
 impl Dialogue<'_> {
@@ -130,28 +131,9 @@ pub(crate) async fn log_in(
     worker: &Worker,
     address: Option<SocketAddr>,
 ) -> Result<LoggedIn, LoginError> {
-    let mut dialogue = Dialogue { socket, buf: Vec::with_capacity(512) };
-    let mut requests = 0;
-    let packet = loop {
-        let packet = dialogue.packet().await?;
-        match StartupPacket::parse(&packet).map_err(LoginError::Startup)? {
-            StartupPacket::Ssl | StartupPacket::GssEnc => {
-                requests += 1;
-                if requests > MAX_REQUESTS {
-                    return Err(LoginError::Malformed);
-                }
-                dialogue.write(b"N").await?;
-                // Bytes behind the request would have been meant for the encrypted stream.
-                if !dialogue.buf.is_empty() {
-                    return Err(LoginError::Unencrypted);
-                }
-            }
-            StartupPacket::Cancel { pid, key } => {
-                cancel::serve(&worker.shared, pid, key).await;
-                return Ok(LoggedIn::Nobody);
-            }
-            StartupPacket::Startup(_) => break packet,
-        }
+    let mut dialogue = Dialogue { socket, buf: Vec::with_capacity(512), acceptor: None };
+    let Some(packet) = negotiation::startup_packet(&mut dialogue, worker).await? else {
+        return Ok(LoggedIn::Nobody);
     };
     let StartupPacket::Startup(startup) =
         StartupPacket::parse(&packet).map_err(LoginError::Startup)?
@@ -166,6 +148,7 @@ pub(crate) async fn log_in(
     if worker.shared.phase() != Phase::Running {
         return Err(LoginError::ShuttingDown);
     }
+    negotiation::check_policy(&dialogue, worker, user, database, address)?;
     if ADMIN_DATABASES.contains(&database) {
         if asked.is_some() {
             return Err(LoginError::Replication);
@@ -184,6 +167,7 @@ pub(crate) async fn log_in(
         application_name: startup.param("application_name").unwrap_or_default().into(),
         replication: asked.as_ref().map(|asked| asked.kind),
         version: startup.spoken_version(),
+        tls: dialogue.socket.tls_info(),
     };
     if let Some(asked) = asked {
         return replication::log_in(&mut dialogue, worker, &startup, identity, asked).await;
@@ -245,16 +229,14 @@ async fn scram(
 ) -> Result<Authenticated, LoginError> {
     let failed = |cause| LoginError::Authentication { user: user.to_owned(), cause };
     let mut out = Vec::new();
-    Authentication::Sasl(b"SCRAM-SHA-256\0\0").put(&mut out);
+    Authentication::Sasl(negotiation::mechanisms(dialogue)).put(&mut out);
     dialogue.write(&out).await?;
 
     let body = dialogue.password().await?;
     let (mechanism, first) = frontend::parse_sasl_initial(&body).ok_or(LoginError::Malformed)?;
-    if mechanism != b"SCRAM-SHA-256" {
-        return Err(LoginError::Mechanism);
-    }
+    let channel = negotiation::channel(dialogue, mechanism)?;
     let nonce = pgherd_auth::nonce(&mut rand::rng());
-    let (expected, reply) = start.client_first(first, &nonce).map_err(failed)?;
+    let (expected, reply) = start.on(channel).client_first(first, &nonce).map_err(failed)?;
     out.clear();
     Authentication::SaslContinue(&reply).put(&mut out);
     dialogue.write(&out).await?;

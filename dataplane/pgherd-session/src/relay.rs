@@ -16,7 +16,7 @@ mod sql_statements;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use pgherd_pool::{Socket, WorkerStats};
+use pgherd_pool::WorkerStats;
 use pgherd_wire::frame::Header;
 
 use crate::end::End;
@@ -111,7 +111,7 @@ impl Session {
             Poll::Pending => return Ok(false),
         }
         let Some(lease) = &mut self.lease else { return Ok(false) };
-        if self.from_server.buffer.is_empty() && !is_readable(&lease.socket, cx) {
+        if self.from_server.buffer.is_empty() && lease.socket.poll_read_ready(cx).is_pending() {
             return Ok(false);
         }
         let buffers = &self.worker.buffers;
@@ -162,7 +162,7 @@ impl Session {
         if waits && !self.from_client.buffer.has_room() {
             return Ok(moved);
         }
-        if self.from_client.buffer.is_empty() && !is_readable(&self.client, cx) {
+        if self.from_client.buffer.is_empty() && self.client.poll_read_ready(cx).is_pending() {
             return Ok(moved);
         }
         let buffers = &self.worker.buffers;
@@ -196,13 +196,5 @@ impl Session {
     fn is_full(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.owed.len() >= MAX_PIPELINE)
             || self.from_server.outbox.own_len() >= MAX_OWN_BYTES
-    }
-}
-
-/// Whether a read would find something. When not, the waker is registered.
-fn is_readable(socket: &Socket, cx: &mut Context<'_>) -> bool {
-    match socket {
-        Socket::Tcp(stream) => stream.poll_read_ready(cx).is_ready(),
-        Socket::Unix(stream) => stream.poll_read_ready(cx).is_ready(),
     }
 }

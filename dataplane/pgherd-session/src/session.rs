@@ -283,11 +283,7 @@ impl Session {
             self.from_client.compact();
             self.from_client.park(&self.worker.buffers);
             // The buffer is taken only once there are bytes to put into it.
-            let ready = match &self.client {
-                Socket::Tcp(stream) => stream.poll_read_ready(cx),
-                Socket::Unix(stream) => stream.poll_read_ready(cx),
-            };
-            match ready {
+            match self.client.poll_read_ready(cx) {
                 Poll::Pending if self.is_draining() => {
                     return Poll::Ready(Wake::End(End::ShuttingDown));
                 }

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::AHashMap;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use pgherd_pool::{Credentials, Directory};
+use pgherd_tls::Acceptor;
 
 use crate::admin::AdminConsole;
 use crate::admission::Admissions;
@@ -63,6 +64,8 @@ pub struct Shared {
     pub admins: AHashMap<String, Credentials>,
     /// Runs what admins ask.
     pub admin: Arc<dyn AdminConsole>,
+    /// TLS towards clients, if it is offered. Replaced when certificates are read again.
+    pub tls: ArcSwapOption<Acceptor>,
     /// The other proxies of the fleet.
     pub peers: ArcSwap<Vec<Peer>>,
     /// Connections that were accepted, logged in or not.
@@ -94,6 +97,7 @@ impl Shared {
             limits,
             admins,
             admin,
+            tls: ArcSwapOption::default(),
             peers: ArcSwap::default(),
             accepted: AtomicU64::new(0),
             moved: AtomicU64::new(0),

@@ -13,8 +13,10 @@ pub const VERSION_3_0: u32 = 3 << 16;
 pub const VERSION_3_2: u32 = (3 << 16) | 2;
 
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
-const SSL_REQUEST: u32 = (1234 << 16) | 5679;
-const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
+/// The code of a request for TLS.
+pub const SSL_REQUEST: u32 = (1234 << 16) | 5679;
+/// The code of a request for GSSAPI encryption.
+pub const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
 
 /// What a client opens its connection with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +187,11 @@ pub fn put_startup<'p>(out: &mut Vec<u8>, params: impl IntoIterator<Item = (&'p 
         }
         b.push(0);
     });
+}
+
+/// Appends a request for TLS.
+pub fn put_ssl_request(out: &mut Vec<u8>) {
+    frame::put_untagged(out, |b| b.extend_from_slice(&SSL_REQUEST.to_be_bytes()));
 }
 
 /// Appends a cancel request.

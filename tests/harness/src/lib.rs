@@ -25,6 +25,7 @@
 //! directory).
 
 pub mod binaries;
+pub mod certificates;
 pub mod control;
 pub mod haproxy;
 pub mod poll;

@@ -1,11 +1,12 @@
 //! A Postgres server on a free port with a data directory of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
 
+use crate::certificates::Certificate;
 use crate::poll;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -49,6 +50,8 @@ pub struct Postgres {
 pub struct Builder {
     install: Option<Install>,
     settings: Vec<(String, String)>,
+    certificate: Option<Certificate>,
+    hba: Option<String>,
 }
 
 // === impl Builder ===
@@ -66,11 +69,34 @@ impl Builder {
         self
     }
 
+    /// Switches TLS on. Clients' certificates are checked against `client_ca`.
+    pub fn tls(mut self, certificate: &Certificate, client_ca: &Path) -> Self {
+        self.certificate = Some(certificate.clone());
+        let client_ca = client_ca.display().to_string();
+        self.setting("ssl", "on").setting("ssl_ca_file", &client_ca)
+    }
+
+    /// Replaces `pg_hba.conf`.
+    pub fn hba(mut self, text: &str) -> Self {
+        self.hba = Some(text.to_owned());
+        self
+    }
+
     /// Starts the server and waits until it takes connections.
     pub fn start(self) -> Result<Postgres> {
         let install = self.install.map_or_else(Install::find, Ok)?;
         let scratch = Scratch::new("pg")?;
-        template::copy(&install, &scratch.path().join("data"))?;
+        let data = scratch.path().join("data");
+        template::copy(&install, &data)?;
+        // Beside its data, since a key must belong to the server's user.
+        if let Some(Certificate { cert, key }) = &self.certificate {
+            install.put_private(cert, &data.join("server.crt"))?;
+            install.put_private(key, &data.join("server.key"))?;
+        }
+        if let Some(hba) = &self.hba {
+            let text = scratch.write("pg_hba.conf", hba)?;
+            install.put_private(&text, &data.join("pg_hba.conf"))?;
+        }
         Postgres::launch(install, scratch, self.settings)
     }
 }

@@ -4,17 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustls::{ClientConfig, ClientConnection};
 
 pub mod frontend;
 mod login;
 mod message;
+mod stream;
 
 pub use login::Login;
 pub use message::Message;
+use stream::Stream;
 
 /// How long an answer may take before a test gives up.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -22,7 +28,7 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 /// One connection.
 #[derive(Debug)]
 pub struct Client {
-    stream: TcpStream,
+    stream: Stream,
     /// Received and not yet taken.
     received: Vec<u8>,
     deadline: Duration,
@@ -36,7 +42,62 @@ impl Client {
         let stream = TcpStream::connect_timeout(&addr, DEADLINE)
             .with_context(|| format!("cannot connect to {addr}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::new(), deadline: DEADLINE, welcome: Vec::new() })
+        Ok(Self::over(Stream::Tcp(stream)))
+    }
+
+    /// Connects to a Unix socket and sends nothing.
+    pub fn connect_unix(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path)
+            .with_context(|| format!("cannot connect to {}", path.display()))?;
+        Ok(Self::over(Stream::Unix(stream)))
+    }
+
+    fn over(stream: Stream) -> Self {
+        Self { stream, received: Vec::new(), deadline: DEADLINE, welcome: Vec::new() }
+    }
+
+    /// Asks for TLS and goes through the handshake.
+    pub fn connect_tls(addr: SocketAddr, config: &Arc<ClientConfig>) -> Result<Self> {
+        let mut client = Self::connect(addr)?;
+        client.send(&frontend::ssl_request())?;
+        let answer = client.byte()?;
+        ensure!(answer == Some(b'S'), "the answer to SSLRequest: {answer:?}");
+        client.start_tls(config)
+    }
+
+    /// Goes through the handshake at once.
+    pub fn start_tls(self, config: &Arc<ClientConfig>) -> Result<Self> {
+        ensure!(self.received.is_empty(), "bytes before the handshake: {:?}", self.received);
+        let stream = self.stream.start_tls(Arc::clone(config))?;
+        Ok(Self { stream, ..self })
+    }
+
+    /// Logs in over TLS.
+    pub fn login_tls(addr: SocketAddr, login: &Login, config: &Arc<ClientConfig>) -> Result<Self> {
+        let mut client = Self::connect_tls(addr, config)?;
+        client.welcome = login::run(&mut client, login)?;
+        Ok(client)
+    }
+
+    /// Logs in on a connection on which nothing was said so far.
+    pub fn finish_login(mut self, login: &Login) -> Result<Self> {
+        self.welcome = login::run(&mut self, login)?;
+        Ok(self)
+    }
+
+    /// The TLS records that carry these bytes, for [`Self::send_below`].
+    pub fn encrypt(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+        self.stream.encrypt(bytes)
+    }
+
+    /// Sends bytes as they are, below TLS.
+    pub fn send_below(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.stream.send_below(bytes)?)
+    }
+
+    /// The TLS session.
+    pub fn tls(&self) -> Option<&ClientConnection> {
+        self.stream.tls()
     }
 
     /// Logs in as the application's user into the application's database.
@@ -82,17 +143,17 @@ impl Client {
 
     /// Our own address, to find this client in the other side's lists.
     pub fn local_addr(&self) -> Result<SocketAddr> {
-        Ok(self.stream.local_addr()?)
+        self.stream.local_addr()
     }
 
     /// The socket alone, for answers that are too large to keep.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    pub fn into_stream(self) -> Result<TcpStream> {
+        self.stream.into_tcp()
     }
 
     /// The other side's address.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
-        Ok(self.stream.peer_addr()?)
+        self.stream.peer_addr()
     }
 
     /// Changes how long answers may take.
@@ -118,7 +179,7 @@ impl Client {
 
     /// Says that no more will be sent.
     pub fn finish_sending(&mut self) -> Result<()> {
-        Ok(self.stream.shutdown(Shutdown::Write)?)
+        Ok(self.stream.finish_sending()?)
     }
 
     /// The next message, or nothing when the server has closed the connection.
@@ -316,6 +377,8 @@ impl Client {
                 }
                 // The server closed with our bytes unread; what it said before was read already.
                 std::io::ErrorKind::ConnectionReset => Ok(false),
+                // TLS that ends without goodbye.
+                std::io::ErrorKind::UnexpectedEof => Ok(false),
                 std::io::ErrorKind::Interrupted => Ok(true),
                 _ => Err(error).context("cannot receive"),
             },

@@ -44,12 +44,6 @@ mod tests {
         "#]],
         );
         check(
-            Some(ReloadError::NoFile),
-            expect![[r#"
-            55000: this proxy has no file to read: the control plane hands it its topology
-        "#]],
-        );
-        check(
             Some(ReloadError::Invalid("line 3: unknown key".into())),
             expect![[r#"
             F0000: the settings stay as they were: line 3: unknown key

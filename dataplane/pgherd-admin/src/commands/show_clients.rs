@@ -39,6 +39,7 @@ const FIELDS: &[Field<Row>] = &[
     boolean("pinned", |row| row.client.is_pinned()),
     text("pinned_by", |row| Some(row.client.pins().names().collect::<Vec<_>>().join(", "))),
     text("replication", |row| Some(replication(row.client.replication).to_owned())),
+    text("tls", |row| row.client.tls.map(|tls| tls.to_string())),
 ];
 
 fn state(state: ClientState) -> &'static str {
@@ -67,7 +68,7 @@ mod tests {
     #[test]
     fn nobody_is_there() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool | pinned_by:text | replication:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | application_name:text | pinned:bool | pinned_by:text | replication:text | tls:text
         "#]].assert_eq(&Stand::with_pools().run("SHOW CLIENTS"));
     }
 }

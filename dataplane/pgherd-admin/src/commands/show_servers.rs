@@ -72,6 +72,7 @@ const FIELDS: &[Field<Row>] = &[
     int8("remote_pid", |row| row.server.entry().target.pid.cast_unsigned().into()),
     text("instance", |row| Some(row.server.endpoint().address())),
     text("replication", |row| Some(row.server.kind().to_owned())),
+    text("tls", |row| row.server.entry().tls.map(|tls| tls.to_string())),
 ];
 
 fn state(state: ServerState) -> &'static str {
@@ -125,7 +126,7 @@ mod tests {
     #[test]
     fn pools_without_connections_have_no_rows() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text | tls:text
         "#]].assert_eq(&Stand::with_pools().run("SHOW SERVERS"));
     }
 }

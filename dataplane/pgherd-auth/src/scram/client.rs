@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::attributes::{Attributes, base64, key};
 use super::gs2::Gs2Header;
 use super::keys::{ClientKeys, KEY_LEN, hmac, same};
-use super::{MAX_ITERATIONS, MAX_SALT, MAX_SERVER_MESSAGE};
+use super::{Binding, MAX_ITERATIONS, MAX_SALT, MAX_SERVER_MESSAGE};
 use crate::{AuthError, Flaw, Message};
 
 /// The client-first-message is out; the challenge must come next.
@@ -19,6 +19,7 @@ pub struct Start {
     password: Zeroizing<String>,
     cached: Option<Arc<ClientKeys>>,
     nonce: String,
+    binding: Binding,
 }
 
 /// The proof is out; the server's signature must come next. An AuthenticationOk before it must be
@@ -54,12 +55,18 @@ impl Start {
     /// The message names no user, as libpq's does not: Postgres takes the user from the startup
     /// message. `client_nonce` is to be fresh from [`crate::nonce`].
     pub fn new(password: &str, client_nonce: &str) -> (Self, Vec<u8>) {
+        Self::bound(password, client_nonce, Binding::None)
+    }
+
+    /// The same over TLS; with [`Binding::EndPoint`] for [`super::MECHANISM_PLUS`].
+    pub fn bound(password: &str, client_nonce: &str, binding: Binding) -> (Self, Vec<u8>) {
         let start = Self {
             password: Zeroizing::new(password.to_owned()),
             cached: None,
             nonce: client_nonce.to_owned(),
+            binding,
         };
-        let header = Gs2Header::Unbound.text();
+        let header = start.header().text();
         let client_first = format!("{header}{}", start.bare()).into_bytes();
         (start, client_first)
     }
@@ -83,7 +90,11 @@ impl Start {
             _ => Arc::new(ClientKeys::derive(&self.password, &salt, iterations)),
         };
 
-        let binding = Gs2Header::Unbound.binding();
+        let end_point = match &self.binding {
+            Binding::EndPoint(end_point) => end_point.as_slice(),
+            Binding::None | Binding::NotOffered => &[],
+        };
+        let binding = self.header().binding(end_point);
         let mut client_final = [b"c=", binding.as_bytes(), b",r=", nonce].concat();
         let bare = self.bare();
         let auth_message = [bare.as_bytes(), b",", message, b",", &client_final].concat();
@@ -91,6 +102,14 @@ impl Start {
         client_final.extend_from_slice(b",p=");
         client_final.extend_from_slice(proof.as_bytes());
         Ok((ServerFinalExpected { keys, auth_message }, client_final))
+    }
+
+    fn header(&self) -> Gs2Header {
+        match self.binding {
+            Binding::None => Gs2Header::Unbound,
+            Binding::NotOffered => Gs2Header::NotOffered,
+            Binding::EndPoint(_) => Gs2Header::Bound,
+        }
     }
 
     fn bare(&self) -> String {

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use super::attributes::{Attributes, key};
 use super::gs2::Gs2Header;
 use super::keys::hmac;
-use super::{DEFAULT_ITERATIONS, MAX_CLIENT_MESSAGE, SALT_LEN, Verifier};
+use super::{Channel, DEFAULT_ITERATIONS, MAX_CLIENT_MESSAGE, SALT_LEN, Verifier};
 use crate::{AuthError, Authenticated, Message, Method};
 
 /// Nothing has been received yet.
@@ -16,6 +16,7 @@ use crate::{AuthError, Authenticated, Message, Method};
 pub struct Start {
     verifier: Arc<Verifier>,
     real: bool,
+    channel: Channel,
 }
 
 /// The challenge is out; the proof must come next.
@@ -25,6 +26,7 @@ pub struct ClientFinalExpected {
     verifier: Arc<Verifier>,
     real: bool,
     header: Gs2Header,
+    channel: Channel,
     /// The client's nonce and ours.
     nonce: Vec<u8>,
     /// AuthMessage up to the comma before client-final-message-without-proof.
@@ -58,7 +60,12 @@ impl Start {
     /// Starts an exchange against a verifier. Without `real` the exchange fails whatever the
     /// client proves; see [`mock_verifier`].
     pub fn new(verifier: impl Into<Arc<Verifier>>, real: bool) -> Self {
-        Self { verifier: verifier.into(), real }
+        Self { verifier: verifier.into(), real, channel: Channel::Unbound }
+    }
+
+    /// Says what was offered and chosen.
+    pub fn on(self, channel: Channel) -> Self {
+        Self { channel, ..self }
     }
 
     /// Takes the data of the SASLInitialResponse and gives that of AuthenticationSASLContinue.
@@ -71,7 +78,7 @@ impl Start {
         server_nonce: &str,
     ) -> Result<(ClientFinalExpected, Vec<u8>), AuthError> {
         Message::ClientFirst.admit(message, MAX_CLIENT_MESSAGE)?;
-        let (header, bare) = Gs2Header::parse(message)?;
+        let (header, bare) = Gs2Header::parse(message, &self.channel)?;
         if bare.starts_with(b"m") {
             return Err(AuthError::MandatoryExtension { message: Message::ClientFirst });
         }
@@ -91,8 +98,8 @@ impl Start {
         server_first.extend_from_slice(challenge.as_bytes());
 
         let auth_message = [bare, b",", &server_first, b","].concat();
-        let Self { verifier, real } = self;
-        let next = ClientFinalExpected { verifier, real, header, nonce, auth_message };
+        let Self { verifier, real, channel } = self;
+        let next = ClientFinalExpected { verifier, real, header, channel, nonce, auth_message };
         Ok((next, server_first))
     }
 }
@@ -105,8 +112,15 @@ impl ClientFinalExpected {
         Message::ClientFinal.admit(message, MAX_CLIENT_MESSAGE)?;
         let mut attributes = Attributes::new(Message::ClientFinal, message);
         let binding = attributes.expect('c')?;
-        if binding != self.header.binding().as_bytes() {
-            return Err(AuthError::BindingMismatch);
+        let end_point = match &self.channel {
+            Channel::Bindable { end_point, .. } => end_point,
+            Channel::Unbound => &[][..],
+        };
+        if binding != self.header.binding(end_point).as_bytes() {
+            return Err(match self.header {
+                Gs2Header::Bound => AuthError::BindingFailed,
+                Gs2Header::Unbound | Gs2Header::NotOffered => AuthError::BindingMismatch,
+            });
         }
         let nonce = attributes.expect_nonce()?;
         let (without_proof, proof) = loop {
@@ -135,5 +149,7 @@ impl ClientFinalExpected {
     }
 }
 
+#[cfg(test)]
+mod binding_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use crate::{Cluster, InstanceRole, LoadBalancing, Reads, Shard, User};
 use super::{
     Findings, endpoint, limits, name, password,
     rule::{Caution, Rule},
+    tls,
 };
 
 pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
@@ -16,6 +17,7 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     findings.reject_if(zero, format!("{at}/checkout_timeout"), Rule::PeriodZero);
     let zero = cluster.connect_timeout.limit().is_none();
     findings.reject_if(zero, format!("{at}/connect_timeout"), Rule::PeriodZero);
+    tls::check_server(&cluster.server_tls, &format!("{at}/server_tls"), findings);
     check_users(cluster, at, findings);
     check_min_pool_size(cluster, at, findings);
     check_shards(cluster, at, findings);
@@ -115,6 +117,9 @@ fn check_shard(shard: &Shard, at: &str, findings: &mut Findings) {
     for (index, instance) in shard.instances.iter().enumerate() {
         let at = format!("{at}/{index}");
         endpoint::check(instance, &at, findings);
+        if let Some(server_tls) = &instance.server_tls {
+            tls::check_server(server_tls, &format!("{at}/server_tls"), findings);
+        }
         if let Some(database) = &instance.database {
             name::check(database, &format!("{at}/database"), findings);
         }

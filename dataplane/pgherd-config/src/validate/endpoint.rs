@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::Instance;
+use crate::{Instance, Listen};
 
 use super::{Findings, rule::Rule};
 
@@ -33,6 +33,23 @@ pub(super) fn check(instance: &Instance, pointer: &str, findings: &mut Findings)
     };
     if let Some(rule) = rule {
         findings.reject(format!("{pointer}/host"), rule);
+    }
+}
+
+/// Checks where clients are accepted: `host:port`, or the directory of a Unix socket.
+pub(super) fn check_listen_or_directory(listen: &str, pointer: &str, findings: &mut Findings) {
+    match Listen::parse(listen) {
+        Listen::Tcp(address) => check_listen(address, pointer, findings),
+        Listen::Unix { directory, port } => {
+            findings.reject_if(port == Some(0), pointer, Rule::PortZero);
+            // A port that is not given can have five digits.
+            let bytes = format!("{directory}/.s.PGSQL.{}", port.unwrap_or(u16::MAX)).len();
+            let rule = Rule::SocketPathTooLong { bytes };
+            findings.reject_if(bytes > SOCKET_PATH_BYTES, pointer, rule);
+            let address = listen.escape_debug().to_string();
+            let control = listen.chars().any(char::is_control);
+            findings.reject_if(control, pointer, Rule::AddressMalformed { address });
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::ProxyFile;
 use super::{
     Findings, endpoint, name, password,
     rule::{Caution, Rule},
+    tls,
 };
 
 /// More threads than any machine has cores; a larger number is a slip.
@@ -29,7 +30,7 @@ fn check_proxy(file: &ProxyFile, findings: &mut Findings) {
     let proxy = &file.proxy;
     findings.reject_if(proxy.listen.is_empty(), "/proxy/listen", Rule::NoListeners);
     for (index, address) in proxy.listen.iter().enumerate() {
-        endpoint::check_listen(address, &format!("/proxy/listen/{index}"), findings);
+        endpoint::check_listen_or_directory(address, &format!("/proxy/listen/{index}"), findings);
     }
     // Two listeners on port 0 get two ports.
     let fixed = proxy.listen.iter().map(|address| match address.ends_with(":0") {
@@ -37,6 +38,11 @@ fn check_proxy(file: &ProxyFile, findings: &mut Findings) {
         false => address.as_str(),
     });
     findings.reject_duplicates("address", fixed, |index| format!("/proxy/listen/{index}"));
+    if proxy.effective_unix_socket_permissions().is_none() {
+        let rule = Rule::PermissionsMalformed;
+        findings.reject("/proxy/unix_socket_permissions", rule);
+    }
+    tls::check_client(&proxy.tls, "/proxy/tls", findings);
     let workers = Rule::OutOfRange { what: "workers", least: 0, most: WORKERS };
     findings.reject_if(proxy.workers > WORKERS, "/proxy/workers", workers);
     let zero = proxy.login_timeout.limit().is_none();

@@ -41,6 +41,20 @@ pub(crate) enum Rule {
     SocketPathTooLong { bytes: usize },
     #[error("`{address}` is not of the form host:port")]
     AddressMalformed { address: String },
+    #[error("must be an octal number from 0000 to 0777")]
+    PermissionsMalformed,
+    #[error("`{missing}` is needed: a certificate and its key belong together")]
+    TlsPairIncomplete { missing: &'static str },
+    #[error("mode `{mode}` needs `{missing}`")]
+    TlsIncomplete { mode: &'static str, missing: &'static str },
+    #[error(
+        "`ca` is looked at by the modes `verify-ca` and `verify-full` only: choose one of them"
+    )]
+    TlsCaUnused,
+    #[error("a path is needed here, not empty")]
+    PathEmpty,
+    #[error("write the key into a file on the proxy and its path here: a key must not travel")]
+    TlsKeyInline,
     #[error("at least one address to listen on is needed")]
     NoListeners,
     #[error("the password is empty; Postgres never accepts an empty one")]
@@ -105,6 +119,11 @@ impl Rule {
             Self::SocketPathTooLong { .. } => "socket_path_too_long",
             Self::AddressMalformed { .. } => "bad_address",
             Self::NoListeners => "no_listeners",
+            Self::PermissionsMalformed => "out_of_range",
+            Self::TlsPairIncomplete { .. } | Self::TlsIncomplete { .. } => "tls_incomplete",
+            Self::TlsCaUnused => "tls_ca_unused",
+            Self::PathEmpty => "path_empty",
+            Self::TlsKeyInline => "tls_key_inline",
             Self::PasswordEmpty => "password_empty",
             Self::PasswordMasked => "password_masked",
             Self::VerifierMalformed => "bad_verifier",

@@ -19,7 +19,7 @@ struct NoControl;
 
 impl Control for NoControl {
     fn reload(&self) -> Result<(), ReloadError> {
-        Err(ReloadError::NoFile)
+        Err(ReloadError::Ending)
     }
 
     fn shutdown(&self) {}

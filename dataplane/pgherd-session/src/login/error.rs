@@ -20,6 +20,16 @@ pub(crate) enum LoginError {
     NotSasl(u8),
     #[error("data behind a request for encryption")]
     Unencrypted,
+    #[error("TLS handshake failed")]
+    Handshake(#[source] io::Error),
+    #[error("TLS without a request, and not meant for Postgres (ALPN)")]
+    NotForPostgres,
+    #[error("no TLS, which is required, from {host} for user {user:?} and database {database:?}")]
+    EncryptionRequired { host: String, user: String, database: String },
+    #[error("no client certificate")]
+    CertificateRequired,
+    #[error("client certificate for {name:?}, not for user {user:?}")]
+    CertificateName { name: Option<String>, user: String },
     #[error("no user in the startup packet")]
     NoUser,
     #[error("malformed startup packet")]
@@ -72,6 +82,29 @@ impl LoginError {
                 ErrorResponse::fatal(sqlstate::INVALID_PARAMETER_VALUE, error.to_string())
                     .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
             ),
+            // TLS itself has told the peer what there is to tell.
+            Self::Handshake(_) | Self::NotForPostgres => None,
+            // The words of Postgres, by which clients and people know what to do.
+            Self::EncryptionRequired { host, user, database } => Some(
+                ErrorResponse::fatal(
+                    sqlstate::INVALID_AUTHORIZATION,
+                    format!(
+                        "no pg_hba.conf entry for host \"{host}\", user \"{user}\", database \
+                         \"{database}\", no encryption"
+                    ),
+                )
+                .hint(
+                    "This is pgherd, which takes connections with TLS only: use sslmode=require.",
+                ),
+            ),
+            Self::CertificateRequired => fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                "connection requires a valid client certificate",
+            ),
+            Self::CertificateName { user, .. } => Some(ErrorResponse::fatal(
+                sqlstate::INVALID_AUTHORIZATION,
+                format!("certificate authentication failed for user \"{user}\""),
+            )),
             Self::Startup(error) => Some(ErrorResponse::fatal(
                 match error {
                     StartupError::UnsupportedVersion(_) => sqlstate::FEATURE_NOT_SUPPORTED,
@@ -231,7 +264,7 @@ fn connect_error(error: &ConnectError) -> ErrorResponse<'static> {
             format!("connect_query failed on the server: {}", report.message),
         ),
         ConnectError::ConnectQuery(_) => unable("connect_query failed on the server"),
-        ConnectError::Resolve(_) | ConnectError::Dial(_) => {
+        ConnectError::Resolve(_) | ConnectError::Dial(_) | ConnectError::Encryption(_) => {
             unable("the proxy could not connect to the server")
         }
         ConnectError::Timeout(_) => unable("the server did not answer in time"),

@@ -13,6 +13,7 @@ fn watch(limits: ClientTimeouts) -> Watch {
         address: None,
         application_name: "".into(),
         replication: None,
+        tls: None,
         version: pgherd_wire::startup::VERSION_3_0,
     };
     let entry = Arc::clone(&registry.add(who, 0).expect("there is room").entry);

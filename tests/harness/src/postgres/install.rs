@@ -91,6 +91,20 @@ impl Install {
     }
 }
 
+impl Install {
+    /// Copies a file for that user alone.
+    pub fn put_private(&self, from: &Path, to: &Path) -> Result<()> {
+        std::fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+        std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o600))?;
+        if let Some(user) = self.user() {
+            let mut command = Command::new("chown");
+            command.arg(user).arg(to);
+            run(command)?;
+        }
+        Ok(())
+    }
+}
+
 /// Runs a command to its end; its output is in the error.
 pub(crate) fn run(mut command: Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;

@@ -1,7 +1,9 @@
 //! Proxy configuration files for tests.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use crate::certificates::Certificate;
 use crate::postgres::{APP_PASSWORD, APP_USER, Postgres};
 
 /// The admin database's user in [`ProxyConfig`].
@@ -116,6 +118,19 @@ impl ProxyConfig {
     pub fn proxy_setting(mut self, key: &str, value: &str) -> Self {
         push_line(&mut self.proxy_lines, key, value);
         self
+    }
+
+    /// TLS towards clients.
+    pub fn tls(self, mode: &str, shown: &Certificate, client_ca: Option<&Path>) -> Self {
+        let ca = client_ca.map(|ca| format!(", client_ca = {ca:?}")).unwrap_or_default();
+        let Certificate { cert, key } = shown;
+        let value = format!("{{ mode = {mode:?}, cert = {cert:?}, key = {key:?}{ca} }}");
+        self.proxy_setting("tls", &value)
+    }
+
+    /// TLS towards servers; more keys are TOML, each after a comma.
+    pub fn server_tls(self, mode: &str, more: &str) -> Self {
+        self.cluster_setting("server_tls", &format!("{{ mode = {mode:?}{more} }}"))
     }
 
     /// Adds a key to the cluster; the value is TOML.

@@ -154,7 +154,7 @@ fn skim(stream: &mut TcpStream, until: u8) -> Result<Vec<(u8, usize)>> {
 
 /// A logged-in client's socket, for answers that are too large to keep.
 fn raw(client: Client) -> Result<TcpStream> {
-    let stream = client.into_stream();
+    let stream = client.into_stream()?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     Ok(stream)
 }

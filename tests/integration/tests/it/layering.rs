@@ -18,6 +18,7 @@ const DATA_PLANE: &[&str] = &[
     "pgherd-sharding",
     "pgherd-sql",
     "pgherd-plan",
+    "pgherd-tls",
     "pgherd-pool",
     "pgherd-session",
     "pgherd-admin",

@@ -14,5 +14,7 @@ mod prepared_statements;
 mod random_sequences;
 mod replication;
 mod state;
+mod tls;
 mod tree;
 mod twin;
+mod unix;

@@ -9,7 +9,7 @@ pub mod compare;
 mod rows;
 mod script;
 mod stand;
-mod startup;
+pub mod startup;
 
 pub use compare::{difference, lines};
 use stand::{Stand, Subject};
@@ -65,6 +65,37 @@ mod statement_mode {
     #[test]
     fn copy() {
         Stand::start(Subject::Statement).check(&rows::copy::rows());
+    }
+}
+
+/// Some chapters once more, with TLS on both sides: where messages end and where records do is
+/// another matter there.
+mod over_tls {
+    use super::{Stand, Subject, rows};
+
+    #[test]
+    fn simple() {
+        Stand::start(Subject::Encrypted).check(&rows::simple::rows());
+    }
+
+    #[test]
+    fn pipelines() {
+        Stand::start(Subject::Encrypted).check(&rows::pipelines::rows());
+    }
+
+    #[test]
+    fn copy() {
+        Stand::start(Subject::Encrypted).check(&rows::copy::rows());
+    }
+
+    #[test]
+    fn broken() {
+        Stand::start(Subject::Encrypted).check(&rows::broken::rows());
+    }
+
+    #[test]
+    fn large() {
+        Stand::start(Subject::Encrypted).check(&rows::large::rows());
     }
 }
 

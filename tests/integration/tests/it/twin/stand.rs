@@ -1,11 +1,14 @@
 //! Servers for the twin test, and the ways in which a row is sent.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use pgherd_harness::certificates::Authority;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
-use pgherd_harness::raw::{Client, Message, frontend};
+use pgherd_harness::raw::{Client, Login, Message, frontend};
+use rustls::ClientConfig;
 
 use super::compare::{difference, lines};
 use super::script::{Row, Then};
@@ -31,6 +34,8 @@ pub enum Subject {
     Postgres,
     /// The proxy in transaction mode with an interfering client.
     Transaction,
+    /// The same with TLS between the client and the proxy and between it and Postgres.
+    Encrypted,
     /// The proxy in session mode.
     Session,
     /// The proxy in statement mode, without the rows that leave a transaction open.
@@ -52,6 +57,8 @@ pub struct Stand {
     subject: Subject,
     proxy: Option<Proxy>,
     postgres: Postgres,
+    /// What a client needs for TLS.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// A client of the subject that is used for many runs, and the one that disturbs it.
@@ -67,6 +74,13 @@ struct Interferer {
     in_transaction: bool,
 }
 
+impl Subject {
+    /// Whether a client's next transaction may meet another server connection.
+    fn shares_connections(self) -> bool {
+        matches!(self, Self::Transaction | Self::Encrypted)
+    }
+}
+
 // === impl Stand ===
 
 impl Stand {
@@ -77,19 +91,27 @@ impl Stand {
 
     fn try_start(subject: Subject) -> Result<Self> {
         // Rows provoke errors by the thousand.
-        let postgres = Postgres::builder().setting("log_min_messages", "panic").start()?;
+        let postgres = Postgres::builder().setting("log_min_messages", "panic");
+        let authority = Authority::new()?;
+        let certificate = authority.server("server")?;
+        let postgres = postgres.tls(&certificate, &authority.path()).start()?;
+        let transaction =
+            || ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1");
         let config = match subject {
             Subject::Postgres => None,
             // Idle connections stay with a worker: with one worker, its clients meet.
-            Subject::Transaction => {
-                Some(ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1"))
+            Subject::Transaction => Some(transaction().server_tls("disable", "")),
+            Subject::Encrypted => {
+                let encrypted = transaction().tls("require", &certificate, None);
+                Some(encrypted.server_tls("require", ""))
             }
-            Subject::Session => Some(ProxyConfig::session(&postgres)),
             Subject::Statement => Some(ProxyConfig::new("statement", &postgres).pool_size(2)),
+            Subject::Session => Some(ProxyConfig::session(&postgres).server_tls("disable", "")),
         };
+        let tls = (subject == Subject::Encrypted).then(|| authority.client(true, None));
         let proxy = config.map(|config| Proxy::start(&config.to_toml())).transpose()?;
         Client::login(postgres.addr())?.rows(SCHEMA)?;
-        Ok(Self { subject, proxy, postgres })
+        Ok(Self { subject, proxy, postgres, tls: tls.transpose()? })
     }
 
     /// Runs every row in every way, and panics with all differences.
@@ -146,6 +168,9 @@ impl Stand {
     }
 
     fn client(&self) -> Result<Client> {
+        if let (Some(proxy), Some(tls)) = (&self.proxy, &self.tls) {
+            return Client::login_tls(proxy.addr(), &Login::default(), tls);
+        }
         Client::login(self.proxy.as_ref().map_or(self.postgres.addr(), Proxy::addr))
     }
 }
@@ -167,7 +192,7 @@ impl Pair<'_> {
             Some(client) => client,
             None => self.stand.client()?,
         };
-        if self.stand.subject == Subject::Transaction && self.other.is_none() {
+        if self.stand.subject.shares_connections() && self.other.is_none() {
             self.other = Some(Interferer::start(self.stand.client()?)?);
         }
         let stream = send(&mut client, row, way, self.other.as_mut())?;

@@ -17,7 +17,7 @@ fn servers() -> Result<(Postgres, Proxy)> {
 }
 
 /// What a client is told: severity, SQLSTATE and message of an error; other messages by their tag.
-fn told(messages: &[Message]) -> Vec<String> {
+pub fn told(messages: &[Message]) -> Vec<String> {
     let field = |message: &Message, code| message.field(code).unwrap_or_default();
     messages
         .iter()
