@@ -30,7 +30,7 @@ fn shared() -> Arc<Shared> {
         "users": [{"name": "say \"hi\"", "password": "a"}],
         "shards": [{"instances": [{"host": "10.0.0.1", "port": 5432, "role": "primary"}]}]}]}"#;
     let directory = Directory::new(2, [0; 32]);
-    directory.load(&Topology::from_json(topology.as_bytes()).unwrap());
+    directory.load(&Topology::from_json(topology.as_bytes()).unwrap()).unwrap();
     let limits =
         Limits { login_timeout: Duration::from_secs(1), max_clients: 0, max_user_clients: 0 };
     let console = Arc::new(Console::new(Arc::new(NoControl)));
