@@ -119,7 +119,8 @@ mod tests {
             .collect();
         let topology = format!(r#"{{"clusters": [{}]}}"#, clusters.join(","));
         let directory = Directory::new(1, [0; 32]);
-        directory.load(&Topology::from_json(topology.as_bytes()).expect("a valid topology"));
+        let topology = Topology::from_json(topology.as_bytes()).expect("a valid topology");
+        directory.load(&topology).expect("no files to read");
         directory
     }
 
