@@ -252,7 +252,7 @@ fn noise_of_servers_disturbs_nobody_else() -> Result<()> {
     let config = ProxyConfig::transaction(&postgres).to_toml()
         + &format!(
             "[[clusters]]\nname = \"hostile\"\nusers = [{{ name = \"app\", password = \"secret\" }}]\n\
-             checkout_timeout = \"100ms\"\n[[clusters.shards]]\n\
+             checkout_timeout = \"100ms\"\nserver_tls = {{ mode = \"disable\" }}\n[[clusters.shards]]\n\
              instances = [{{ host = \"127.0.0.1\", port = {}, role = \"primary\" }}]\n",
             hostile.addr.port()
         );

@@ -111,7 +111,7 @@ fn clients_go_on_while_the_settings_change_all_the_time() -> Result<()> {
             count += client.join().expect("it ends")?;
         }
         result?;
-        assert!(count > 100, "{count}");
+        assert!(count > 20, "{count}");
         poll::until(SOON, "every transaction to be counted", || {
             let now = stats(&stand, "app")?;
             Ok((now["total_xact_count"] == count && now["total_query_count"] == 3 * count)

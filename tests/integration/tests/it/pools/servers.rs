@@ -167,7 +167,8 @@ fn forward(mut client: TcpStream, upstream: SocketAddr) -> Result<()> {
 fn clients_wait_for_a_server_that_is_starting_up() -> Result<()> {
     let postgres = Postgres::start()?;
     let gate = Gate::start(&postgres)?;
-    let config = ProxyConfig::for_address("transaction", "127.0.0.1", gate.addr.port());
+    let config = ProxyConfig::for_address("transaction", "127.0.0.1", gate.addr.port())
+        .server_tls("disable", "");
     let config = config.cluster_setting("checkout_timeout", "\"8s\"");
     let proxy = Proxy::start(&config.to_toml())?;
     let waiting: Vec<_> = (0..10)
@@ -191,7 +192,8 @@ fn clients_wait_for_a_server_that_is_starting_up() -> Result<()> {
 fn a_server_that_starts_up_for_too_long_is_told_in_its_own_words() -> Result<()> {
     let postgres = Postgres::start()?;
     let gate = Gate::start(&postgres)?;
-    let config = ProxyConfig::for_address("transaction", "127.0.0.1", gate.addr.port());
+    let config = ProxyConfig::for_address("transaction", "127.0.0.1", gate.addr.port())
+        .server_tls("disable", "");
     let config = config.cluster_setting("checkout_timeout", "\"500ms\"");
     let proxy = Proxy::start(&config.to_toml())?;
     let begun = Instant::now();
