@@ -93,6 +93,8 @@ pub enum Effect {
         client: Option<Unnamed>,
         /// The server connection's generation before.
         server: u64,
+        /// And the one that replaced it.
+        now: u64,
     },
     /// A name was defined.
     Defined {

@@ -284,8 +284,13 @@ impl Session {
         match note.undo {
             Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
             // A Parse of the unnamed statement drops the former one before it can fail.
-            Effect::Unnamed { .. } if failed => drop(self.replace_unnamed(None, 0)),
-            Effect::Unnamed { client, server } => self.restore_unnamed(client, server),
+            Effect::Unnamed { now, .. } if failed => {
+                // Unless another one behind a Sync has taken its place already.
+                if lease.unnamed == now {
+                    self.replace_unnamed(None, 0);
+                }
+            }
+            Effect::Unnamed { client, server, .. } => self.restore_unnamed(client, server),
             Effect::DefinedSql(name) => {
                 self.prepared.remove_sql(&name);
                 self.unpin_from_statements();

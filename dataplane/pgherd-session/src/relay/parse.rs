@@ -141,12 +141,13 @@ impl Session {
     pub(super) fn replace_unnamed(&mut self, client: Option<Unnamed>, server: u64) -> Effect {
         let client = std::mem::replace(&mut self.unnamed, client);
         let Some(lease) = &mut self.lease else { return Effect::Nothing };
-        let server = std::mem::replace(&mut lease.unnamed, server);
+        let now = server;
+        let server = std::mem::replace(&mut lease.unnamed, now);
         if server == LARGE && lease.unnamed != LARGE {
             self.prepared.remove_sql(b"");
             self.unpin_from_statements();
         }
-        Effect::Unnamed { client, server }
+        Effect::Unnamed { client, server, now }
     }
 
     /// Takes [`Session::replace_unnamed`] back.

@@ -116,8 +116,26 @@ impl Read for Stream {
         match self {
             Self::Tcp(stream) => stream.read(buf),
             Self::Unix(stream) => stream.read(buf),
-            Self::Tls(stream) => stream.read(buf),
+            Self::Tls(stream) => read_only(stream, buf),
         }
+    }
+}
+
+/// Reads without writing first what is still to be written: a peer that has closed has often said
+/// why.
+fn read_only(
+    stream: &mut StreamOwned<ClientConnection, TcpStream>,
+    buf: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match stream.conn.reader().read(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        if stream.conn.read_tls(&mut stream.sock)? == 0 {
+            return Ok(0);
+        }
+        stream.conn.process_new_packets().map_err(io::Error::other)?;
     }
 }
 

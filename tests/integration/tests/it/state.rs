@@ -171,6 +171,25 @@ fn reset_of_one_parameter_leaks_no_other() -> Result<()> {
 }
 
 #[test]
+fn an_unnamed_statement_behind_one_that_failed_reaches_nobody_else() -> Result<()> {
+    let stand = Stand::start()?;
+    let (mut one, mut other) = (stand.client()?, stand.client()?);
+    let batches = [
+        parse("", "SELECT 1; SELECT 2", &[]),
+        sync(),
+        parse("", "SELECT 'of another'", &[]),
+        sync(),
+    ];
+    one.send(&batches.concat())?;
+    assert_eq!(errors(&one.until_ready(2)?), ["42601"]);
+    other.send(&run(""))?;
+    assert_eq!(errors(&other.until_ready(1)?), ["26000"]);
+    one.send(&run(""))?;
+    assert_eq!(first_value(&one.until_ready(1)?).as_deref(), Some("of another"));
+    Ok(())
+}
+
+#[test]
 fn terminate_inside_copy_gives_the_server_connection_back() -> Result<()> {
     let stand = Stand::start()?;
     stand.client()?.rows("CREATE TABLE copied (n int)")?;

@@ -100,7 +100,13 @@ fn clients_go_on_while_the_settings_change_all_the_time() -> Result<()> {
             for (name, value) in &last {
                 assert!(now[name] >= *value, "{name} went down from {value} to {}", now[name]);
             }
+            let before = now["total_xact_count"];
             last = now;
+            if result.is_ok() {
+                result = poll::until(SOON, "transactions between two reloads", || {
+                    Ok((stats(&stand, "app")?["total_xact_count"] > before).then_some(()))
+                });
+            }
             if result.is_err() {
                 break;
             }
