@@ -121,7 +121,6 @@ class ActiveRecordSessionTest < RecordTest
 
   # Another program's migration under a running one: prepared statements expire, and it goes on.
   def test_a_table_that_changes
-    falls_short "ActiveRecord: a changed table's rows under the old columns instead of 0A000"
     things.create!(number: 1)
     other = connect
     3.times do |n|

@@ -46,7 +46,6 @@ class PgQueriesTest < DriverTest
   end
 
   def test_deallocate
-    falls_short "pg: DEALLOCATE of a statement that the protocol prepared"
     conn = connect
     10.times do |n|
       conn.prepare("plus", "SELECT $1::int + #{n}")
