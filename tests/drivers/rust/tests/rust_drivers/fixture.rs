@@ -2,7 +2,6 @@
 //! that make server connections change hands.
 
 use std::env;
-use std::io::{self, Write};
 use std::process;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -98,18 +97,6 @@ pub async fn show(client: &Client, sql: &str) -> Result<String> {
         _ => None,
     });
     rows.next().with_context(|| format!("no row from {sql}"))
-}
-
-/// Whether the way is through a transaction pool, where a known gap shows. It is told, and counted
-/// by suite.sh; past the harness that keeps a passing test's output to itself. With
-/// `PGHERD_GAPS=run` these are run all the same.
-pub fn falls_short(what: &str) -> bool {
-    let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
-    let falls_short = is("PGHERD_MODE", "transaction") && !is("PGHERD_GAPS", "run");
-    if falls_short {
-        let _ = writeln!(io::stderr(), "\nskipped: {what}");
-    }
-    falls_short
 }
 
 /// The client still works, and what it gets is its own.
