@@ -13,6 +13,8 @@ pub struct SettingNames {
     pub unknown: bool,
     /// What `RESET` names; `all` for all.
     pub resets: Vec<String>,
+    /// What is set, and not reset behind that: a `RESET` before it leads nowhere.
+    pub set_again: Vec<String>,
     /// A `set_config` outlives its transaction.
     pub outlives: bool,
 }
@@ -94,8 +96,12 @@ impl SettingNames {
                     || starts_with_word(rest, b"to") && is_default(&rest[2..])
             }
         };
+        let full = if name == "time" { "timezone" } else { name.as_str() };
         if to_default {
-            self.resets.push(if name == "time" { "timezone".to_owned() } else { name.clone() });
+            self.add_reset(full.to_owned());
+        } else {
+            self.resets.retain(|reset| !reset.eq_ignore_ascii_case(full));
+            self.set_again.push(full.to_owned());
         }
         if name.contains('.') {
             self.add(name);
@@ -104,8 +110,13 @@ impl SettingNames {
 
     fn take_reset(&mut self, rest: &[u8]) {
         if let Some((name, _)) = name(skip_blank(rest)) {
-            self.resets.push(if name == "time" { "timezone".to_owned() } else { name });
+            self.add_reset(if name == "time" { "timezone".to_owned() } else { name });
         }
+    }
+
+    fn add_reset(&mut self, name: String) {
+        self.set_again.retain(|set| name != "all" && !set.eq_ignore_ascii_case(&name));
+        self.resets.push(name);
     }
 
     fn take_set_config(&mut self, rest: &[u8]) {
@@ -271,6 +282,17 @@ mod tests {
         check("SELECT set_config('it''s.b', $2, false)", &[], true);
         check("SELECT set_config('a.b', ", &[], true);
         check("SELECT set_config", &[], true);
+    }
+
+    #[test]
+    fn what_is_set_behind_its_reset_is_told() {
+        let found = find(b"SET a = 1; RESET ALL; SET b = 2; RESET c; SET c = 3; SET TIME ZONE 'x'");
+        assert_eq!(
+            (found.resets, found.set_again),
+            (vec!["all".to_owned()], ["b", "c", "timezone"].map(String::from).to_vec())
+        );
+        let found = find(b"RESET a; SET a = 1; RESET a");
+        assert_eq!((found.resets, found.set_again), (vec!["a".to_owned()], vec![]));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) struct SessionState {
     names: Vec<String>,
     /// Parameters that a RESET under way names.
     resets: Vec<String>,
+    /// Parameters that are set behind such a RESET.
+    set_again: Vec<String>,
     /// A RESET was seen since the server was asked last, and one of the role.
     was_reset: bool,
     role_was_reset: bool,
@@ -52,7 +54,7 @@ impl SessionState {
     /// The server connection goes back: nothing that was named has come of it.
     pub(crate) fn forget_names(&mut self) {
         self.names.clear();
-        self.resets.clear();
+        self.forget_resets();
     }
 
     /// Whether a RESET under way names anything.
@@ -63,10 +65,13 @@ impl SessionState {
     /// Whether a RESET under way names this parameter.
     pub(crate) fn resets(&self, name: &str) -> bool {
         self.resets.iter().any(|reset| reset == "all" || reset.eq_ignore_ascii_case(name))
+            && !self.set_again.iter().any(|set| set.eq_ignore_ascii_case(name))
     }
 
-    pub(crate) fn take_resets(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.resets)
+    /// What was sent has been answered, and with it every RESET.
+    pub(crate) fn forget_resets(&mut self) {
+        self.resets.clear();
+        self.set_again.clear();
     }
 
     /// A RESET has run.
@@ -117,8 +122,8 @@ impl Marks {
 
     /// In session mode, where nothing else has to be known.
     pub(crate) fn read_resets(text: &[u8]) -> Reading {
-        let resets = setting_names::find(text).resets;
-        Reading { resets, ..Reading::default() }
+        let SettingNames { resets, set_again, .. } = setting_names::find(text);
+        Reading { resets, set_again, ..Reading::default() }
     }
 
     /// Of a simple query, where a `SET` may stand behind other statements.
@@ -152,14 +157,15 @@ impl Marks {
         if self.0 & Self::SETS == 0 {
             return Reading { kinds, ..Reading::default() };
         }
-        let SettingNames { names, unknown, resets, outlives } = setting_names::find(text);
+        let SettingNames { names, unknown, resets, set_again, outlives } =
+            setting_names::find(text);
         if unknown {
             kinds = kinds.and(Pins::UNKNOWN_SETTING);
         }
         if !outlives {
             kinds = kinds.without(Pins::SETTINGS);
         }
-        Reading { kinds, names, resets }
+        Reading { kinds, names, resets, set_again }
     }
 }
 
@@ -170,15 +176,26 @@ pub(crate) struct Reading {
     /// Custom parameters that it may set.
     names: Vec<String>,
     resets: Vec<String>,
+    set_again: Vec<String>,
 }
 
 impl Session {
     /// A statement of which this was read is on its way.
     pub(crate) fn heed(&mut self, reading: Reading) {
         let mut kinds = reading.kinds;
-        for (known, new) in
-            [(&mut self.state.names, reading.names), (&mut self.state.resets, reading.resets)]
-        {
+        let state = &mut self.state;
+        for reset in &reading.resets {
+            state.set_again.retain(|set| reset != "all" && !set.eq_ignore_ascii_case(reset));
+        }
+        let mut set_again = reading.set_again;
+        if state.resets.is_empty() && reading.resets.is_empty() {
+            set_again.clear();
+        }
+        for (known, new) in [
+            (&mut state.names, reading.names),
+            (&mut state.resets, reading.resets),
+            (&mut state.set_again, set_again),
+        ] {
             for name in new {
                 if known.len() >= MAX_NAMES {
                     kinds = kinds.and(Pins::UNKNOWN_SETTING);

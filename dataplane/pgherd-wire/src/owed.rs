@@ -389,13 +389,6 @@ impl<E> Owed<E> {
         }
     }
 
-    /// Whether nothing but Syncs is owed behind the request that is being answered.
-    pub fn only_syncs_behind(&self) -> bool {
-        self.queue.iter().skip(1).all(|entry| {
-            matches!(entry, Entry::Asked { request: Request::Sync, .. } | Entry::CopyEnd { .. })
-        })
-    }
-
     /// Whether something was sent in the extended protocol since the last Sync that was answered.
     pub fn is_open(&self) -> bool {
         self.open_batch

@@ -24,9 +24,6 @@ const ROLE: &str = "role";
 /// It may end the statements by which parameters are set.
 const TIMEOUT: &str = "statement_timeout";
 
-/// A value that no parameter has: it could not be written in any message.
-const UNKNOWN: &str = "\0";
-
 /// Parameters with their values, by name in Postgres's own spelling.
 ///
 /// Compared by content; two sets are the same when a statement would see the same.
@@ -60,18 +57,6 @@ impl ParamSet {
                 .map(|(n, v)| (n.clone(), v.clone()))
                 .collect(),
         )
-    }
-
-    /// Forgets the values of parameters that are not among the `reported` ones, of which the
-    /// server says nothing when they change. They are set, or reset, with the next [`sql_to`].
-    ///
-    /// [`sql_to`]: Self::sql_to
-    pub fn doubt_unreported(&mut self, reported: &Self) {
-        for (name, value) in &mut self.0 {
-            if reported.get(name).is_none() {
-                *value = UNKNOWN.into();
-            }
-        }
     }
 
     /// All parameters in the order of their names.
@@ -242,16 +227,6 @@ mod tests {
              pg_catalog.set_config('search_path', 'a, \"B\"', false)",
         );
         check(&[("is_superuser", "on")], &[("is_superuser", "off")], "");
-    }
-
-    #[test]
-    fn what_is_in_doubt_is_set_or_reset_again() {
-        let mut have = set(&[("TimeZone", "UTC"), ("work_mem", "1MB"), ("role", "x")]);
-        have.doubt_unreported(&set(&[("TimeZone", "GMT")]));
-        assert_eq!(
-            have.sql_to(&set(&[("TimeZone", "UTC"), ("work_mem", "1MB")])),
-            "RESET \"role\"; SELECT pg_catalog.set_config('work_mem', '1MB', false)"
-        );
     }
 
     #[test]

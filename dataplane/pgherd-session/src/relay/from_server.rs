@@ -122,6 +122,9 @@ impl Session {
                 } else if status == TransactionStatus::Idle {
                     self.state.redressed = false;
                 }
+                if self.lease.as_ref().is_some_and(|lease| lease.owed.is_empty()) {
+                    self.state.forget_resets();
+                }
                 self.doubt_after_a_while();
                 self.note_ready(status, audience);
                 if status != TransactionStatus::Idle && self.is_statement_mode() {

@@ -63,7 +63,6 @@ impl Session {
 
     /// A statement has ended in which a RESET ran.
     pub(super) fn redress(&mut self, status: TransactionStatus) {
-        let names = self.state.take_resets();
         if status == TransactionStatus::Failed {
             return;
         }
@@ -72,7 +71,7 @@ impl Session {
         let welcome = self.pool.welcome().unwrap_or_default();
         let mut wanted = ParamSet::default();
         for (name, value) in self.startup_params.iter() {
-            if !names.iter().any(|reset| reset == "all" || reset.eq_ignore_ascii_case(name)) {
+            if !self.state.resets(name) {
                 continue;
             }
             let Some(default) = welcome.get(name) else {

@@ -310,6 +310,10 @@ fn a_reset_inside_a_transaction_leads_to_the_startup_options() -> Result<()> {
     check(&mut one, "SHOW work_mem", "3MB");
     run(&mut one, "RESET DateStyle");
     check(&mut one, "SHOW DateStyle", "German, DMY");
+    for both in ["RESET work_mem; SET work_mem = '9MB'", "RESET ALL; SET work_mem = '9MB'"] {
+        run(&mut one, both);
+        check(&mut one, "SHOW work_mem", "9MB");
+    }
     run(&mut one, "ROLLBACK");
     check(&mut one, "SHOW work_mem", "6MB");
     Ok(())
