@@ -216,6 +216,11 @@ impl Postgres {
         self.process.log()
     }
 
+    /// The last lines of it.
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
     /// Stops it as `pg_ctl stop -m fast` does; [`Self::restart`] brings it back.
     pub fn stop(&mut self) -> Result<()> {
         self.process.signal(Signal::INT)?;

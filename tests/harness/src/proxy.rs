@@ -185,6 +185,11 @@ impl Proxy {
         self.process.log()
     }
 
+    /// The last lines of it.
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+
     /// The process, for signals and waiting.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

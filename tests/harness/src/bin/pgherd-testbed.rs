@@ -38,7 +38,7 @@ struct Options {
     /// Server connections per user.
     #[arg(long, default_value_t = 20)]
     pool_size: usize,
-    /// Print what the servers logged when the command fails.
+    /// Print the last lines of what the servers logged when the command fails.
     #[arg(long)]
     logs: bool,
     /// The command and its arguments.
@@ -82,9 +82,9 @@ async fn run(options: &Options) -> Result<ExitStatus> {
     }
     let status = wait(command).await?;
     if options.logs && !status.success() {
-        eprintln!("--- Postgres\n{}", postgres.log());
+        eprintln!("--- Postgres, its last lines\n{}", postgres.log_tail());
         if let Some(proxy) = &proxy {
-            eprintln!("--- pgherd-proxy\n{}", proxy.log());
+            eprintln!("--- pgherd-proxy, its last lines\n{}", proxy.log_tail());
         }
     }
     Ok(status)

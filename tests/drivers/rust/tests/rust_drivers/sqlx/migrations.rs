@@ -9,12 +9,17 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use crate::fixture::{options, pool_of, unique};
 
+/// A new schema. One caller makes it: `IF NOT EXISTS` is no protection against another that makes it meanwhile.
+async fn new_schema(prefix: &str) -> Result<String> {
+    let schema = unique(prefix);
+    let mut connection = options().connect().await?;
+    connection.execute(AssertSqlSafe(format!("CREATE SCHEMA {schema}"))).await?;
+    connection.close().await?;
+    Ok(schema)
+}
+
 /// A pool whose sessions all look into this schema first.
 async fn pool_in(schema: &str) -> Result<PgPool> {
-    let mut connection = options().connect().await?;
-    let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
-    connection.execute(AssertSqlSafe(create)).await?;
-    connection.close().await?;
     let options = options().options([("search_path", schema)]);
     Ok(sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(options).await?)
 }
@@ -31,7 +36,7 @@ async fn migrations_run_once() -> Result<()> {
          INSERT INTO users (name) VALUES ('admin');",
     )?;
     write("2_second.down.sql", "ALTER TABLE users DROP COLUMN mail;")?;
-    let schema = unique("migrated");
+    let schema = new_schema("migrated").await?;
     // Several programs start at once, each with a pool of its own.
     let migrator = Migrator::new(directory.path()).await?;
     let programs = (0..3).map(async |_| {
@@ -61,7 +66,7 @@ async fn a_migration_that_fails_leaves_no_lock() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("1_broken.sql");
     fs::write(&path, "CREATE TABLE half (n int); SELECT 1 / 0;")?;
-    let pool = pool_in(&unique("broken")).await?;
+    let pool = pool_in(&new_schema("broken").await?).await?;
     let migrator = Migrator::new(directory.path()).await?;
     assert!(migrator.run(&pool).await.is_err());
     let half: Option<String> =
