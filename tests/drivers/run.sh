@@ -2,8 +2,7 @@
 # Runs the drivers' suites directly, through a transaction pool and through a session pool:
 #     tests/drivers/run.sh [SUITE]... [-- ARGUMENTS FOR pytest, node --test, ...]
 # A suite is a folder here; those with a suite.sh bring their own `setup SCRATCH` and `run SCRATCH ARGUMENTS`.
-# PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed; PGHERD_GAPS=run
-# runs also what is known to fall short (the suites skip and count it; grep for falls_short, fallsShort).
+# PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -11,8 +11,6 @@
 struct test {
     const char *name;
     void (*run)(PGconn *conn);
-    // For what the proxy does not do yet: in which of its modes, and why. A test that passes all the same fails.
-    const char *fails_in, *because;
 };
 
 extern const struct test pipeline_tests[], query_tests[], copy_tests[], session_tests[], type_tests[];
