@@ -12,6 +12,9 @@ mod checkout;
 mod clients;
 mod direction;
 mod end;
+mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod login;
 mod mentions;
 mod migrant;

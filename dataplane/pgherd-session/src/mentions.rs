@@ -33,7 +33,9 @@ pub fn find(text: &[u8]) -> Pins {
     }
     for at in memchr::memchr2_iter(b'h', b'H', text) {
         let (before, rest) = text.split_at(at);
-        if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") {
+        if starts_with(rest, b"hold")
+            && (last_word(before).eq_ignore_ascii_case(b"with") || is_cut_off(before))
+        {
             found = found.and(Pins::HELD_CURSOR);
         }
     }
@@ -56,6 +58,13 @@ fn makes_temporary(before: &[u8]) -> bool {
         .any(|start| word.eq_ignore_ascii_case(start))
         // A comment between the words hides the first one.
         || before.trim_ascii_end().ends_with(b"*/")
+        || is_cut_off(before)
+}
+
+/// Whether the word before so much white space has begun in the chunk before, if there is any.
+fn is_cut_off(before: &[u8]) -> bool {
+    let word = before.trim_ascii_end().len();
+    word < b"replace ".len() && before.len() - word >= OVERLAP / 2
 }
 
 /// The last word before some white space; empty when the text does not end in white space.
@@ -161,6 +170,20 @@ mod tests {
             let start = cut.saturating_sub(OVERLAP);
             let both = find(&text.as_bytes()[..cut]).and(find(&text.as_bytes()[start..]));
             assert!(!both.is_empty(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn white_space_longer_than_the_overlap_hides_nothing() {
+        for (before, behind) in [("CREATE", "TEMP TABLE t ()"), ("WITH", "HOLD")] {
+            let text = format!("{before}{}{behind}", " ".repeat(300));
+            for cut in 0..text.len() {
+                let start = cut.saturating_sub(OVERLAP);
+                let seam = &text.as_bytes()[start..text.len().min(cut + OVERLAP)];
+                let both = find(&text.as_bytes()[..cut]).and(find(seam));
+                let all = both.and(find(&text.as_bytes()[cut..]));
+                assert!(!all.is_empty(), "cut at {cut}");
+            }
         }
     }
 

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use pgherd_pool::{SqlUse, SqlVerb};
 
 /// The longest text that is looked at.
-pub(crate) const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_TEXT: usize = 64 * 1024;
 
 /// The longest name, `NAMEDATALEN` less one: what is longer is cut by Postgres.
 const MAX_NAME: usize = 63;
 
 /// A cheap look whether [`find`] may find anything.
-pub(crate) fn may_be_any(text: &[u8]) -> bool {
+pub fn may_be_any(text: &[u8]) -> bool {
     let text = text.trim_ascii_start();
     let Some(first) = text.first() else { return false };
     let begins =
@@ -34,7 +34,7 @@ pub(crate) fn may_be_any(text: &[u8]) -> bool {
 }
 
 /// Every such place, in order.
-pub(crate) fn find(text: &[u8]) -> Vec<SqlUse> {
+pub fn find(text: &[u8]) -> Vec<SqlUse> {
     let mut found = Vec::new();
     let mut tokens = Lexer { text, at: 0 };
     let mut statement: Vec<Token> = Vec::new();
