@@ -6,6 +6,7 @@
 
 mod admin;
 mod admission;
+mod blank;
 mod buffer;
 mod cancel;
 mod checkout;
@@ -19,6 +20,7 @@ mod login;
 mod mentions;
 mod migrant;
 mod outbox;
+mod patience;
 mod pins;
 mod prepared;
 mod relay;
