@@ -77,3 +77,19 @@ impl CancelKeys {
         usize::try_from(cancel.target.pid).ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pgherd_wire::startup::VERSION_3_0;
+
+    use super::*;
+
+    #[test]
+    fn the_sign_of_a_process_id_counts() {
+        let mut clients = CancelKeys::default();
+        clients.log_in(VERSION_3_0, 2040);
+        let (pid, key) = clients.told(0).unwrap();
+        assert_eq!(clients.reached(pid, &key), Some(0));
+        assert_eq!(clients.reached(pid | i32::MIN, &key), None);
+    }
+}

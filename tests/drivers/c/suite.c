@@ -93,7 +93,7 @@ void wait_readable(PGconn *conn) {
 }
 
 void wait_true(PGconn *conn, const char *statement) {
-    for (time_t end = time(NULL) + 5;;) {
+    for (time_t end = time(NULL) + 30;;) {
         char *got = value(conn, statement);
         bool done = strcmp(got, "t") == 0;
         free(got);

@@ -87,12 +87,12 @@ def interrupted(script, ready, *arguments):
     psql.stdin.write(script.encode())
     psql.stdin.close()
     psql.stdin = None
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not ready(psql):
         assert time.monotonic() < end
         time.sleep(0.02)
     psql.send_signal(signal.SIGINT)
-    out, err = psql.communicate(timeout=10)
+    out, err = psql.communicate(timeout=30)
     return psql.returncode, out.decode(), err.decode()
 
 

@@ -43,10 +43,12 @@ pub(super) fn run(mut input: Input<'_>) {
                 counts.invented.asked += 1;
             }
             11 => owed.push_copy_end(),
-            12 if owed.needs_probe() => {
-                owed.push_probe([(); 3]);
-                counts.close.asked += 1;
-                counts.ready.asked += 2;
+            12 => {
+                if owed.needs_probe() {
+                    owed.push_probe([(); 3]);
+                    counts.close.asked += 1;
+                    counts.ready.asked += 2;
+                }
             }
             13 => drop(owed.error()),
             14..=16 => {
