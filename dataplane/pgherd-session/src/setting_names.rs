@@ -6,9 +6,13 @@
 
 use crate::blank;
 
-/// How far is read behind each word: a text may be full of them. Who writes more before the name is
+/// How far is read behind each `SET`: a text may be full of them. Who writes more before the name is
 /// taken to set what is not known.
 const MAX_READ: usize = 4096;
+
+/// How much is read of the arguments of all calls of `set_config` in one text, whose values may be
+/// long: a text may be full of these, too.
+const MAX_ARGUMENTS: usize = 1 << 20;
 
 /// Names that are told; the others are not known.
 const MAX_NAMES: usize = 256;
@@ -56,6 +60,7 @@ pub fn find(text: &[u8]) -> SettingNames {
     if starts_with_word(blank::skip(text), b"discard") {
         found.resets.push("all".to_owned());
     }
+    let mut budget = MAX_ARGUMENTS;
     for at in memchr::memchr2_iter(b's', b'S', text) {
         if starts_with_word(&text[at..], b"set")
             && at >= 2
@@ -69,12 +74,15 @@ pub fn find(text: &[u8]) -> SettingNames {
         if preceded || !text[at..].get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"set")) {
             continue;
         }
-        let (rest, is_cut) = beginning(&text[at + 3..]);
+        let rest = &text[at + 3..];
         match rest.first() {
             Some(b'_') if starts_with_word(&rest[1..], b"config") => {
-                found.take_set_config(&rest[b"_config".len()..]);
+                found.take_set_config(&rest[b"_config".len()..], &mut budget);
             }
-            Some(next) if !is_identifier(*next) => found.take_set(rest, is_cut),
+            Some(next) if !is_identifier(*next) => {
+                let (rest, is_cut) = beginning(rest);
+                found.take_set(rest, is_cut);
+            }
             _ => {}
         }
     }
@@ -139,9 +147,11 @@ impl SettingNames {
         self.resets.push(name);
     }
 
-    fn take_set_config(&mut self, rest: &[u8]) {
-        let rest = blank::skip(rest);
-        let Some(arguments) = rest.strip_prefix(b"(").and_then(arguments) else {
+    fn take_set_config(&mut self, rest: &[u8], budget: &mut usize) {
+        let blank = beginning(rest).0;
+        let rest = &rest[blank.len() - blank::skip(blank).len()..];
+        let arguments = rest.strip_prefix(b"(").and_then(|rest| arguments(rest, budget));
+        let Some(arguments) = arguments else {
             self.unknown = true;
             self.outlives = true;
             return;
@@ -207,16 +217,22 @@ fn name(mut text: &[u8]) -> Option<(String, &[u8])> {
     }
 }
 
-/// The arguments of a call, cut at its commas; `None` when its end is not to be seen.
-fn arguments(text: &[u8]) -> Option<Vec<&[u8]>> {
+/// The arguments of a call, cut at its commas; `None` when its end is not in the text, or farther
+/// away than the budget allows.
+fn arguments<'t>(text: &'t [u8], budget: &mut usize) -> Option<Vec<&'t [u8]>> {
+    let text = &text[..text.len().min(*budget)];
     let mut arguments = Vec::new();
     let (mut depth, mut start, mut at) = (0_usize, 0, 0);
     while let Some(&byte) = text.get(at) {
         match byte {
-            b'\'' | b'"' => at += 1 + memchr::memchr(byte, &text[at + 1..])?,
+            b'\'' | b'"' => match memchr::memchr(byte, &text[at + 1..]) {
+                Some(length) => at += 1 + length,
+                None => break,
+            },
             b'(' | b'[' => depth += 1,
             b')' if depth == 0 => {
                 arguments.push(&text[start..at]);
+                *budget -= at;
                 return Some(arguments);
             }
             b')' | b']' => depth = depth.saturating_sub(1),
@@ -228,6 +244,7 @@ fn arguments(text: &[u8]) -> Option<Vec<&[u8]>> {
         }
         at += 1;
     }
+    *budget -= text.len();
     None
 }
 
@@ -316,6 +333,9 @@ mod tests {
         }
         assert!(!find(format!("UPDATE t SET (a) = ('{blank}')").as_bytes()).unknown);
         assert!(!find(format!("SET a = '{blank}'").as_bytes()).unknown);
+        let long =
+            format!("SELECT set_config('a.b', '{blank}', false), set_config($1, '{blank}', true)");
+        check(&long, &["a.b"], false);
         let many: String = (0..=MAX_NAMES).map(|n| format!("SET a.b{n} = 1;")).collect();
         assert!(find(many.as_bytes()).unknown);
     }
