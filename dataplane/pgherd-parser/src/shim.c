@@ -82,10 +82,3 @@ pgherd_free_text(char *text)
 {
 	free(text);
 }
-
-void *
-pgherd_allocate(void *context, size_t size)
-{
-	return MemoryContextAllocExtended((MemoryContext) context, size,
-									  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
-}
