@@ -19,6 +19,7 @@ mod distinct;
 mod extreme;
 mod json;
 mod logic;
+mod ordered_set;
 mod regression;
 mod sum;
 mod variance;
@@ -28,13 +29,13 @@ mod variance;
 pub struct Call {
     /// Its name, without a schema.
     pub function: String,
-    /// None for `count(*)`.
+    /// None for `count(*)`; the direct ones where there is `WITHIN GROUP`.
     pub arguments: Vec<Argument>,
     /// The condition of `FILTER (WHERE …)`.
     pub filter: Option<String>,
     /// `DISTINCT`
     pub distinct: bool,
-    /// `ORDER BY` within the call.
+    /// `ORDER BY` within the call, or within its `WITHIN GROUP`.
     pub order_by: Vec<OrderItem>,
     /// The collation of the call, which `min` and `max` of text and DISTINCT go by.
     pub collation: Collation,
@@ -104,6 +105,7 @@ const RULES: &[Rule] = &[
     regression::rule,
     collect::rule,
     json::rule,
+    ordered_set::rule,
 ];
 
 // === impl Merge ===

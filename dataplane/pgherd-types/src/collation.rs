@@ -67,13 +67,12 @@ impl CollationFacts {
 // === impl Collation ===
 
 impl Collation {
-    /// # Errors
-    /// When the order of two different texts is not known.
-    pub fn compare(&self, a: &[u8], b: &[u8]) -> Result<Ordering, TypeError> {
+    /// The order of two texts; `None` where it is not known.
+    pub fn order(&self, a: &[u8], b: &[u8]) -> Option<Ordering> {
         match self {
-            Self::Bytes => Ok(a.cmp(b)),
-            Self::Unknown { deterministic: true, .. } if a == b => Ok(Ordering::Equal),
-            Self::Unknown { .. } => Err(self.refusal()),
+            Self::Bytes => Some(a.cmp(b)),
+            Self::Unknown { deterministic: true, .. } if a == b => Some(Ordering::Equal),
+            Self::Unknown { .. } => None,
         }
     }
 

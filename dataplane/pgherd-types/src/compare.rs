@@ -44,7 +44,7 @@ impl Comparator {
     /// # Errors
     /// When the values are of another type than the comparator, or their order is not known.
     pub fn compare(&self, a: &Value, b: &Value) -> Result<Ordering, TypeError> {
-        self.0.compare(a, b)
+        self.0.compare(a, b).ok_or_else(mismatch)
     }
 }
 
@@ -118,12 +118,13 @@ fn order(
 }
 
 impl Order {
-    fn compare(&self, a: &Value, b: &Value) -> Result<Ordering, TypeError> {
+    /// `None` for values of another type: a small answer, since rows are merged by it.
+    fn compare(&self, a: &Value, b: &Value) -> Option<Ordering> {
         match (self, a, b) {
             (Self::Plain, a, b) => compare_plain(a, b),
-            (Self::Text(collation), Value::Text(a), Value::Text(b)) => collation.compare(a, b),
+            (Self::Text(collation), Value::Text(a), Value::Text(b)) => collation.order(a, b),
             (Self::Padded(collation), Value::Text(a), Value::Text(b)) => {
-                collation.compare(without_padding(a), without_padding(b))
+                collation.order(without_padding(a), without_padding(b))
             }
             (Self::Jsonb(collation), Value::Jsonb(a), Value::Jsonb(b)) => a.compare(b, collation),
             (Self::Array(element), Value::Array(a), Value::Array(b)) => {
@@ -136,64 +137,62 @@ impl Order {
                 for (a, b) in a.iter().zip(b) {
                     let order = subtype.compare_ranges(a, b)?;
                     if order.is_ne() {
-                        return Ok(order);
+                        return Some(order);
                     }
                 }
-                Ok(a.len().cmp(&b.len()))
+                Some(a.len().cmp(&b.len()))
             }
             (Self::Record(fields), Value::Record(a), Value::Record(b)) => {
                 for ((field, a), b) in fields.iter().zip(a).zip(b) {
                     let order = field.compare_nullable(a.as_ref(), b.as_ref())?;
                     if order.is_ne() {
-                        return Ok(order);
+                        return Some(order);
                     }
                 }
-                Ok(Ordering::Equal)
+                Some(Ordering::Equal)
             }
-            _ => Err(mismatch()),
+            _ => None,
         }
     }
 
     /// As within arrays and records: NULLs are equal and above everything.
-    fn compare_nullable(
-        &self,
-        a: Option<&Value>,
-        b: Option<&Value>,
-    ) -> Result<Ordering, TypeError> {
+    fn compare_nullable(&self, a: Option<&Value>, b: Option<&Value>) -> Option<Ordering> {
         match (a, b) {
             (Some(a), Some(b)) => self.compare(a, b),
-            (a, b) => Ok(a.is_none().cmp(&b.is_none())),
+            (a, b) => Some(a.is_none().cmp(&b.is_none())),
         }
     }
 
     /// `array_cmp`
-    fn compare_arrays(&self, a: &Array, b: &Array) -> Result<Ordering, TypeError> {
+    fn compare_arrays(&self, a: &Array, b: &Array) -> Option<Ordering> {
         for (a, b) in a.elements.iter().zip(&b.elements) {
             let order = self.compare_nullable(a.as_ref(), b.as_ref())?;
             if order.is_ne() {
-                return Ok(order);
+                return Some(order);
             }
         }
         let lengths = |it: &Array| it.dimensions.iter().map(|it| it.length).collect::<Vec<_>>();
         let bounds = |it: &Array| it.dimensions.iter().map(|it| it.lower_bound).collect::<Vec<_>>();
-        Ok(a.elements
-            .len()
-            .cmp(&b.elements.len())
-            .then_with(|| a.dimensions.len().cmp(&b.dimensions.len()))
-            .then_with(|| lengths(a).cmp(&lengths(b)))
-            .then_with(|| bounds(a).cmp(&bounds(b))))
+        Some(
+            a.elements
+                .len()
+                .cmp(&b.elements.len())
+                .then_with(|| a.dimensions.len().cmp(&b.dimensions.len()))
+                .then_with(|| lengths(a).cmp(&lengths(b)))
+                .then_with(|| bounds(a).cmp(&bounds(b))),
+        )
     }
 
     /// `range_cmp`
-    fn compare_ranges(&self, a: &Range, b: &Range) -> Result<Ordering, TypeError> {
+    fn compare_ranges(&self, a: &Range, b: &Range) -> Option<Ordering> {
         match (a, b) {
-            (Range::Empty, Range::Empty) => Ok(Ordering::Equal),
-            (Range::Empty, _) => Ok(Ordering::Less),
-            (_, Range::Empty) => Ok(Ordering::Greater),
+            (Range::Empty, Range::Empty) => Some(Ordering::Equal),
+            (Range::Empty, _) => Some(Ordering::Less),
+            (_, Range::Empty) => Some(Ordering::Greater),
             (Range::Between(a_lower, a_upper), Range::Between(b_lower, b_upper)) => {
                 let lower = self.compare_bounds(a_lower, b_lower, Ordering::Less)?;
                 if lower.is_ne() {
-                    return Ok(lower);
+                    return Some(lower);
                 }
                 self.compare_bounds(a_upper, b_upper, Ordering::Greater)
             }
@@ -201,14 +200,9 @@ impl Order {
     }
 
     /// `outwards` is the side on which an infinite bound lies: less for lower ones.
-    fn compare_bounds(
-        &self,
-        a: &Bound,
-        b: &Bound,
-        outwards: Ordering,
-    ) -> Result<Ordering, TypeError> {
+    fn compare_bounds(&self, a: &Bound, b: &Bound, outwards: Ordering) -> Option<Ordering> {
         let inclusive = |bound: &Bound| matches!(bound, Bound::Inclusive(_));
-        Ok(match (a, b) {
+        Some(match (a, b) {
             (Bound::Infinite, Bound::Infinite) => Ordering::Equal,
             (Bound::Infinite, _) => outwards,
             (_, Bound::Infinite) => outwards.reverse(),
@@ -232,8 +226,8 @@ fn mismatch() -> TypeError {
     TypeError::WrongValue { what: "a value of another type", type_name: "the comparison".into() }
 }
 
-fn compare_plain(a: &Value, b: &Value) -> Result<Ordering, TypeError> {
-    Ok(match (a, b) {
+fn compare_plain(a: &Value, b: &Value) -> Option<Ordering> {
+    Some(match (a, b) {
         (Value::Int8(a), Value::Int8(b)) => a.cmp(b),
         (Value::Int4(a), Value::Int4(b)) => a.cmp(b),
         (Value::Timestamp(a), Value::Timestamp(b)) => a.cmp(b),
@@ -261,7 +255,7 @@ fn compare_plain(a: &Value, b: &Value) -> Result<Ordering, TypeError> {
         (Value::Unsigned8(a), Value::Unsigned8(b)) => a.cmp(b),
         (Value::Tid(a, a_offset), Value::Tid(b, b_offset)) => (a, a_offset).cmp(&(b, b_offset)),
         (Value::Enum(a), Value::Enum(b)) => a.cmp(b),
-        _ => return Err(mismatch()),
+        _ => return None,
     })
 }
 
@@ -289,7 +283,7 @@ impl SortOrder {
     pub fn compare(&self, a: Option<&Value>, b: Option<&Value>) -> Result<Ordering, TypeError> {
         Ok(match (a, b) {
             (Some(a), Some(b)) => {
-                let order = self.comparator.compare(a, b)?;
+                let order = self.comparator.0.compare(a, b).ok_or_else(mismatch)?;
                 if self.descending { order.reverse() } else { order }
             }
             (a, b) => {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
-use crate::{Collation, Numeric, TypeError};
+use crate::{Collation, Numeric};
 
 /// Deeper values are refused: Postgres takes some thousands, a worker's stack does not.
 const DEEPEST: usize = 500;
@@ -73,11 +73,7 @@ impl Jsonb {
     }
 
     /// `jsonb_cmp`: strings by the database's collation.
-    pub(crate) fn compare(
-        &self,
-        other: &Self,
-        collation: &Collation,
-    ) -> Result<Ordering, TypeError> {
+    pub(crate) fn compare(&self, other: &Self, collation: &Collation) -> Option<Ordering> {
         // A scalar by itself is stored as an array of one element, and an array that is really one
         // counts as greater, unless the numbers of elements differ: then these decide.
         let lone = |it: &Self| !matches!(it, Self::Array(_) | Self::Object(_));
@@ -88,22 +84,22 @@ impl Jsonb {
             (it, Self::Array(elements)) if lone(it) => 1.cmp(&elements.len()).then(Ordering::Less),
             _ => return self.compare_inner(other, collation),
         };
-        Ok(order)
+        Some(order)
     }
 
-    fn compare_inner(&self, other: &Self, collation: &Collation) -> Result<Ordering, TypeError> {
-        Ok(match (self, other) {
-            (Self::String(a), Self::String(b)) => collation.compare(a, b)?,
+    fn compare_inner(&self, other: &Self, collation: &Collation) -> Option<Ordering> {
+        Some(match (self, other) {
+            (Self::String(a), Self::String(b)) => collation.order(a, b)?,
             (Self::Number(a), Self::Number(b)) => a.compare(b),
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
             (Self::Array(a), Self::Array(b)) => {
                 if a.len() != b.len() {
-                    return Ok(a.len().cmp(&b.len()));
+                    return Some(a.len().cmp(&b.len()));
                 }
                 for (a, b) in a.iter().zip(b) {
                     let order = a.compare_inner(b, collation)?;
                     if order.is_ne() {
-                        return Ok(order);
+                        return Some(order);
                     }
                 }
                 Ordering::Equal
@@ -118,21 +114,21 @@ fn compare_objects(
     a: &[(Bytes, Jsonb)],
     b: &[(Bytes, Jsonb)],
     collation: &Collation,
-) -> Result<Ordering, TypeError> {
+) -> Option<Ordering> {
     if a.len() != b.len() {
-        return Ok(a.len().cmp(&b.len()));
+        return Some(a.len().cmp(&b.len()));
     }
     for ((a_key, a_value), (b_key, b_value)) in a.iter().zip(b) {
-        let keys = collation.compare(a_key, b_key)?;
+        let keys = collation.order(a_key, b_key)?;
         if keys.is_ne() {
-            return Ok(keys);
+            return Some(keys);
         }
         let values = a_value.compare_inner(b_value, collation)?;
         if values.is_ne() {
-            return Ok(values);
+            return Some(values);
         }
     }
-    Ok(Ordering::Equal)
+    Some(Ordering::Equal)
 }
 
 /// `escape_json`

@@ -114,15 +114,10 @@ pub(crate) fn integer(text: &[u8]) -> Option<i128> {
     if digits.is_empty() || digits.len() > 20 {
         return None;
     }
-    let small = digits.len() <= 18;
-    let magnitude = if small {
-        i128::from(digits.iter().try_fold(0_i64, |sum, byte| {
-            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-        })?)
-    } else {
-        digits.iter().try_fold(0_i128, |sum, byte| {
-            byte.is_ascii_digit().then(|| sum * 10 + i128::from(byte - b'0'))
-        })?
+    let append = |sum: u64, byte: &u8| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 { None } else { sum.checked_mul(10)?.checked_add(u64::from(digit)) }
     };
+    let magnitude = i128::from(digits.iter().try_fold(0, append)?);
     Some(if negative { -magnitude } else { magnitude })
 }

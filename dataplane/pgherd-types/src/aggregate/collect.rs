@@ -5,24 +5,26 @@
 
 use std::cmp::Ordering;
 
-use super::{Accumulator, Call, Merge, Partial, builtin, column, unexpected};
-use crate::{Array, Dimension, Kind, SortOrder, Type, TypeError, Value, oid};
+use super::{Accumulator, Argument, Call, Merge, OrderItem, Partial, builtin, column, unexpected};
+use crate::{Array, Comparator, Dimension, Kind, SortOrder, Type, TypeError, Value, oid};
 
 /// What a row has brought: the arguments and the keys to sort by.
 #[derive(Debug)]
 pub(super) struct Collected {
     pub(super) arguments: Vec<Option<Value>>,
-    keys: Vec<Option<Value>>,
+    pub(super) keys: Vec<Option<Value>>,
 }
 
-/// Makes the result of all rows, in order.
+/// Makes the result of all rows, in order, and of the partials that are not arrays of them.
 pub(super) type Finish =
-    Box<dyn Fn(Vec<Collected>) -> Result<Option<Value>, TypeError> + Send + Sync>;
+    Box<dyn Fn(Vec<Collected>, &[Option<Value>]) -> Result<Option<Value>, TypeError> + Send + Sync>;
 
 struct Collection {
     orders: std::sync::Arc<[SortOrder]>,
     arguments: usize,
     rows: Vec<Collected>,
+    /// What was said besides the arrays.
+    others: Vec<Option<Value>>,
     finish: std::sync::Arc<Finish>,
 }
 
@@ -34,6 +36,7 @@ impl std::fmt::Debug for Collection {
 
 pub(super) fn rule(call: &Call) -> Option<Result<Merge, TypeError>> {
     match call.function.to_ascii_lowercase().as_str() {
+        "array_agg" | "string_agg" if call.distinct => Some(distinct_values(call)),
         "array_agg" => Some(array_agg(call)),
         "string_agg" => Some(string_agg(call)),
         _ => None,
@@ -47,7 +50,7 @@ fn array_agg(call: &Call) -> Result<Merge, TypeError> {
         return Err(call.refusal());
     }
     let arguments = vec![(argument.sql.clone(), argument.data_type.clone())];
-    Ok(collect(call, arguments, None, Box::new(|rows| Ok(array_of(rows)))))
+    Ok(collect(call, arguments, None, Box::new(|rows, _| Ok(array_of(rows)))))
 }
 
 fn array_of(rows: Vec<Collected>) -> Option<Value> {
@@ -72,7 +75,7 @@ fn string_agg(call: &Call) -> Result<Merge, TypeError> {
 }
 
 /// The delimiter of the first row is left out.
-fn join(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
+fn join(rows: Vec<Collected>, _: &[Option<Value>]) -> Result<Option<Value>, TypeError> {
     let mut joined = Vec::new();
     let mut is_bytea = false;
     let some = !rows.is_empty();
@@ -97,6 +100,73 @@ fn join(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
     }))
 }
 
+/// With DISTINCT the argument is its own order, also where none is written.
+fn distinct_values(call: &Call) -> Result<Merge, TypeError> {
+    let is_array = call.function.eq_ignore_ascii_case("array_agg");
+    let (value, delimiter) = match call.arguments.as_slice() {
+        [value] if is_array => (value.clone(), None),
+        // A constant: else pairs would be distinct.
+        [value, delimiter] if !is_array && is_literal(&delimiter.sql) => {
+            if !matches!(value.data_type.base().kind(), Kind::Text | Kind::Bpchar | Kind::Name) {
+                return Err(call.refusal());
+            }
+            let sql = format!("({})::text", value.sql);
+            (Argument { sql, data_type: builtin(oid::TEXT) }, Some(delimiter))
+        }
+        _ => return Err(call.refusal()),
+    };
+    if matches!(value.data_type.base().kind(), Kind::Array(..)) {
+        return Err(call.refusal());
+    }
+    let own = |it: &OrderItem| call.arguments.first().is_some_and(|value| value.sql == it.key.sql);
+    let order = match call.order_by.as_slice() {
+        [] => SortOrder {
+            comparator: Comparator::new(&value.data_type, &call.collation, &call.collations)?,
+            descending: false,
+            nulls_first: false,
+        },
+        [item] if own(item) => item.order.clone(),
+        _ => return Err(call.refusal()),
+    };
+    let item = OrderItem { key: value.clone(), order: order.clone() };
+    let condition = delimiter.map(|_| format!("({}) IS NOT NULL", value.sql));
+    let sorted = Call { order_by: vec![item], ..call.clone() };
+    let finish = move |mut rows: Vec<Collected>, others: &[Option<Value>]| {
+        let mut failure = None;
+        rows.dedup_by(|a, b| {
+            let (a, b) = (column(&a.keys, 0), column(&b.keys, 0));
+            order.compare(a, b).map(Ordering::is_eq).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            })
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        // The key is the argument.
+        for row in &mut rows {
+            row.arguments = row.keys.clone();
+            row.arguments.extend(others.iter().cloned());
+        }
+        if is_array { Ok(array_of(rows)) } else { join(rows, others) }
+    };
+    let mut merge = collect(&sorted, Vec::new(), condition.as_deref(), Box::new(finish));
+    for partial in &mut merge.partials {
+        partial.sql = partial.sql.replacen("array_agg(", "array_agg(DISTINCT ", 1);
+    }
+    if let Some(delimiter) = delimiter {
+        let sql = format!("min(({})::text)", delimiter.sql);
+        merge.partials.push(Partial { sql, data_type: builtin(oid::TEXT) });
+    }
+    Ok(merge)
+}
+
+/// A string constant without escapes.
+fn is_literal(sql: &str) -> bool {
+    let inner = sql.strip_prefix('\'').and_then(|sql| sql.strip_suffix('\''));
+    inner.is_some_and(|inner| !inner.replace("''", "").contains('\''))
+}
+
 /// A merge by which each shard sends an array for each argument and each item of ORDER BY.
 pub(super) fn collect(
     call: &Call,
@@ -119,6 +189,7 @@ pub(super) fn collect(
         orders: orders.clone(),
         arguments: count,
         rows: Vec::new(),
+        others: Vec::new(),
         finish: finish.clone(),
     })
 }
@@ -144,7 +215,9 @@ fn order_clause(call: &Call) -> String {
 impl Accumulator for Collection {
     fn add(&mut self, row: &[Option<Value>]) -> Result<(), TypeError> {
         let mut columns = Vec::with_capacity(row.len());
-        for value in row.iter().take(self.arguments + self.orders.len()) {
+        let (arrays, others) = row.split_at(row.len().min(self.arguments + self.orders.len()));
+        self.others = others.to_vec();
+        for value in arrays {
             match value {
                 // No rows.
                 None => return Ok(()),
@@ -181,7 +254,7 @@ impl Accumulator for Collection {
         });
         match failure {
             Some(error) => Err(error),
-            None => (self.finish)(self.rows),
+            None => (self.finish)(self.rows, &self.others),
         }
     }
 }

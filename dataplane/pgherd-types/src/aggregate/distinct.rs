@@ -30,6 +30,8 @@ pub(super) fn rule(call: &Call) -> Option<Result<Merge, TypeError>> {
         "sum" => Wanted::Sum,
         "avg" => Wanted::Average,
         // Twice the same changes nothing.
+        // Theirs is another order.
+        "array_agg" | "string_agg" => return None,
         "min" | "max" | "bool_and" | "bool_or" | "every" | "bit_and" | "bit_or" => return None,
         _ => return Some(Err(call.refusal())),
     };

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{Accumulator, Call, Merge, column};
-use crate::{Comparator, TypeError, Value};
+use crate::{Comparator, Type, TypeError, Value, oid};
 
 #[derive(Debug)]
 struct Extreme {
@@ -23,11 +23,16 @@ pub(super) fn rule(call: &Call) -> Option<Result<Merge, TypeError>> {
 
 fn merge(call: &Call, wanted: Ordering) -> Result<Merge, TypeError> {
     let argument = call.argument()?;
-    // Not of the argument's type: `max(name)` is that of text.
-    let comparator = Comparator::new(&call.result, &call.collation, &call.collations)?;
+    // Not of the argument's type: `max(name)` is that of text. Records are what the argument is.
+    let result = if call.result.oid() == oid::RECORD {
+        Type::new(oid::RECORD, call.result.name(), argument.data_type.base().kind().clone())
+    } else {
+        call.result.clone()
+    };
+    let comparator = Comparator::new(&result, &call.collation, &call.collations)?;
     let sql = format!("{}({})", call.function, argument.sql);
-    let partial = call.partial(&sql, call.result.clone());
-    Ok(Merge::of(vec![partial], call.result.clone(), move || Extreme {
+    let partial = call.partial(&sql, result.clone());
+    Ok(Merge::of(vec![partial], result, move || Extreme {
         comparator: comparator.clone(),
         wanted,
         best: None,

@@ -27,7 +27,7 @@ fn json_agg(call: &Call) -> Result<Merge, TypeError> {
     let structured = matches!(data_type.kind(), Kind::Array(..) | Kind::Composite(_))
         || data_type.oid() == oid::RECORD;
     let element = (format!("to_json({})::text", argument.sql), builtin(oid::TEXT));
-    let finish = move |rows: Vec<Collected>| {
+    let finish = move |rows: Vec<Collected>, _: &[Option<Value>]| {
         if rows.is_empty() {
             return Ok(None);
         }
@@ -51,7 +51,7 @@ fn json_agg(call: &Call) -> Result<Merge, TypeError> {
     Ok(collect(call, vec![element], None, Box::new(finish)))
 }
 
-fn jsonb_array(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
+fn jsonb_array(rows: Vec<Collected>, _: &[Option<Value>]) -> Result<Option<Value>, TypeError> {
     let some = !rows.is_empty();
     let elements = rows.into_iter().map(|mut row| json_value(row.arguments.pop().flatten()));
     let elements = elements.collect::<Result<_, _>>()?;
@@ -96,7 +96,7 @@ fn pair(mut row: Collected) -> Result<(bytes::Bytes, Option<Value>), TypeError> 
     }
 }
 
-fn json_object(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
+fn json_object(rows: Vec<Collected>, _: &[Option<Value>]) -> Result<Option<Value>, TypeError> {
     if rows.is_empty() {
         return Ok(None);
     }
@@ -116,7 +116,7 @@ fn json_object(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
     Ok(Some(Value::Text(out.into())))
 }
 
-fn jsonb_object(rows: Vec<Collected>) -> Result<Option<Value>, TypeError> {
+fn jsonb_object(rows: Vec<Collected>, _: &[Option<Value>]) -> Result<Option<Value>, TypeError> {
     if rows.is_empty() {
         return Ok(None);
     }

@@ -98,6 +98,23 @@ const DISTINCT: &[Row] = &[
     ("avg", &["i4 % 9"], &[]),
     ("sum", &["trunc(clean)"], &[]),
     ("max", &["i4"], &[]),
+    ("array_agg", &["i2 % 7"], &[]),
+    ("array_agg", &["t"], &["t desc"]),
+    ("string_agg", &["t", "'; '"], &["t"]),
+];
+
+/// With `WITHIN GROUP`.
+const ORDERED_SETS: &[Row] = &[
+    ("mode", &[], &["i2 % 7"]),
+    ("mode", &[], &["t desc"]),
+    ("percentile_disc", &["0.5"], &["i4"]),
+    ("percentile_disc", &["0"], &["t"]),
+    ("percentile_disc", &["1"], &["ts desc"]),
+    ("percentile_disc", &["g / 1000.0"], &["i8"]),
+    ("percentile_cont", &["0.5"], &["i4"]),
+    ("percentile_cont", &["0.31"], &["f8 desc"]),
+    ("percentile_cont", &["0.9"], &["clean"]),
+    ("percentile_cont", &["NULL"], &["f4"]),
 ];
 
 /// A table whose rows say which shard they are on, with groups that only some shards have.
@@ -201,7 +218,12 @@ fn both(
         format!(" ORDER BY {}", order_by.join(", "))
     };
     let condition = filter.map(|it| format!(" FILTER (WHERE {it})")).unwrap_or_default();
-    let whole = format!("{function}({word}{inner}{order}){condition}");
+    let whole = if ORDERED_SETS.contains(row) {
+        let inner = arguments.join(", ");
+        format!("{function}({inner}) WITHIN GROUP ({}){condition}", order.trim_start())
+    } else {
+        format!("{function}({word}{inner}{order}){condition}")
+    };
     let result = type_of_aggregate(server, &whole)?;
     let arguments = arguments
         .iter()
@@ -254,7 +276,8 @@ fn both(
 }
 
 fn type_of_aggregate(server: &mut Server, call: &str) -> Result<Type> {
-    let oid = server.client.value(&format!("SELECT pg_typeof({call})::oid FROM r"))?;
+    let oid =
+        server.client.value(&format!("SELECT pg_typeof({call})::oid FROM r GROUP BY g LIMIT 1"))?;
     Ok(server.catalog.get(oid.parse()?)?)
 }
 
@@ -289,6 +312,12 @@ fn filters_hold_on_each_shard() -> Result<()> {
 #[test]
 fn distinct_values_of_several_shards_count_once() -> Result<()> {
     check(DISTINCT, None, true, |a, b| a == b)
+}
+
+#[test]
+fn ordered_sets_are_taken_from_the_values_of_all_shards() -> Result<()> {
+    check(ORDERED_SETS, None, false, |a, b| a == b)?;
+    check(ORDERED_SETS, Some("i2 > 0"), false, |a, b| a == b)
 }
 
 #[test]
@@ -380,7 +409,7 @@ fn an_unknown_aggregate_is_refused_by_name() -> Result<()> {
     let error = Merge::new(&call).err().context("sum(text)")?;
     ensure!(error.to_string() == "sum(text) cannot be merged over shards", "{error}");
     ensure!(error.sqlstate() == "0A000");
-    let call = Call { function: "mode".to_owned(), ..call };
+    let call = Call { function: "rank".to_owned(), ..call };
     ensure!(Merge::new(&call).is_err());
     Ok(())
 }
