@@ -22,11 +22,12 @@ nextest_profile = $(if $(CI),--profile ci,)
 
 # The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
 MAJORS ?= 13 14 15 16 17 18
-core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::)
+values = package(pgherd-types) | package(pgherd-sharding)
+core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | $(values)
 # The part of it that `make test` runs, against the oldest and the newest.
-core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::)
+core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | $(values)
 # Tests with a Postgres of npm's, by major version.
-on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration $(nextest_profile)
+on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration -p pgherd-types -p pgherd-sharding $(nextest_profile)
 
 
 .PHONY: help demo build test doctest unit test-versions versions drivers drivers-upstream bench fuzz lint docs web web-test
