@@ -183,6 +183,13 @@ impl Endpoint {
         }
     }
 
+    /// One for connections that belong to no pool.
+    pub(crate) fn again(&self) -> Self {
+        let password = self.password.clone();
+        Self::new(&self.host, self.port, &self.database, &self.user, password)
+            .with_tls(self.tls.clone())
+    }
+
     /// The same with TLS.
     pub fn with_tls(self, tls: Option<Arc<Connector>>) -> Self {
         Self { tls, ..self }

@@ -5,23 +5,29 @@
 //! client and lives through changes of the topology.
 
 mod cancel;
+mod catalog;
 mod connect;
 mod directory;
 mod encryption;
 mod entry;
 mod farewell;
 mod growth;
+mod instance;
 mod lease;
 mod limits;
 mod pool;
 mod replication;
 mod server;
+mod shard;
+mod shelf;
 mod socket;
 mod statements;
 mod stats;
+mod targets;
 mod totals;
 
 pub use cancel::{CancelTarget, ServerAddress, forward_cancel, send_cancel};
+pub use catalog::Volatilities;
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
     ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LoadError, LookupError,
@@ -29,6 +35,7 @@ pub use directory::{
 };
 pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
+pub use instance::{InstanceKey, InstanceState, Role};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use replication::{
@@ -41,6 +48,7 @@ pub use statements::{
     StatementRegistry, Unnamed,
 };
 pub use stats::{PoolStats, WorkerStats};
+pub use targets::{Access, Need, NoTarget, RoleWish, Targets};
 
 pub use pgherd_wire::startup::Replication;
 pub use totals::{DatabaseStats, PoolName};

@@ -30,6 +30,9 @@ pub enum CheckoutError {
     /// The instance takes no connection of this pool, and waiting would not help.
     #[error("no server connection could be made")]
     Refused(#[source] Arc<ConnectError>),
+    /// The instance was banned while the client waited; the caller chooses another one.
+    #[error("the instance has been banned")]
+    Banned,
     /// The topology changed; the caller looks its pool up again.
     #[error("the pool has been replaced")]
     Retired,
@@ -120,6 +123,7 @@ impl Pool {
             let id = state.next_waiter;
             state.next_waiter += 1;
             state.waiters.push_back(Waiter { id, since, grant });
+            self.instance.busier();
             id
         };
         // One may have come back between the look at the idle ones and the queueing.
@@ -162,6 +166,7 @@ struct Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.pool.instance.less_busy();
         let mut state = self.pool.state.lock();
         // Numbers ascend in the queue.
         if let Ok(index) = state.waiters.binary_search_by_key(&self.id, |waiter| waiter.id) {
