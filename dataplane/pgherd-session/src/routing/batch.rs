@@ -21,6 +21,8 @@ pub(crate) enum Item<'b> {
     },
     /// A statement is bound, or asked about.
     Uses(&'b [u8]),
+    /// A statement is closed.
+    Closes,
     /// Something of which nothing is known: a function call, a message that is malformed.
     Opaque,
 }
@@ -81,6 +83,9 @@ pub(crate) fn scan<'b>(bytes: &'b [u8], mut each: impl FnMut(Item<'b>)) -> Exten
                 Some((Target::Portal, _)) => {}
                 None => each(Item::Opaque),
             },
+            tag::CLOSE if matches!(parse_target(body), Some((Target::Statement, _))) => {
+                each(Item::Closes);
+            }
             tag::FLUSH => return Extent::Open,
             // The end of the session, or of the protocol, ends the batch as well.
             tag if tag == tag::SYNC || !crate::session::is_frontend_tag(tag) => {
@@ -116,6 +121,7 @@ mod tests {
                     format!("parse {}:{}", name.escape_ascii(), text.escape_ascii())
                 }
                 Item::Uses(name) => format!("uses {}", name.escape_ascii()),
+                Item::Closes => "closes".to_owned(),
                 Item::Opaque => "opaque".to_owned(),
             });
         });
