@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use pgherd_balance::fleet::{Condition, FleetBan};
 use pgherd_balance::{BanRules, Evidence, InstanceKey, Lifted, ReadsFromPrimary, Standing};
 use pgherd_balance::{Strategy, Verdict, strategy_for};
-use pgherd_config::{Cluster, Instance, InstanceRole, Reads, Shard};
+use pgherd_config::{Cluster, EvidenceClass, Instance, InstanceRole, Reads, Shard};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -48,11 +48,9 @@ pub(crate) struct ShardState {
 impl ShardRules {
     pub(crate) fn new(cluster: &Cluster, shard: &Shard) -> Self {
         let from_primary = match cluster.reads {
-            Reads::Any => ReadsFromPrimary::Yes,
-            Reads::Primary | Reads::Replicas if cluster.read_fallback => {
-                ReadsFromPrimary::AsLastResort
-            }
-            Reads::Primary | Reads::Replicas => ReadsFromPrimary::No,
+            Reads::Any | Reads::Primary => ReadsFromPrimary::Yes,
+            Reads::Replicas if cluster.read_fallback => ReadsFromPrimary::AsLastResort,
+            Reads::Replicas => ReadsFromPrimary::No,
         };
         Self {
             reads: cluster.reads,
@@ -169,7 +167,11 @@ impl ShardState {
     }
 
     pub(crate) fn note_check(&self, key: &InstanceKey, started: Duration, outcome: &Outcome) {
-        self.change(key, |ledger, index, now| ledger.note_check(index, started, now, outcome));
+        let verdict =
+            self.change(key, |ledger, index, now| ledger.note_check(index, started, now, outcome));
+        if let Outcome::Failed(class, _) = outcome {
+            self.count(key, *class, verdict);
+        }
     }
 
     pub(crate) fn note_evidence(
@@ -180,11 +182,14 @@ impl ShardState {
     ) {
         let verdict = self
             .change(key, |ledger, index, _| ledger.note_evidence(index, evidence, last_finished));
+        self.count(key, evidence.class, verdict);
+    }
+
+    fn count(&self, key: &InstanceKey, class: EvidenceClass, verdict: Option<Verdict>) {
         if matches!(verdict, Some(Verdict::Banned(_)))
-            && let Some(index) = self.place(key)
-            && let Some(instance) = self.instances.get(index)
+            && let Some(instance) = self.place(key).and_then(|index| self.instances.get(index))
         {
-            instance.count_ban(evidence.class);
+            instance.count_ban(class);
         }
     }
 
@@ -293,11 +298,13 @@ impl ShardState {
 
 /// Whether an instance does not answer, so that what is in flight on it gets no answer either.
 pub(crate) fn is_silent(standing: &Standing) -> bool {
-    use pgherd_config::EvidenceClass::{ConnectTimeout, HealthCheckFailed, QueryTimeout};
     match standing {
-        Standing::Banned(ban) => {
-            matches!(ban.class, HealthCheckFailed | ConnectTimeout | QueryTimeout)
-        }
+        Standing::Banned(ban) => matches!(
+            ban.class,
+            EvidenceClass::HealthCheckFailed
+                | EvidenceClass::ConnectTimeout
+                | EvidenceClass::QueryTimeout
+        ),
         Standing::Open | Standing::HeldBack(..) => false,
     }
 }

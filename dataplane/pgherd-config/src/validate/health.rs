@@ -88,23 +88,41 @@ mod tests {
         check(json!({"tcp_keepalive_idle": "0", "tcp_user_timeout": "0"}), expect![""]);
         check(
             json!({"tcp_keepalive_idle": "500ms", "tcp_keepalive_interval": "0", "tcp_keepalive_count": 128}),
-            expect![""],
+            expect![[r#"
+                /clusters/0/tcp_keepalive_idle [out_of_range] must be 0 or whole seconds from 1s to 32767s, as the kernel takes them
+                /clusters/0/tcp_keepalive_interval [out_of_range] must be 0 or whole seconds from 1s to 32767s, as the kernel takes them
+                /clusters/0/tcp_keepalive_count [out_of_range] tcp_keepalive_count must be from 1 to 127"#]],
         );
     }
 
     #[test]
     fn the_checks_need_a_user_who_can_log_in() {
         check(json!({"health_check_user": "u"}), expect![""]);
-        check(json!({"health_check_user": "nobody"}), expect![""]);
+        check(
+            json!({"health_check_user": "nobody"}),
+            expect![
+                "/clusters/0/health_check_user [unknown_user] the cluster has no user `nobody`"
+            ],
+        );
     }
 
     #[test]
     fn roles_are_found_by_checks() {
-        check(json!({"health_check_interval": "0"}), expect![""]);
+        check(
+            json!({"health_check_interval": "0"}),
+            expect![[
+                r#"/clusters/0/health_check_interval [health_checks_needed] role = "auto" is found out by health checks: health_check_interval cannot be 0"#
+            ]],
+        );
         check(
             json!({"health_check_interval": "0", "shards": [{"instances": [{"host": "a"}]}]}),
             expect![""],
         );
-        check(json!({"health_check_timeout": "0"}), expect![""]);
+        check(
+            json!({"health_check_timeout": "0"}),
+            expect![
+                "/clusters/0/health_check_timeout [out_of_range] must be longer than 0s: without a limit, clients would wait for ever"
+            ],
+        );
     }
 }

@@ -245,9 +245,9 @@ fn shards_and_instances() {
     check_instances(json!([{"host": "a"}, {"host": "b", "role": "replica"}]), expect!["valid"]);
     check_instances(
         json!([{"host": "a", "role": "replica"}, {"host": "b", "role": "replica"}]),
-        expect![
-            "/shards/0/instances [primary_not_named] the shard has replicas only: name the primary"
-        ],
+        expect![[
+            r#"/shards/0/instances [primary_not_named] the shard has replicas only: name the primary, or let role = "auto" find it"#
+        ]],
     );
     check_instances(
         json!([{"host": "a", "port": 0}]),

@@ -149,8 +149,8 @@ impl Ledger {
         started: Duration,
         now: Duration,
         outcome: &Outcome,
-    ) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
+    ) -> Verdict {
+        let Some(entry) = self.entries.get_mut(index) else { return Verdict::Spared };
         match outcome {
             Outcome::Well(vitals) => {
                 entry.vitals = Some(*vitals);
@@ -160,17 +160,19 @@ impl Ledger {
             Outcome::Alive(_) => entry.reachable = entry.vitals.is_some(),
             Outcome::Failed(..) => entry.reachable = false,
         }
-        match outcome {
+        let verdict = match outcome {
             Outcome::Well(_) | Outcome::Alive(_) => {
                 let _: Probed = self.book.on_probe_succeeded(index, started, now);
+                Verdict::Spared
             }
             Outcome::Failed(class, detail) => {
                 let evidence = Evidence::new(*class, now, detail.as_str()).since(started);
-                let _: Verdict = self.book.on_probe_failed(index, &evidence);
+                self.book.on_probe_failed(index, &evidence)
             }
-        }
+        };
         self.decide_roles();
         self.measure_lag(index, now, outcome);
+        verdict
     }
 
     /// Takes in what speaks against an instance.
@@ -250,11 +252,6 @@ impl Ledger {
                 .get(index)
                 .is_some_and(|entry| !entry.reachable || entry.doubt.is_some())
             || self.lacks_primary()
-    }
-
-    /// When the bans change by themselves.
-    pub(crate) fn next_change(&self, now: Duration) -> Option<Duration> {
-        self.book.next_change(now)
     }
 
     fn lacks_primary(&self) -> bool {

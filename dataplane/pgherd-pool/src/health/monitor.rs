@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
-use pgherd_balance::{Evidence, InstanceKey};
+use pgherd_balance::{Evidence, InstanceKey, Severity};
 use pgherd_config::EvidenceClass;
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
@@ -107,6 +107,9 @@ impl Monitor {
     /// Tells every shard that has it what speaks against it, and looks at once.
     pub(crate) fn report(&self, evidence: &Evidence) {
         let last_finished = self.last_finished();
+        if self.is_refuted(evidence.class, evidence.since.unwrap_or(evidence.at)) {
+            return;
+        }
         for shard in self.members.load().iter().filter_map(Weak::upgrade) {
             shard.note_evidence(&self.key, evidence, last_finished);
         }
@@ -178,6 +181,7 @@ impl Monitor {
             shard.check_started(&self.key, started);
         }
         let outcome = check(&plan.endpoint, kept, plan.timeout).await;
+        let outcome = self.weigh(outcome, started);
         let now = self.clock.now();
         self.complain(&outcome);
         if !matches!(outcome, Outcome::Failed(..)) {
@@ -191,6 +195,21 @@ impl Monitor {
             Outcome::Failed(..) => results.failed = Some(started),
         });
         *self.last.lock() = Last { outcome: Some(outcome), took: begun.elapsed() };
+    }
+
+    /// An instance on which statements end is not silent, however busy it is.
+    fn weigh(&self, outcome: Outcome, started: Duration) -> Outcome {
+        match outcome {
+            Outcome::Failed(class, _) if self.is_refuted(class, started) => Outcome::Alive(
+                "it is too busy to answer in time, but statements end on it".to_owned(),
+            ),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether what may only be silence is over: something has ended on it since that began.
+    fn is_refuted(&self, class: EvidenceClass, since: Duration) -> bool {
+        Severity::of(class) == Severity::Soft && self.last_finished() >= Some(since)
     }
 
     async fn pause(&self, plan: &MonitorPlan) {
@@ -220,8 +239,8 @@ impl Monitor {
         if self.last.lock().outcome.as_ref() != Some(outcome) {
             tracing::warn!(
                 instance = %self.key,
-                "the health check cannot see how the instance is: {detail}; set \
-                 health_check_user to a user of the cluster who may log in there",
+                "the health check does not tell how the instance is, only that it lives: {detail} \
+                 (health_check_user names the user of the checks)",
             );
         }
     }
