@@ -11,7 +11,6 @@ pub struct Volatilities {
 
 impl Volatilities {
     /// From schema, name and whether it may write; of several of one name the worst counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody reads the catalog yet"))]
     pub(crate) fn new<'n>(functions: impl IntoIterator<Item = (&'n str, &'n str, bool)>) -> Self {
         let mut by_name = AHashMap::<Box<str>, Vec<(Box<str>, bool)>>::new();
         for (schema, name, writes) in functions {

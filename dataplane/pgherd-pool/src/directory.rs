@@ -1,5 +1,6 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
+mod health;
 mod replication;
 mod upkeep;
 
@@ -15,6 +16,7 @@ use pgherd_config::{ClientTimeouts, Cluster, ServerTls, Topology, User};
 use pgherd_tls::{Connector, TlsError};
 
 use crate::connect::Endpoint;
+use crate::health::Health;
 use crate::instance::InstanceState;
 use crate::limits::Scope;
 use crate::pool::{Pool, PoolSettings};
@@ -23,6 +25,7 @@ use crate::shard::{ShardRules, ShardState};
 use crate::shelf::{PoolKey, PoolPlan, Shelf};
 use crate::targets::{Need, NoTarget, Targets};
 
+pub use health::InstanceStatus;
 pub use replication::ReplicationCluster;
 
 /// Iterations of a verifier made from a configured password, as Postgres makes them by default.
@@ -35,6 +38,7 @@ pub struct Directory {
     /// Raised by each new topology, so that a session can ask cheaply whether it must look again.
     generation: AtomicU64,
     shelf: Arc<Shelf>,
+    pub(crate) health: Arc<Health>,
     /// Most server connections of one user name; 0 for any number.
     user_limit: usize,
     replication: ReplicationRegistry,
@@ -165,6 +169,7 @@ impl Directory {
             current: ArcSwap::default(),
             generation: AtomicU64::new(0),
             shelf: Arc::new(Shelf::new(workers)),
+            health: Arc::new(Health::new()),
             user_limit: 0,
             replication: ReplicationRegistry::default(),
             salt_secret,
@@ -190,7 +195,9 @@ impl Directory {
             Ok((cluster.name.clone(), Arc::new(loaded)))
         };
         let clusters = topology.clusters.iter().map(load).collect::<Result<_, LoadError>>()?;
-        self.current.store(Arc::new(Loaded { clusters }));
+        let loaded = Arc::new(Loaded { clusters });
+        self.configure_health(&loaded);
+        self.current.store(loaded);
         self.generation.fetch_add(1, Ordering::Release);
         self.forget_replication();
 
@@ -246,14 +253,15 @@ impl Directory {
             })
             .collect();
         let connectors = connectors(cluster)?;
-        let rules = ShardRules::new(cluster);
         let shards = cluster.shards.iter().enumerate().map(|(number, shard)| {
+            let rules = ShardRules::new(cluster, shard);
             let former = former.and_then(|former| former.shards.get(number));
             match former.filter(|former| former.is(shard, &rules)) {
                 Some(same) => Arc::clone(same),
                 None => {
                     let former = former.map(Arc::as_ref);
-                    Arc::new(ShardState::new(shard, rules.clone(), former))
+                    let name = &cluster.name;
+                    Arc::new(ShardState::new(name, number, shard, rules, former, &self.health))
                 }
             }
         });
@@ -435,7 +443,8 @@ impl LoadedCluster {
                 user.effective_server_user(),
                 user.effective_server_password().cloned(),
             )
-            .with_tls(connector.cloned().flatten()),
+            .with_tls(connector.cloned().flatten())
+            .with_tcp(cluster.tcp()),
             mode: cluster.effective_pool_mode(user),
             size,
             min_size: cluster.min_pool_size.min(size),

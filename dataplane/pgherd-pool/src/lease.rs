@@ -55,6 +55,8 @@ impl Lease {
         if self.conn.as_mut()?.is_alive() {
             Some(self)
         } else {
+            // Somebody may have ended this backend, or all of them.
+            self.pool.instance().look_now();
             self.used = true;
             None
         }

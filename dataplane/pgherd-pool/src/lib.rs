@@ -6,12 +6,15 @@
 
 mod cancel;
 mod catalog;
+mod clock;
 mod connect;
 mod directory;
 mod encryption;
 mod entry;
+mod evidence;
 mod farewell;
 mod growth;
+mod health;
 mod instance;
 mod lease;
 mod limits;
@@ -24,18 +27,20 @@ mod socket;
 mod statements;
 mod stats;
 mod targets;
+mod tcp;
 mod totals;
 
 pub use cancel::{CancelTarget, ServerAddress, forward_cancel, send_cancel};
 pub use catalog::Volatilities;
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
-    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LoadError, LookupError,
-    ReplicationCluster, connectors,
+    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, InstanceStatus, LoadError,
+    LookupError, ReplicationCluster, connectors,
 };
 pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
-pub use instance::{InstanceKey, InstanceState, Role};
+pub use health::{Doubt, Sight, Vitals};
+pub use instance::{InstanceState, Role};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use replication::{
@@ -50,5 +55,6 @@ pub use statements::{
 pub use stats::{PoolStats, WorkerStats};
 pub use targets::{Access, Need, NoTarget, RoleWish, Targets};
 
+pub use pgherd_balance::InstanceKey;
 pub use pgherd_wire::startup::Replication;
 pub use totals::{DatabaseStats, PoolName};

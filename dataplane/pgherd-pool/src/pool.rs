@@ -124,6 +124,7 @@ impl Pool {
             made_at: Instant::now(),
         });
         pool.budgets.join(&pool);
+        pool.instance.adopt(&pool);
         pool
     }
 

@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pgherd_config::Reads;
+use pgherd_balance::{Candidate, ReadsFromPrimary, Strategy};
+use pgherd_config::{InstanceRole, Reads};
 
 use crate::catalog::Volatilities;
+use crate::health::Catalog;
 use crate::instance::{InstanceState, Role};
 use crate::pool::Pool;
 use crate::shard::ShardState;
@@ -73,6 +75,8 @@ pub struct Targets {
     pools: Box<[OnceLock<Arc<Pool>>]>,
     shelf: Arc<Shelf>,
     replaced: AtomicBool,
+    /// Of the database, where reads may go elsewhere than writes.
+    catalog: Option<Arc<Catalog>>,
 }
 
 impl Need {
@@ -92,7 +96,10 @@ impl Need {
 impl Targets {
     pub(crate) fn new(shard: Arc<ShardState>, plans: Box<[PoolPlan]>, shelf: Arc<Shelf>) -> Self {
         let pools = plans.iter().map(|_| OnceLock::new()).collect();
-        Self { shard, plans, pools, shelf, replaced: AtomicBool::new(false) }
+        let splits = plans.len() > 1 && shard.rules.reads != Reads::Primary;
+        let database = plans.first().filter(|_| splits).map(|it| &it.settings.endpoint.database);
+        let catalog = database.map(|database| shard.catalog(database));
+        Self { shard, plans, pools, shelf, replaced: AtomicBool::new(false), catalog }
     }
 
     /// Whether there is nothing to choose, whatever a statement is.
@@ -109,15 +116,18 @@ impl Targets {
     /// The pool for a statement. `random` decides where any instance would do.
     pub fn choose(&self, need: &Need, random: u64) -> Result<Arc<Pool>, NoTarget> {
         if self.is_single() {
-            return self.pool(0);
+            return self.choose_single();
         }
         let wish = match (need.role, need.access, self.shard.rules.reads) {
             (Some(wish), _, _) => wish,
             (None, Access::Write, _) | (None, Access::Read, Reads::Primary) => RoleWish::Primary,
             (None, Access::Read, Reads::Any) => RoleWish::Any,
             (None, Access::Read, Reads::Replicas) => {
+                let falls_back = self.shard.rules.ledger.from_primary != ReadsFromPrimary::No;
                 return match self.choose_replica(need, random) {
-                    Err(NoTarget::NoReplica | NoTarget::NoneLeft) => self.choose_primary(need),
+                    Err(NoTarget::NoReplica | NoTarget::NoneLeft) if falls_back => {
+                        self.choose_primary(need)
+                    }
                     chosen => chosen,
                 };
             }
@@ -155,13 +165,29 @@ impl Targets {
     }
 
     /// What the functions of the database do, as the catalog says it; `None` as long as it has not
-    /// been read.
+    /// been read, or has to be read again.
     pub fn volatilities(&self) -> Option<Arc<Volatilities>> {
-        None
+        self.catalog.as_ref()?.volatilities()
     }
 
-    /// Reads the catalog again soon: for sessions that have changed functions.
-    pub fn refresh_catalog(&self) {}
+    /// Forgets what is known of functions until the catalog has been read again: for sessions that
+    /// have changed some.
+    pub fn refresh_catalog(&self) {
+        if let Some(catalog) = &self.catalog {
+            catalog.invalidate();
+            self.shard.stir();
+        }
+    }
+
+    /// The only instance there is, unless it shall be the primary and says that it is not: what
+    /// was promoted instead has the same name soon.
+    fn choose_single(&self) -> Result<Arc<Pool>, NoTarget> {
+        let only = self.shard.instances.first().ok_or(NoTarget::NoneLeft)?;
+        match (only.configured(), only.role()) {
+            (InstanceRole::Primary, Role::Replica) => Err(NoTarget::NoPrimary),
+            _ => self.pool(0),
+        }
+    }
 
     fn choose_primary(&self, need: &Need) -> Result<Arc<Pool>, NoTarget> {
         let primary = self.shard.primary().ok_or(NoTarget::NoPrimary)?;
@@ -187,18 +213,26 @@ impl Targets {
     ) -> Result<Arc<Pool>, NoTarget> {
         let mut any = false;
         let mut candidates = Vec::with_capacity(self.plans.len());
+        let by_latency = self.shard.rules.strategy == Strategy::PeakEwma;
         for instance in self.shard.instances.iter().filter(|it| fits(it)) {
             any = true;
             let replayed = need.min_lsn.is_none_or(|lsn| instance.lsn() >= lsn);
             if instance.is_open() && replayed && !need.avoids(instance) {
-                candidates.push(instance.index());
+                candidates.push(Candidate {
+                    index: instance.index(),
+                    weight: instance.weight(),
+                    busy: instance.busy(),
+                    latency: if by_latency { instance.latency() } else { 0.0 },
+                });
             }
         }
         let none = if any { NoTarget::NoneLeft } else { NoTarget::NoReplica };
-        let count = u64::try_from(candidates.len()).ok().filter(|n| *n > 0).ok_or(none)?;
-        let _turn = self.shard.next_turn();
-        let place = usize::try_from(random % count).unwrap_or(0);
-        self.pool(candidates.get(place).copied().ok_or(none)?)
+        let turn = match self.shard.rules.strategy {
+            Strategy::RoundRobin => self.shard.next_turn(),
+            _ => 0,
+        };
+        let chosen = pgherd_balance::choose(self.shard.rules.strategy, &candidates, turn, random);
+        self.pool(chosen.ok_or(none)?)
     }
 
     /// The pool on one instance, made when it is the first time.

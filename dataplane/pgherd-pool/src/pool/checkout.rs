@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgherd_config::EvidenceClass;
 use tokio::sync::oneshot;
 
 use super::Pool;
@@ -98,6 +99,8 @@ impl Pool {
                 Err(_) if reserve.take().is_some() => self.grow(worker),
                 Err(_) => {
                     let cause = self.last_error();
+                    let detail = "no connection came free in time, and nothing ended";
+                    self.instance.report(EvidenceClass::CheckoutTimeout, detail, Some(since));
                     return Err(CheckoutError::Timeout { waited: since.elapsed(), cause });
                 }
             }
