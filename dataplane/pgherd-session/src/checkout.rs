@@ -53,12 +53,19 @@ async fn lsn_of(mut lease: Lease) -> Option<u64> {
             && let Some(values) = backend::parse_data_row(body)
             && let [Some(text)] = values[..]
         {
-            lsn = std::str::from_utf8(text).ok().and_then(parse_lsn);
+            lsn = std::str::from_utf8(text).ok().and_then(parse_lsn).map(without_page_header);
         }
     };
     lease.ask(sql, read).await.ok()?;
     lease.release();
     lsn
+}
+
+/// Behind a full page Postgres counts the header of the next one, which nobody writes before there
+/// is something to follow.
+fn without_page_header(lsn: u64) -> u64 {
+    let on_page = lsn % 8192;
+    if matches!(on_page, 24 | 40) { lsn - on_page } else { lsn }
 }
 
 /// A position in the log, as Postgres writes it: two hexadecimal numbers.

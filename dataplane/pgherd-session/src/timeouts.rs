@@ -304,7 +304,7 @@ impl Session {
             let answers = instance.probe(PROBE).await;
             let is_same = watch.heard.get() == heard && watch.statements.get() == statements;
             if !answers && is_same {
-                let instance = instance.key.address();
+                let instance = instance.key.to_string();
                 tracing::warn!(instance, "a query and a probe are both without an answer");
                 watch.expired.set(Some(Expired::Silence));
                 watch.entry.wake();

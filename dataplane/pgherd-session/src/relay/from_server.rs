@@ -174,6 +174,9 @@ impl Session {
             _ => {
                 let tag = backend::parse_command_tag(body).ok_or(malformed)?;
                 self.routing.committed = tag != b"ROLLBACK";
+                if self.routing.has_choice() && changes_functions(tag) {
+                    self.targets.refresh_catalog();
+                }
                 let consequence = Consequence::of(tag);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let sql = lease.owed.head_effect().and_then(|note| note.sql.clone());
@@ -344,6 +347,14 @@ impl Session {
             Effect::ServerClosed(name) => lease.statements.doom(name),
         }
     }
+}
+
+/// Whether a statement with this command tag may have changed what functions do.
+fn changes_functions(tag: &[u8]) -> bool {
+    [&b"FUNCTION"[..], b"PROCEDURE", b"EXTENSION", b"ROUTINE"]
+        .iter()
+        .any(|kind| tag.ends_with(kind))
+        || tag == b"DO"
 }
 
 /// What a command tag says of the state of the session.

@@ -76,6 +76,10 @@ impl Session {
                 backend::put_data_row(&mut out, [Some(value.as_str())].into_iter());
                 backend::put_command_complete(&mut out, if is_alias { "SELECT 1" } else { "SHOW" });
             }
+            Command::Unrecognized { name } => {
+                let text = format!("unrecognized configuration parameter \"{name}\"");
+                ErrorResponse::error("42704", text).put(&mut out);
+            }
             Command::Invalid { name, value } => {
                 let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
                 ErrorResponse::error(sqlstate::INVALID_PARAMETER_VALUE, text).put(&mut out);

@@ -4,6 +4,7 @@
 //! gets an error. A transaction that was lost fails until the client ends it, on a server
 //! connection that was put into that state, so that Postgres itself refuses what follows.
 
+use pgherd_config::EvidenceClass;
 use pgherd_pool::{Lease, ServerError};
 use pgherd_wire::owed::{Audience, Failure};
 use pgherd_wire::{ErrorResponse, TransactionStatus, backend, sqlstate};
@@ -22,6 +23,9 @@ impl Session {
             end,
             End::ServerClosed | End::ServerIo(_) | End::ServerSilent | End::ServerFatal(_)
         );
+        if has_failed {
+            self.report(end);
+        }
         if !self.routing.has_choice() || !(is_refusal || has_failed) || self.lease.is_none() {
             return false;
         }
@@ -33,10 +37,30 @@ impl Session {
         self.tell_of_loss(end)
     }
 
+    /// Says of the instance what has been seen.
+    fn report(&self, end: &End) {
+        let Some(lease) = &self.lease else { return };
+        let instance = self.pool.instance();
+        // What was cut off because it is silent says nothing new.
+        if instance.is_silent() {
+            return;
+        }
+        let class = match end {
+            End::ServerSilent => EvidenceClass::QueryTimeout,
+            End::ServerFatal(report) if matches!(&*report.code, "57P02" | "57P03") => {
+                EvidenceClass::ServerShutdown
+            }
+            // Perhaps somebody has ended this one connection.
+            End::ServerFatal(_) => return instance.look_now(),
+            _ => EvidenceClass::ConnectionReset,
+        };
+        instance.report(class, &end.to_string(), Some(lease.connected_at));
+    }
+
     /// The request that is kept goes to another instance.
     fn send_again(&mut self) {
         let instance = self.pool.instance();
-        tracing::debug!(instance = %instance.key.address(), "a request is sent again");
+        tracing::debug!(instance = %instance.key, "a request is sent again");
         let attempt = &mut self.routing.attempt;
         attempt.failures += 1;
         attempt.since.get_or_insert_with(std::time::Instant::now);
@@ -68,7 +92,7 @@ impl Session {
             }
         };
         let is_told = lease.owed.is_skipping();
-        let error = loss(end);
+        let error = loss(end, self.pool.instance().is_silent());
         let mut told = is_told;
         while let Some(lease) = self.lease.as_mut().filter(|lease| !lease.owed.is_empty()) {
             let failure = lease.owed.error();
@@ -164,9 +188,10 @@ pub(crate) fn bit(index: usize) -> u64 {
 }
 
 /// What the client is told.
-fn loss(end: &End) -> ErrorResponse<'_> {
+fn loss(end: &End, is_silent: bool) -> ErrorResponse<'_> {
     let (code, text) = match end {
         End::ServerFatal(report) => (report.code.as_str(), report.message.as_str()),
+        _ if is_silent => (sqlstate::CONNECTION_FAILURE, "the server does not answer"),
         End::ServerSilent => (sqlstate::CONNECTION_FAILURE, "the server does not answer"),
         _ => (sqlstate::CONNECTION_FAILURE, "the server closed the connection unexpectedly"),
     };
