@@ -1,9 +1,21 @@
 //! All that is known of one text of SQL, which may hold several statements.
 
-use crate::{FunctionName, Kind, Lexical, Statement, Volatility};
+use pgherd_parser::{StringSyntax, Tree};
 
-/// Texts beyond this many bytes are not understood.
-pub const LARGEST_ANALYZED: usize = 64 * 1024;
+use crate::lexer::{LexError, Lexer};
+use crate::{ClientEncoding, Kind, Lexical, Statement, Volatility};
+
+mod calls;
+mod kinds;
+#[cfg(test)]
+mod tests;
+
+/// Texts up to this many bytes are analysed by [`Cache::get`](crate::Cache::get), on the worker:
+/// beyond, parsing takes milliseconds, and its memory is some hundred times the text.
+pub const LARGEST_CACHED: usize = 64 * 1024;
+/// Texts beyond this many bytes are not understood. Those above [`LARGEST_CACHED`] belong on a
+/// thread of their own.
+pub const LARGEST_ANALYZED: usize = 1024 * 1024;
 
 /// What is known of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +52,57 @@ pub fn analyze(sql: &[u8]) -> Analysis {
 }
 
 /// Analyses a text; never panics, in bounded time and stack.
-pub fn analyze_in(_sql: &[u8], _lexical: Lexical) -> Analysis {
-    Analysis::unknown(Unknown::Syntax)
+pub fn analyze_in(sql: &[u8], lexical: Lexical) -> Analysis {
+    match understand(sql, lexical) {
+        Ok(statements) => Analysis { statements, unknown: None },
+        Err(why) => Analysis::unknown(why),
+    }
+}
+
+fn understand(sql: &[u8], lexical: Lexical) -> Result<Box<[Statement]>, Unknown> {
+    if sql.len() > LARGEST_ANALYZED {
+        return Err(Unknown::TooLarge);
+    }
+    if let Some(why) = lexical.objection(sql) {
+        return Err(why);
+    }
+    let text;
+    let text = match lexical.client_encoding {
+        ClientEncoding::AsciiSafe if !sql.is_ascii() => {
+            // What the characters are does not matter to the grammar, only that they are letters.
+            text = sql.iter().map(|&byte| char::from(byte)).collect::<String>();
+            text.as_str()
+        }
+        _ => std::str::from_utf8(sql).map_err(|_| Unknown::Encoding)?,
+    };
+    check_work(text.as_bytes())?;
+    // With `standard_conforming_strings` off there is no backslash, so that it does not matter.
+    let tree = Tree::parse(text, StringSyntax::Standard).map_err(|_| Unknown::Syntax)?;
+    // More nodes than text can only mean nodes that hang in several places.
+    let mut budget = 1000 + 16 * text.len();
+    tree.statements()
+        .map(|statement| kinds::statement(statement.stmt().ok_or(Unknown::Node)?, &mut budget))
+        .collect::<Result<_, _>>()
+        .and_then(|statements: Box<[Statement]>| {
+            // Names of functions in an encoding that is not ours cannot be compared.
+            let foreign = lexical.client_encoding != ClientEncoding::Utf8
+                && statements.iter().any(|it| it.functions.iter().any(|it| !it.name.is_ascii()));
+            if foreign { Err(Unknown::Encoding) } else { Ok(statements) }
+        })
+}
+
+/// Refuses what would cost the parser's scanner the square of its length.
+fn check_work(sql: &[u8]) -> Result<(), Unknown> {
+    let mut lexer = Lexer::new(sql);
+    loop {
+        match lexer.next_token() {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(LexError::TooDeep) => return Err(Unknown::TooDeep),
+            // The parser would say the same.
+            Err(LexError::Malformed) => return Err(Unknown::Syntax),
+        }
+    }
 }
 
 impl Analysis {
@@ -66,7 +127,9 @@ impl Statement {
             }
             _ => false,
         };
-        let calls = |function: &FunctionName| volatility.may_write(function);
-        self.needs_primary || inner || self.functions.iter().any(calls)
+        self.needs_primary
+            || inner
+            || self.functions.iter().any(|function| volatility.may_write(function))
+            || self.builtins.iter().any(|name| volatility.shadows(name))
     }
 }

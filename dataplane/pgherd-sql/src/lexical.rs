@@ -1,5 +1,7 @@
 //! What else than the text decides how the server reads a statement.
 
+use crate::Unknown;
+
 /// Session parameters on which the reading of a text depends. Part of the key of every cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lexical {
@@ -22,6 +24,24 @@ pub enum ClientEncoding {
     /// Bytes below 0x80 may be the second half of a character: SJIS, BIG5, GBK, UHC, GB18030,
     /// JOHAB, SHIFT_JIS_2004. Whatever is not known by name counts among these.
     Opaque,
+}
+
+impl Lexical {
+    /// Why a text cannot be read safely under these settings.
+    pub(crate) fn objection(self, sql: &[u8]) -> Option<Unknown> {
+        if memchr::memchr(0, sql).is_some() {
+            return Some(Unknown::Encoding);
+        }
+        // The second byte of a character may look like a quote or a backslash.
+        if self.client_encoding == ClientEncoding::Opaque && !sql.is_ascii() {
+            return Some(Unknown::Encoding);
+        }
+        // Where strings end depends on it; the setting was the default until 2011.
+        if !self.standard_conforming_strings && memchr::memchr(b'\\', sql).is_some() {
+            return Some(Unknown::Encoding);
+        }
+        None
+    }
 }
 
 impl ClientEncoding {

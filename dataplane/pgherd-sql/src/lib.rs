@@ -9,17 +9,23 @@
 //! [`directive`] and [`command`].
 
 mod analysis;
+mod builtin;
 mod cache;
 mod command;
 mod directive;
 mod function;
+mod lexer;
 mod lexical;
+mod normal;
 mod statement;
 
-pub use analysis::{Access, Analysis, LARGEST_ANALYZED, Unknown, analyze, analyze_in};
-pub use cache::Cache;
+pub use analysis::{
+    Access, Analysis, LARGEST_ANALYZED, LARGEST_CACHED, Unknown, analyze, analyze_in,
+};
+pub use builtin::{Builtin, builtin, volatilities};
+pub use cache::{Cache, Counts};
 pub use command::{Command, Setting, SettingName, command};
-pub use directive::{Directive, RoleWish, directive};
+pub use directive::{Directive, RoleWish, directive, directive_in};
 pub use function::{FunctionName, Volatility};
 pub use lexical::{ClientEncoding, Lexical};
 pub use statement::{Kind, Statement};

@@ -9,9 +9,12 @@ pub struct Statement {
     /// By its syntax and the built-in functions it calls: a hot standby would refuse it, answer it
     /// otherwise than the primary, or keep state that later statements need on the primary.
     pub needs_primary: bool,
-    /// Functions called anywhere in it, each once, except built-in ones that are named with their
-    /// schema. Those that are built in and may write have set `needs_primary` already.
+    /// Functions called anywhere in it that are not built in, each once. With `needs_primary`
+    /// there may be more than these.
     pub functions: Box<[FunctionName]>,
+    /// Built-in functions called without their schema, which another schema may have as well, each
+    /// once. They only read: one that may write has set `needs_primary`.
+    pub builtins: Box<[&'static str]>,
 }
 
 /// What a statement is.
@@ -48,7 +51,7 @@ pub enum Kind {
         read_only: Option<bool>,
         session: bool,
     },
-    /// `value`: when it is one constant; `None` for DEFAULT and lists.
+    /// `value`: when it is one constant; `None` for DEFAULT, FROM CURRENT and lists.
     Set {
         name: Box<str>,
         value: Option<Box<str>>,
