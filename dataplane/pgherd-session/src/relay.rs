@@ -56,9 +56,7 @@ impl Session {
         // An idle session that keeps its server connection keeps no buffers; what an outbox has
         // not written yet lies in one.
         for direction in [&mut self.from_client, &mut self.from_server] {
-            if direction.outbox.is_empty() {
-                direction.buffer.park(&self.worker.buffers);
-            }
+            direction.park(&self.worker.buffers);
         }
         if self.worker.shared.phase() != Phase::Running && self.is_idle() {
             return Poll::Ready(Stop::End(End::ShuttingDown));
