@@ -1,6 +1,6 @@
 //! Rules for one cluster: its pools, users, shards and instances.
 
-use crate::{Cluster, InstanceRole, Reads, Shard, User};
+use crate::{Cluster, InstanceRole, Shard, User};
 
 use super::{
     Findings, endpoint, health, limits, name, password,
@@ -153,12 +153,9 @@ fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
 
 /// A setting counts as set when it differs from its default; what was written is not known here.
 fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut Findings) {
-    let usual = Cluster::default();
     let settings = [
-        ("reads", cluster.reads != Reads::Primary),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
-        ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
     ];
     for (setting, set) in settings {
         findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });

@@ -268,11 +268,12 @@ impl Session {
         Audience::Proxy
     }
 
-    /// The last words of the server, if these are.
+    /// The last words of the server, if these are, and not about what the client has done.
     fn fatal_report(&self, header: Header) -> Option<Box<Report>> {
         let body = self.from_server.buffer.unscanned().get(HEADER_LEN..header.total_len())?;
         let report = Report::parse(body);
-        report.is_fatal().then(|| Box::new(report))
+        let is_ours = matches!(&*report.code, "57P01" | "57P02" | "57P03" | "40001");
+        (report.is_fatal() && is_ours).then(|| Box::new(report))
     }
 
     /// Returns the error in other words when it speaks of a name that the client does not know.

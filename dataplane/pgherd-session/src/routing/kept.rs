@@ -62,6 +62,12 @@ impl Refuted {
     }
 }
 
+/// Whether an error says that a hot standby has no serializable transactions. The name of the
+/// routine is not translated.
+fn is_of_standby(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"RGetSerializableTransactionSnapshot\0").is_some()
+}
+
 /// Whether the server may send this before it has executed anything.
 pub(crate) fn is_prelude(tag: u8) -> bool {
     matches!(
@@ -132,7 +138,7 @@ impl Session {
                 self.routing.attempt.writes = true;
             }
             // A hot standby cannot do everything that a primary can.
-            "0A000" if on_replica && only_reads && !report.is_fatal() => {
+            "0A000" if on_replica && only_reads && is_of_standby(body) => {
                 self.routing.attempt.writes = true;
             }
             // The primary has become a replica. It has done nothing of this.
@@ -141,9 +147,6 @@ impl Session {
             "40001" if on_replica && only_reads => {}
             "57P01" | "57P02" | "57P03" if only_reads && report.is_fatal() => {}
             _ => return None,
-        }
-        if report.is_fatal() {
-            self.saw_fatal = true;
         }
         Some(End::Elsewhere(report.code))
     }

@@ -23,6 +23,10 @@ impl Session {
             end,
             End::ServerClosed | End::ServerIo(_) | End::ServerSilent | End::ServerFatal(_)
         );
+        // The server has told the client itself why it closes.
+        if self.saw_fatal {
+            return false;
+        }
         if has_failed {
             self.report(end);
         }
