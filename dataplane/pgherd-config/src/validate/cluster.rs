@@ -1,9 +1,9 @@
 //! Rules for one cluster: its pools, users, shards and instances.
 
-use crate::{Cluster, InstanceRole, LoadBalancing, Reads, Shard, User};
+use crate::{Cluster, InstanceRole, Shard, User};
 
 use super::{
-    Findings, endpoint, limits, name, password,
+    Findings, endpoint, health, limits, name, password,
     rule::{Caution, Rule},
     sharding, tls,
 };
@@ -18,6 +18,7 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     let zero = cluster.connect_timeout.limit().is_none();
     findings.reject_if(zero, format!("{at}/connect_timeout"), Rule::PeriodZero);
     tls::check_server(&cluster.server_tls, &format!("{at}/server_tls"), findings);
+    health::check(cluster, at, findings);
     check_users(cluster, at, findings);
     check_min_pool_size(cluster, at, findings);
     check_shards(cluster, at, findings);
@@ -111,6 +112,10 @@ fn check_shards(cluster: &Cluster, at: &str, findings: &mut Findings) {
 
 fn check_shard(shard: &Shard, at: &str, findings: &mut Findings) {
     findings.reject_if(shard.instances.is_empty(), at, Rule::NoInstances);
+    let (count, most) = (shard.instances.len(), limits::INSTANCES);
+    if count > most {
+        return findings.reject(at, Rule::TooMany { what: "instances", count, most });
+    }
     let addresses: Vec<String> =
         shard.instances.iter().map(|instance| instance.address().to_lowercase()).collect();
     let names = addresses.iter().map(String::as_str);
@@ -141,7 +146,7 @@ fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
         }
     } else if shard.instances.len() > 1 {
         let auto = shard.instances.iter().any(|instance| instance.role == InstanceRole::Auto);
-        findings.reject(at, if auto { Rule::PrimaryUnnamed } else { Rule::PrimaryMissing });
+        findings.reject_if(!auto, at, Rule::PrimaryMissing);
     }
 }
 
@@ -149,15 +154,10 @@ fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
 
 /// A setting counts as set when it differs from its default; what was written is not known here.
 fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut Findings) {
-    let usual = Cluster::default();
     let settings = [
-        ("reads", cluster.reads != Reads::Primary),
-        ("load_balancing", cluster.load_balancing != LoadBalancing::Random),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("sharded_schemas", !cluster.sharded_schemas.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
-        ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
-        ("ban_time", cluster.ban_time != usual.ban_time),
     ];
     for (setting, set) in settings {
         findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });

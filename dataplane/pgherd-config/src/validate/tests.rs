@@ -242,17 +242,12 @@ fn shards_and_instances() {
             "/shards/0/instances/1/role [several_primaries] the shard already has a primary, `a:5432`; only one instance can be it"
         ],
     );
-    check_instances(
-        json!([{"host": "a"}, {"host": "b", "role": "replica"}]),
-        expect![[
-            r#"/shards/0/instances [primary_not_named] role = "auto" is not available yet for shards of several instances: name the primary"#
-        ]],
-    );
+    check_instances(json!([{"host": "a"}, {"host": "b", "role": "replica"}]), expect!["valid"]);
     check_instances(
         json!([{"host": "a", "role": "replica"}, {"host": "b", "role": "replica"}]),
-        expect![
-            "/shards/0/instances [primary_not_named] the shard has replicas only: name the primary"
-        ],
+        expect![[
+            r#"/shards/0/instances [primary_not_named] the shard has replicas only: name the primary, or let role = "auto" find it"#
+        ]],
     );
     check_instances(
         json!([{"host": "a", "port": 0}]),
@@ -316,13 +311,9 @@ fn settings_without_effect_are_warned_of() {
             "sharded_schemas": [{"schema": "a", "shard": 0}],
         }),
         expect![[r#"
-            warning /reads [no_effect_yet] `reads` has no effect yet in this version
-            warning /load_balancing [no_effect_yet] `load_balancing` has no effect yet in this version
             warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
             warning /sharded_schemas [no_effect_yet] `sharded_schemas` has no effect yet in this version
-            warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version
-            warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version
-            warning /ban_time [no_effect_yet] `ban_time` has no effect yet in this version"#]],
+            warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version"#]],
     );
     check(json!({"reads": "primary", "ban_time": "60s"}), expect!["valid"]);
 }

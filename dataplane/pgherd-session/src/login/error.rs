@@ -40,6 +40,8 @@ pub(crate) enum LoginError {
     AmbiguousCluster(String),
     #[error("no server connection for replication")]
     ReplicationServer(#[source] Box<ConnectError>),
+    #[error("parameter {name:?} cannot be {value:?}")]
+    OwnParameter { name: String, value: String },
     #[error("the options parameter is not understood")]
     Options,
     #[error("authentication failed for user {user:?}")]
@@ -182,6 +184,10 @@ impl LoginError {
                 "the proxy is starting up: it waits for its topology",
             ),
             Self::Checkout(error) => Some(checkout_error(error, true)),
+            Self::OwnParameter { name, value } => {
+                let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
+                Some(ErrorResponse::fatal(sqlstate::INVALID_PARAMETER_VALUE, text))
+            }
             Self::Parameters(ServerError::Reported(report)) => {
                 Some(ErrorResponse::fatal(&report.code, report.message.as_str()))
             }
@@ -203,7 +209,7 @@ pub(crate) fn checkout_error(error: &CheckoutError, fatal: bool) -> ErrorRespons
         CheckoutError::Timeout { cause: Some(cause), .. } | CheckoutError::Refused(cause) => {
             connect_error(cause)
         }
-        CheckoutError::Retired => ErrorResponse::error(
+        CheckoutError::Retired | CheckoutError::Banned => ErrorResponse::error(
             sqlstate::CONNECTION_FAILURE,
             "the cluster has been removed or changed",
         ),
