@@ -12,8 +12,9 @@ PROFILE ?= release
 ONCE ?=
 # More arguments for the program behind `make demo` and `make bench`, as in ARGS='--quick'.
 ARGS ?=
-# How many cases `make fuzz` gives each property.
+# How many cases `make fuzz` gives each property, and for how long it runs each target.
 CASES ?= 100000
+FUZZ_SECONDS ?= 60
 
 profile_dir = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 nextest = $$(deploy/cargo-tool.sh cargo-nextest) nextest run
@@ -66,8 +67,9 @@ bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARG
 	cargo build --release -p pgherd-proxy -p pgherd-bench
 	target/release/pgherd-bench $(ARGS)
 
-fuzz: packages-build ## Give the properties of the protocol crates CASES random cases each.
+fuzz: packages-build ## Give each property CASES random cases and each fuzz target FUZZ_SECONDS (ARGS=TARGET).
 	PROPTEST_CASES=$(CASES) $(nextest) --profile fuzz -p pgherd-wire -p pgherd-auth
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh $(ARGS)
 
 lint: packages-build ## Formatting, clippy, licences, bans, sources, and the types of the dashboard.
 	cargo fmt --all --check
