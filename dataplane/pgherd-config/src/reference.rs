@@ -21,7 +21,8 @@ from the control plane, in the same form as JSON. `pgherd-proxy --config FILE --
 validates. An unknown key is an error that names the key, its line and the nearest known key.
 
 A *duration* is a text of whole numbers with units, the largest first: `500ms`, `5s`, `2m`,
-`1h30m`, `7d`; `0` needs no unit.
+`1h30m`, `7d`; `0` needs no unit. A *sharding key* is a text as Postgres shows the value, such as
+`2024-01-31`, an integer or a boolean.
 ";
 
 /// A file with every key set, from which the order of the keys is taken.
@@ -212,7 +213,7 @@ impl Reference {
             return "duration".to_owned();
         }
         if schema["format"] == "key" {
-            return "string, integer or boolean".to_owned();
+            return "sharding key".to_owned();
         }
         if schema["oneOf"].is_array() {
             return "word".to_owned();

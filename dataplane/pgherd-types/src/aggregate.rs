@@ -5,7 +5,7 @@
 //! Postgres with all rows. Sums of floating-point numbers depend on the order of the rows there,
 //! too; here it is that of parallel workers: each shard its own sum, then shard by shard.
 //!
-//! A new aggregate is a file of its own and a line in [`RULES`].
+//! A new aggregate is a file of its own and a line in `RULES`.
 
 use std::fmt;
 

@@ -25,6 +25,34 @@ pub const FIELDS: &str = "SELECT a.attrelid, a.attname, a.atttypid, a.attcollati
 pub const MULTIRANGES: &str =
     "SELECT rngmultitypid, rngtypid FROM pg_catalog.pg_range WHERE rngmultitypid <> 0";
 
+/// The collations of a server of this major version, as OID and what
+/// [`CollationFacts`](crate::CollationFacts) holds, in its order; the OID is 0 for the database's
+/// default.
+pub fn collations(major: u32) -> String {
+    let (locale, default, version) = match major {
+        ..15 => ("c.collcollate", "'c', d.datcollate", "NULL"),
+        15 | 16 => (
+            "coalesce(c.colliculocale, c.collcollate)",
+            "d.datlocprovider, coalesce(d.daticulocale, d.datcollate)",
+            "pg_catalog.pg_database_collation_actual_version(d.oid)",
+        ),
+        _ => (
+            "coalesce(c.colllocale, c.collcollate)",
+            "d.datlocprovider, coalesce(d.datlocale, d.datcollate)",
+            "pg_catalog.pg_database_collation_actual_version(d.oid)",
+        ),
+    };
+    format!(
+        "SELECT c.oid, c.collname, c.collprovider, {locale}, c.collisdeterministic, \
+         coalesce(pg_catalog.pg_collation_actual_version(c.oid), '') \
+         FROM pg_catalog.pg_collation c WHERE c.collprovider <> 'd' \
+         AND c.collencoding IN (-1, (SELECT encoding FROM pg_catalog.pg_database \
+         WHERE datname = current_database())) UNION ALL \
+         SELECT 0, d.datcollate, {default}, true, coalesce({version}, '') \
+         FROM pg_catalog.pg_database d WHERE d.datname = current_database()"
+    )
+}
+
 /// A row of [`TYPES`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeRow {

@@ -1,19 +1,34 @@
 //! Collations: whose order of text pgherd knows exactly.
 //!
 //! `C`, `POSIX`, libc's `C.UTF-8` and the built-in provider's collations order by bytes, the same in
-//! every version. Linguistic order is that of one version of one library; pgherd links neither
-//! libc's nor ICU's, so for those it says that it cannot, and a Postgres has to sort.
+//! every version. Linguistic order is that of one version of one library, which this crate does not
+//! link: whoever does hands in a [`TextOrder`]; without one such a collation is not known, and a
+//! Postgres has to sort.
+//!
+//! All of it is about text in the server's encoding: with another `client_encoding`, the bytes that
+//! arrive are not those that Postgres compares.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::TypeError;
 
+/// The order that a library gives to text, such as `strcoll_l` of libc or `ucol_strcoll` of ICU in
+/// the very version that the server uses.
+pub trait TextOrder: fmt::Debug + Send + Sync {
+    /// Before ties are broken.
+    fn order(&self, a: &[u8], b: &[u8]) -> Ordering;
+}
+
 /// How text is ordered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Collation {
     /// By bytes.
     Bytes,
+    /// As a library says; by bytes where that finds no difference, if it is deterministic.
+    Library { name: Box<str>, deterministic: bool, order: Arc<dyn TextOrder> },
     /// Not known; two values that are the same bytes are still equal if it is deterministic.
     Unknown { name: Box<str>, deterministic: bool },
 }
@@ -21,7 +36,7 @@ pub enum Collation {
 /// What `pg_collation` or, for a database's default, `pg_database` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollationFacts {
-    /// `collname`; for the default, what the database's locale is called.
+    /// `collname`; the name of the locale for the database's default.
     pub name: String,
     /// `collprovider` or `datlocprovider`: `c` libc, `i` ICU, `b` built in.
     pub provider: char,
@@ -29,6 +44,8 @@ pub struct CollationFacts {
     pub locale: String,
     /// `collisdeterministic`; true for databases.
     pub deterministic: bool,
+    /// `pg_collation_actual_version`: that of the library that the server uses; empty if none.
+    pub version: String,
 }
 
 /// The collations that a statement may need.
@@ -48,8 +65,16 @@ const POSIX: u32 = 951;
 // === impl CollationFacts ===
 
 impl CollationFacts {
-    /// Whether its order is that of bytes.
+    /// Its order, if that is known without a library.
     pub fn resolve(&self) -> Collation {
+        self.resolve_with(|_| None)
+    }
+
+    /// Its order, if it is that of bytes or `library` has it in the same version.
+    pub fn resolve_with(
+        &self,
+        library: impl FnOnce(&Self) -> Option<Arc<dyn TextOrder>>,
+    ) -> Collation {
         let locale = self.locale.to_ascii_lowercase().replace('-', "");
         let by_bytes = match self.provider {
             'c' => matches!(locale.as_str(), "c" | "posix" | "c.utf8"),
@@ -60,7 +85,11 @@ impl CollationFacts {
         if by_bytes {
             return Collation::Bytes;
         }
-        Collation::Unknown { name: self.name.as_str().into(), deterministic: self.deterministic }
+        let (name, deterministic) = (self.name.as_str().into(), self.deterministic);
+        match library(self) {
+            Some(order) => Collation::Library { name, deterministic, order },
+            None => Collation::Unknown { name, deterministic },
+        }
     }
 }
 
@@ -71,6 +100,11 @@ impl Collation {
     pub fn order(&self, a: &[u8], b: &[u8]) -> Option<Ordering> {
         match self {
             Self::Bytes => Some(a.cmp(b)),
+            Self::Library { .. } if a == b => Some(Ordering::Equal),
+            Self::Library { deterministic, order, .. } => Some(match order.order(a, b) {
+                Ordering::Equal if *deterministic => a.cmp(b),
+                order => order,
+            }),
             Self::Unknown { deterministic: true, .. } if a == b => Some(Ordering::Equal),
             Self::Unknown { .. } => None,
         }
@@ -80,7 +114,9 @@ impl Collation {
     pub fn is_deterministic(&self) -> bool {
         match self {
             Self::Bytes => true,
-            Self::Unknown { deterministic, .. } => *deterministic,
+            Self::Library { deterministic, .. } | Self::Unknown { deterministic, .. } => {
+                *deterministic
+            }
         }
     }
 
@@ -88,15 +124,25 @@ impl Collation {
     pub(crate) fn refusal(&self) -> TypeError {
         let collation = match self {
             Self::Bytes => "C".into(),
-            Self::Unknown { name, .. } => name.clone(),
+            Self::Library { name, .. } | Self::Unknown { name, .. } => name.clone(),
         };
-        TypeError::Collation { collation, reason: "only byte order is known to pgherd" }
+        TypeError::Collation { collation, reason: "its order is not known to pgherd" }
     }
 }
 
 // === impl Collations ===
 
 impl Collations {
+    /// From the rows of [`crate::catalog::collations`]: the OID is 0 for the database's default.
+    pub fn new(
+        facts: impl IntoIterator<Item = (u32, CollationFacts)>,
+        library: impl Fn(&CollationFacts) -> Option<Arc<dyn TextOrder>>,
+    ) -> Self {
+        let mut by_oid: HashMap<u32, Collation> =
+            facts.into_iter().map(|(oid, facts)| (oid, facts.resolve_with(&library))).collect();
+        Self { database: by_oid.remove(&0), by_oid }
+    }
+
     /// Where everything is ordered by bytes.
     pub fn bytes() -> Self {
         Self { database: Some(Collation::Bytes), by_oid: HashMap::new() }

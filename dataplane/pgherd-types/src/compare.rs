@@ -54,7 +54,7 @@ fn order(
     collations: &Collations,
 ) -> Result<Order, TypeError> {
     let known = |collation: &Collation| match collation {
-        Collation::Bytes => Ok(Collation::Bytes),
+        Collation::Bytes | Collation::Library { .. } => Ok(collation.clone()),
         Collation::Unknown { .. } => Err(collation.refusal()),
     };
     Ok(match data_type.kind() {

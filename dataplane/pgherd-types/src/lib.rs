@@ -33,7 +33,7 @@ mod text;
 mod value;
 mod zone;
 
-pub use collation::{Collation, CollationFacts, Collations};
+pub use collation::{Collation, CollationFacts, Collations, TextOrder};
 pub use compare::{Comparator, SortOrder};
 pub use error::TypeError;
 pub use interval::Interval;

@@ -243,6 +243,7 @@ fn what_cannot_be_hashed_is_refused() -> Result<()> {
         provider: 'i',
         locale: "und-u-ks-level2".to_owned(),
         deterministic: false,
+        version: String::new(),
     };
     let text = Type::named("text").context("text")?;
     let refused = Placement::new(&hash, 2, &text, &facts.resolve()).err();

@@ -1,8 +1,14 @@
 //! Values in the order of `ORDER BY`, and equal where `GROUP BY` says so.
 
+use std::cmp::Ordering;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use pgherd_types::{Collation, Collations, Comparator, Format, Settings, Type, Value};
+use pgherd_types::{
+    Collation, CollationFacts, Collations, Comparator, Format, Settings, TextOrder, Type, Value,
+    catalog,
+};
 
 use crate::generate::{ORDERED, Row, UNORDERED};
 use crate::server::{Server, random, text_array};
@@ -77,6 +83,68 @@ fn every_type_is_ordered_and_grouped_as_postgres_does() -> Result<()> {
         let texts: Vec<String> = (0..VALUES).map(|_| (row.generate)(&mut random)).collect();
         check_type(&mut server, row, &texts).with_context(|| row.name)?;
     }
+    Ok(())
+}
+
+/// A library that knows one locale, and orders it backwards.
+#[derive(Debug)]
+struct Backwards;
+
+impl TextOrder for Backwards {
+    fn order(&self, a: &[u8], b: &[u8]) -> Ordering {
+        b.to_ascii_lowercase().cmp(&a.to_ascii_lowercase())
+    }
+}
+
+#[test]
+fn collations_are_known_by_their_facts() -> Result<()> {
+    let mut server = Server::start()?;
+    let rows = server.rows(&catalog::collations(server.major()))?;
+    let facts = |row: &Vec<String>| {
+        let facts = CollationFacts {
+            name: row[1].clone(),
+            provider: row[2].chars().next().context("no provider")?,
+            locale: row[3].clone(),
+            deterministic: row[4] == "t",
+            version: row[5].clone(),
+        };
+        anyhow::Ok((row[0].parse::<u32>()?, facts))
+    };
+    let facts = rows.iter().map(facts).collect::<Result<Vec<_>>>()?;
+    let names = ["C", "POSIX", "ucs_basic", "C.utf8"];
+    let by_bytes = facts.iter().filter(|(oid, it)| *oid == 0 || names.contains(&it.name.as_str()));
+    for (_, facts) in by_bytes {
+        ensure!(matches!(facts.resolve(), Collation::Bytes), "{facts:?}");
+    }
+    for (_, facts) in facts.iter().filter(|(_, facts)| facts.provider == 'i') {
+        ensure!(matches!(facts.resolve(), Collation::Unknown { .. }) && !facts.version.is_empty());
+    }
+    let collations = Collations::new(facts, |_| None);
+    ensure!(matches!(collations.get(0), Collation::Bytes));
+    ensure!(matches!(collations.get(950), Collation::Bytes));
+    Ok(())
+}
+
+#[test]
+fn a_library_orders_what_it_knows() -> Result<()> {
+    let facts = CollationFacts {
+        name: "backwards".to_owned(),
+        provider: 'c',
+        locale: "xx_XX.utf8".to_owned(),
+        deterministic: true,
+        version: "2.36".to_owned(),
+    };
+    let known = facts.resolve_with(|facts| {
+        (facts.version == "2.36").then(|| Arc::new(Backwards) as Arc<dyn TextOrder>)
+    });
+    let text = Type::named("text").context("text")?;
+    let comparator = Comparator::new(&text, &known, &Collations::default())?;
+    let value = |text: &'static str| Value::Text(Bytes::from_static(text.as_bytes()));
+    let order = |a, b| comparator.compare(&value(a), &value(b));
+    ensure!(order("b", "A") == Ok(Ordering::Less));
+    // Equal for the library, not for a deterministic collation.
+    ensure!(order("a", "A") == Ok(Ordering::Greater));
+    ensure!(order("a", "a") == Ok(Ordering::Equal));
     Ok(())
 }
 
