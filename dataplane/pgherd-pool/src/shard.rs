@@ -254,6 +254,11 @@ impl ShardState {
         self.ledger.lock().is_troubled(index, now)
     }
 
+    pub(crate) fn is_banned_by_evidence(&self, key: &InstanceKey, now: Duration) -> bool {
+        let Some(index) = self.place(key) else { return false };
+        self.ledger.lock().is_banned_by_evidence(index, now)
+    }
+
     pub(crate) fn bans(&self, index: usize, now: Duration) -> Vec<pgherd_balance::Ban> {
         self.ledger.lock().bans(index, now)
     }

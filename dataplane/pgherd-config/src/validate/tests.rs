@@ -311,11 +311,9 @@ fn settings_without_effect_are_warned_of() {
         }),
         expect![[r#"
             warning /reads [no_effect_yet] `reads` has no effect yet in this version
-            warning /load_balancing [no_effect_yet] `load_balancing` has no effect yet in this version
             warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
             warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version
-            warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version
-            warning /ban_time [no_effect_yet] `ban_time` has no effect yet in this version"#]],
+            warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version"#]],
     );
     check(json!({"reads": "primary", "ban_time": "60s"}), expect!["valid"]);
 }

@@ -245,13 +245,16 @@ impl Ledger {
 
     /// Whether an instance is to be looked at more often than others.
     pub(crate) fn is_troubled(&self, index: usize, now: Duration) -> bool {
-        let banned = self.book.bans(index, now);
-        banned.iter().any(|ban| ban.class != EvidenceClass::Manual)
-            || self
-                .entries
-                .get(index)
-                .is_some_and(|entry| !entry.reachable || entry.doubt.is_some())
+        let odd = |entry: &Entry| !entry.reachable || entry.doubt.is_some();
+        self.is_banned_by_evidence(index, now)
+            || self.entries.get(index).is_some_and(odd)
             || self.lacks_primary()
+    }
+
+    /// Whether only probes can bring an instance back.
+    pub(crate) fn is_banned_by_evidence(&self, index: usize, now: Duration) -> bool {
+        let bans = self.book.bans(index, now);
+        bans.iter().any(|ban| ban.class != EvidenceClass::Manual)
     }
 
     fn lacks_primary(&self) -> bool {

@@ -240,7 +240,7 @@ fn idle_connections_that_the_server_ends_are_replaced_without_a_word() -> Result
             client.rows("COMMIT")?;
         }
         let ended = stand.postgres.sql(
-            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'",
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND application_name <> 'pgherd health check'",
         )?;
         let pids: Vec<&str> = ended.iter().map(|row| row[0].as_str()).collect();
         let left = format!("SELECT 1 FROM pg_stat_activity WHERE pid IN ({})", pids.join(", "));
