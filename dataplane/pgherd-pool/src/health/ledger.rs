@@ -157,11 +157,11 @@ impl Ledger {
                 entry.reachable = true;
             }
             // It lives, and is what it was.
-            Outcome::Alive(_) => entry.reachable = entry.vitals.is_some(),
+            Outcome::Alive(_) | Outcome::Refused(_) => entry.reachable = entry.vitals.is_some(),
             Outcome::Failed(..) => entry.reachable = false,
         }
         let verdict = match outcome {
-            Outcome::Well(_) | Outcome::Alive(_) => {
+            Outcome::Well(_) | Outcome::Alive(_) | Outcome::Refused(_) => {
                 let _: Probed = self.book.on_probe_succeeded(index, started, now);
                 Verdict::Spared
             }

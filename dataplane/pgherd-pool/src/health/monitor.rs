@@ -21,6 +21,8 @@ use crate::shard::ShardState;
 /// How often an instance is looked at that fails, is banned, or is not what it shall be; unless
 /// the settings say more often.
 const TROUBLED: Duration = Duration::from_millis(500);
+/// How often one is looked at that does not let the checks in: its log shall not be full of that.
+const REFUSED: Duration = Duration::from_secs(10);
 /// How often the name of an instance is resolved again.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// What ends counts as a new proof of life only so much later than the one before: no core shall
@@ -146,7 +148,9 @@ impl Monitor {
         match &last.outcome {
             None => (None, None),
             Some(Outcome::Well(_)) => (Some(last.took), None),
-            Some(Outcome::Alive(detail)) => (Some(last.took), Some(detail.clone())),
+            Some(Outcome::Alive(detail) | Outcome::Refused(detail)) => {
+                (Some(last.took), Some(detail.clone()))
+            }
             Some(Outcome::Failed(_, detail)) => (None, Some(detail.clone())),
         }
     }
@@ -196,7 +200,9 @@ impl Monitor {
             shard.note_check(&self.key, started, &outcome);
         }
         self.results.send_modify(|results| match &outcome {
-            Outcome::Well(_) | Outcome::Alive(_) => results.answered = Some(now),
+            Outcome::Well(_) | Outcome::Alive(_) | Outcome::Refused(_) => {
+                results.answered = Some(now);
+            }
             Outcome::Failed(..) => results.failed = Some(started),
         });
         *self.last.lock() = Last { outcome: Some(outcome), took: begun.elapsed() };
@@ -223,6 +229,7 @@ impl Monitor {
             let now = self.clock.now();
             let pause = match plan.interval {
                 Some(_) if first => return,
+                Some(interval) if self.is_refused() => interval.max(REFUSED),
                 Some(interval) if self.is_troubled(now) => interval.min(TROUBLED),
                 Some(interval) => interval,
                 // Nobody else finds out when a ban can end.
@@ -253,6 +260,10 @@ impl Monitor {
         self.plan.load().as_deref() == Some(plan)
     }
 
+    fn is_refused(&self) -> bool {
+        matches!(self.last.lock().outcome, Some(Outcome::Refused(_)))
+    }
+
     fn is_troubled(&self, now: Duration) -> bool {
         self.members().iter().any(|shard| shard.is_troubled(&self.key, now))
     }
@@ -267,7 +278,7 @@ impl Monitor {
 
     /// Says it once when the check cannot say how the instance is, although it lives.
     fn complain(&self, outcome: &Outcome) {
-        let Outcome::Alive(detail) = outcome else { return };
+        let (Outcome::Alive(detail) | Outcome::Refused(detail)) = outcome else { return };
         if self.last.lock().outcome.as_ref() != Some(outcome) {
             tracing::warn!(
                 instance = %self.key,
