@@ -21,6 +21,8 @@ use crate::shard::ShardState;
 /// How often an instance is looked at that fails, is banned, or is not what it shall be; unless
 /// the settings say more often.
 const TROUBLED: Duration = Duration::from_millis(500);
+/// The least time between two looks, whoever wants to know.
+const LEAST: Duration = Duration::from_millis(50);
 /// How often one is looked at that does not let the checks in: its log shall not be full of that.
 const REFUSED: Duration = Duration::from_secs(10);
 /// How often the name of an instance is resolved again.
@@ -248,8 +250,9 @@ impl Monitor {
             };
             // Not all instances in the same moment.
             let pause = pause.mul_f64(rand::rng().random_range(0.9..1.0));
+            tokio::time::sleep(LEAST.min(pause)).await;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause.saturating_sub(LEAST)) => {}
                 () = self.wanted.notified() => {}
             }
             return;

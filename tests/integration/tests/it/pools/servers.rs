@@ -206,7 +206,7 @@ fn a_server_that_starts_up_for_too_long_is_told_in_its_own_words() -> Result<()>
 
 #[test]
 fn a_server_without_a_place_to_spare_serves_with_those_that_there_are() -> Result<()> {
-    let stand = Stand::start(|config| config.pool_size(5))?;
+    let stand = Stand::start(|config| config.pool_size(5).unwatched())?;
     stand.postgres.sql("ALTER ROLE app CONNECTION LIMIT 2")?;
     let mut holders = [stand.client()?, stand.client()?];
     for client in &mut holders {
