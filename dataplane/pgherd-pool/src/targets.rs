@@ -313,3 +313,6 @@ impl Targets {
         self.pools.iter().filter_map(OnceLock::get)
     }
 }
+
+#[cfg(test)]
+mod tests;
