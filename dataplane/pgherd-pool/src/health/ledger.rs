@@ -328,3 +328,6 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
