@@ -79,7 +79,8 @@ pub struct Cluster {
     /// Silence after which the instance of a running query is probed; 0 means never.
     pub stall_timeout: Period,
     /// How often each instance is checked over a connection that is kept for it; 0 means never.
-    /// Where clusters name the same instance, the shortest counts.
+    /// Where clusters name the same instance, the shortest counts. That connection is one more than
+    /// the limits say, one for each proxy and instance.
     pub health_check_interval: Period,
     /// How long a check may take. An instance that answers neither the connection that is kept nor
     /// a new one within that time has failed it.

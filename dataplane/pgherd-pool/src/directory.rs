@@ -221,8 +221,8 @@ impl Directory {
         let shard = loaded.shards.get(key.shard);
         let instances = shard.iter().flat_map(|shard| shard.instances.iter());
         let is_it = |it: &&Arc<InstanceState>| it.key.host == key.host && it.key.port == key.port;
-        instances.filter(is_it).any(|instance| {
-            let settings = loaded.pool_settings(user, &key.database, key.shard, instance.index());
+        instances.enumerate().filter(|(_, it)| is_it(it)).any(|(index, instance)| {
+            let settings = loaded.pool_settings(user, &key.database, key.shard, index);
             settings.is_some_and(|settings| pool.serves(&settings, instance))
         })
     }
@@ -259,7 +259,6 @@ impl Directory {
             match former.filter(|former| former.is(shard, &rules)) {
                 Some(same) => Arc::clone(same),
                 None => {
-                    let former = former.map(Arc::as_ref);
                     let name = &cluster.name;
                     Arc::new(ShardState::new(name, number, shard, rules, former, &self.health))
                 }
@@ -343,9 +342,9 @@ impl Directory {
         let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
         let number = 0;
         let shard = loaded.shards.get(number).ok_or(LookupError::NoInstance)?;
-        let plans = shard.instances.iter().map(|instance| {
+        let plans = shard.instances.iter().enumerate().map(|(index, instance)| {
             let settings = loaded
-                .pool_settings(entry, database, number, instance.index())
+                .pool_settings(entry, database, number, index)
                 .ok_or(LookupError::NoInstance)?;
             let key = PoolKey {
                 database: database.to_owned(),

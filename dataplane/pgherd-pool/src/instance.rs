@@ -11,7 +11,6 @@ use pgherd_config::{EvidenceClass, Instance, InstanceRole};
 
 use crate::health::{Monitor, Sight, evidence};
 use crate::pool::Pool;
-use crate::shard::is_silent;
 
 /// What an instance is in its shard at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,8 @@ pub struct InstanceState {
     weight: AtomicU32,
     role: AtomicU8,
     open: AtomicBool,
+    /// It is the only one of its shard.
+    alone: AtomicBool,
     busy: AtomicU32,
     /// The position in the log that it has written, or replayed.
     lsn: AtomicU64,
@@ -69,6 +70,7 @@ impl InstanceState {
             weight: AtomicU32::new(1),
             role: AtomicU8::new(Role::Unknown as u8),
             open: AtomicBool::new(false),
+            alone: AtomicBool::new(false),
             busy: AtomicU32::new(0),
             lsn: AtomicU64::new(0),
             sight: ArcSwap::from_pointee(Sight::unknown(Role::Unknown)),
@@ -80,13 +82,14 @@ impl InstanceState {
     }
 
     /// Takes over what the topology says of it.
-    pub(crate) fn configure(&self, instance: &Instance, index: usize) {
+    pub(crate) fn configure(&self, instance: &Instance, index: usize, alone: bool) {
         let configured = match instance.role {
             InstanceRole::Auto => 0,
             InstanceRole::Primary => 1,
             InstanceRole::Replica => 2,
         };
         self.index.store(index, Ordering::Release);
+        self.alone.store(alone, Ordering::Release);
         self.configured.store(configured, Ordering::Release);
         self.weight.store(instance.weight, Ordering::Release);
     }
@@ -125,6 +128,16 @@ impl InstanceState {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Whether clients are sent elsewhere, whatever they want. Never, where there is no elsewhere.
+    pub(crate) fn is_shut(&self) -> bool {
+        match self.role() {
+            _ if self.alone.load(Ordering::Acquire) => false,
+            Role::Primary => false,
+            Role::Replica => !self.is_open(),
+            Role::Unknown | Role::Fenced => true,
+        }
+    }
+
     /// Why it is what it is, for people and for those who choose.
     pub fn sight(&self) -> Arc<Sight> {
         self.sight.load_full()
@@ -132,7 +145,7 @@ impl InstanceState {
 
     /// Whether it is banned because it does not answer. What was in flight on it has been cut off.
     pub fn is_silent(&self) -> bool {
-        is_silent(&self.sight.load().standing)
+        self.sight.load().is_silent
     }
 
     /// Server connections that clients have, and clients that wait for one.
@@ -245,11 +258,9 @@ impl InstanceState {
             Role::Primary => false,
         };
         let cut = was != Role::Fenced && sight.role == Role::Fenced
-            || sight.role == Role::Replica
-                && !is_silent(&former.standing)
-                && is_silent(&sight.standing);
+            || sight.role == Role::Replica && !former.is_silent && sight.is_silent;
         self.sight.store(Arc::new(sight));
-        if shut || cut {
+        if (shut || cut) && !self.alone.load(Ordering::Acquire) {
             for pool in self.pools() {
                 pool.shut_out(cut);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_balance::fleet::{Condition, FleetBan};
-use pgherd_balance::{BanRules, Evidence, InstanceKey, Lifted, ReadsFromPrimary, Standing};
+use pgherd_balance::{BanRules, Evidence, InstanceKey, Lifted, ReadsFromPrimary};
 use pgherd_balance::{Strategy, Verdict, strategy_for};
 use pgherd_config::{Cluster, EvidenceClass, Instance, InstanceRole, Reads, Shard};
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ pub(crate) struct ShardState {
     pub(crate) instances: Box<[Arc<InstanceState>]>,
     /// How the checks log in, by instance; without an instance's database, any.
     endpoints: Mutex<Vec<Endpoint>>,
+    phase: Mutex<Phase>,
     ledger: Mutex<Ledger>,
     catalogs: Mutex<AHashMap<String, Arc<Catalog>>>,
     clock: Clock,
@@ -43,6 +44,16 @@ pub(crate) struct ShardState {
     turn: AtomicU64,
     /// Raised when a role, a ban or the topology has changed.
     version: watch::Sender<u64>,
+}
+
+/// How far a shard is on its way. Changes under the lock of the ledger.
+#[derive(Debug)]
+enum Phase {
+    /// The topology may yet be refused. With what takes its place, if there is something.
+    Planned(Option<Arc<ShardState>>),
+    Active,
+    /// Another one has taken over.
+    Replaced,
 }
 
 impl ShardRules {
@@ -71,23 +82,20 @@ impl ShardState {
         number: usize,
         shard: &Shard,
         rules: ShardRules,
-        former: Option<&Self>,
+        former: Option<&Arc<Self>>,
         health: &Arc<Health>,
     ) -> Self {
         let primary = pgherd_balance::for_write(shard);
         let instances: Box<[_]> = shard
             .instances
             .iter()
-            .enumerate()
-            .map(|(index, instance)| {
+            .map(|instance| {
                 let key = InstanceKey::from(instance);
                 let known = former.and_then(|it| it.instances.iter().find(|it| it.key == key));
-                let state = known.cloned().unwrap_or_else(|| {
+                known.cloned().unwrap_or_else(|| {
                     let monitor = health.monitor(&key);
                     Arc::new(InstanceState::new(key, monitor))
-                });
-                state.configure(instance, index);
-                state
+                })
             })
             .collect();
         let first_sight = |(index, instance): (usize, &Instance)| {
@@ -101,26 +109,46 @@ impl ShardState {
         };
         let sights = shard.instances.iter().enumerate().map(first_sight);
         let ledger = Ledger::new(rules.ledger.clone(), sights);
-        let ledger = match former {
-            Some(former) => ledger.after(&former.ledger.lock()),
-            None => ledger,
-        };
-        let state = Self {
+        Self {
             cluster: cluster.to_owned(),
             number,
             rules,
             configured: shard.instances.clone(),
             instances,
             endpoints: Mutex::default(),
+            phase: Mutex::new(Phase::Planned(former.cloned())),
             ledger: Mutex::new(ledger),
             catalogs: Mutex::default(),
             clock: health.clock,
             health: Arc::downgrade(health),
             turn: AtomicU64::new(0),
             version: watch::Sender::new(0),
+        }
+    }
+
+    /// Takes the place of what there was before it: all that was known of instances that are still
+    /// there is known here, and nothing more is written there.
+    pub(crate) fn activate(&self) {
+        let former = match &*self.phase.lock() {
+            Phase::Planned(former) => former.clone(),
+            Phase::Active | Phase::Replaced => return,
         };
-        state.refresh(state.clock.now());
-        state
+        // The locks of two ledgers are taken in this order only.
+        let before = former.as_ref().map(|former| {
+            let ledger = former.ledger.lock();
+            *former.phase.lock() = Phase::Replaced;
+            ledger
+        });
+        let mut ledger = self.ledger.lock();
+        *self.phase.lock() = Phase::Active;
+        if let Some(before) = &before {
+            *ledger = ledger.clone().after(before);
+        }
+        let alone = self.instances.len() == 1;
+        for (index, (state, instance)) in self.instances.iter().zip(&self.configured).enumerate() {
+            state.configure(instance, index, alone);
+        }
+        self.publish(ledger.sights(self.clock.now()));
     }
 
     /// Whether this is what the topology says, so that all that is known stays true.
@@ -151,11 +179,6 @@ impl ShardState {
         if let Some(health) = self.health.upgrade() {
             health.raise();
         }
-    }
-
-    /// The instance that takes writes.
-    pub(crate) fn primary(&self) -> Option<&Arc<InstanceState>> {
-        self.instances.iter().find(|it| it.role() == Role::Primary)
     }
 
     // === what happens ===
@@ -193,8 +216,13 @@ impl ShardState {
         }
     }
 
-    pub(crate) fn ban(&self, key: &InstanceKey, reason: &str, lasting: Option<Duration>) -> bool {
-        self.change(key, |ledger, index, now| ledger.ban(index, reason, now, lasting)).is_some()
+    pub(crate) fn ban(
+        &self,
+        key: &InstanceKey,
+        reason: &str,
+        lasting: Option<Duration>,
+    ) -> Option<()> {
+        self.change(key, |ledger, index, now| ledger.ban(index, reason, now, lasting))
     }
 
     pub(crate) fn unban(&self, key: &InstanceKey) -> Option<Lifted> {
@@ -202,16 +230,20 @@ impl ShardState {
     }
 
     pub(crate) fn set_fleet_bans(&self, bans: &[FleetBan], zone: Option<&str>) {
-        let now = self.clock.now();
         let mut ledger = self.ledger.lock();
-        ledger.set_fleet_bans(now, bans, zone);
-        self.publish(ledger.sights(now));
+        if self.is_active() {
+            let now = self.clock.now();
+            ledger.set_fleet_bans(now, bans, zone);
+            self.publish(ledger.sights(now));
+        }
     }
 
     /// What changes because time goes by.
     pub(crate) fn refresh(&self, now: Duration) {
         let ledger = self.ledger.lock();
-        self.publish(ledger.sights(now));
+        if self.is_active() {
+            self.publish(ledger.sights(now));
+        }
     }
 
     /// The name of an instance leads to these addresses now, and no more to others.
@@ -228,10 +260,18 @@ impl ShardState {
     ) -> Option<R> {
         let index = self.place(key)?;
         let mut ledger = self.ledger.lock();
+        if !self.is_active() {
+            return None;
+        }
         let now = self.clock.now();
         let result = act(&mut ledger, index, now);
         self.publish(ledger.sights(now));
         Some(result)
+    }
+
+    /// Whether what is known of the shard is known here. Under the lock of the ledger.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(*self.phase.lock(), Phase::Active)
     }
 
     /// Makes known how the instances stand, and does what follows from a change. Under the lock of
@@ -252,6 +292,11 @@ impl ShardState {
     pub(crate) fn is_troubled(&self, key: &InstanceKey, now: Duration) -> bool {
         let Some(index) = self.place(key) else { return false };
         self.ledger.lock().is_troubled(index, now)
+    }
+
+    pub(crate) fn is_banned_by_evidence(&self, key: &InstanceKey, now: Duration) -> bool {
+        let Some(index) = self.place(key) else { return false };
+        self.ledger.lock().is_banned_by_evidence(index, now)
     }
 
     pub(crate) fn bans(&self, index: usize, now: Duration) -> Vec<pgherd_balance::Ban> {
@@ -291,20 +336,8 @@ impl ShardState {
     pub(crate) fn endpoint_for(&self, database: &str) -> Option<Endpoint> {
         let fits = |it: &&Arc<InstanceState>| matches!(it.role(), Role::Primary | Role::Replica);
         let open = self.instances.iter().filter(fits).find(|it| it.is_open());
-        let index = open.or_else(|| self.instances.iter().find(fits))?.index();
+        let instance = open.or_else(|| self.instances.iter().find(fits))?;
+        let index = self.place(&instance.key)?;
         Some(self.endpoints.lock().get(index)?.again().with_database(database))
-    }
-}
-
-/// Whether an instance does not answer, so that what is in flight on it gets no answer either.
-pub(crate) fn is_silent(standing: &Standing) -> bool {
-    match standing {
-        Standing::Banned(ban) => matches!(
-            ban.class,
-            EvidenceClass::HealthCheckFailed
-                | EvidenceClass::ConnectTimeout
-                | EvidenceClass::QueryTimeout
-        ),
-        Standing::Open | Standing::HeldBack(..) => false,
     }
 }

@@ -64,6 +64,10 @@ pub enum NoTarget {
     Replaced,
 }
 
+/// So many instances are chosen from without memory of their own.
+const FEW: usize = 8;
+const NOBODY: Candidate = Candidate { index: 0, weight: 0, busy: 0, latency: 0.0 };
+
 /// The instances of one shard, with the pools of one user of one database on them.
 ///
 /// A pool is made when the first statement needs it.
@@ -85,8 +89,8 @@ impl Need {
     /// Of a statement that only reads.
     pub const READ: Self = Self { access: Access::Read, role: None, min_lsn: None, avoid: 0 };
 
-    fn avoids(&self, instance: &InstanceState) -> bool {
-        u32::try_from(instance.index())
+    fn avoids(&self, index: usize) -> bool {
+        u32::try_from(index)
             .ok()
             .and_then(|index| self.avoid.checked_shr(index))
             .is_some_and(|bits| bits & 1 == 1)
@@ -140,12 +144,19 @@ impl Targets {
     }
 
     /// The pool on which a login can try its startup parameters: any instance will do, the
-    /// primary rather than others.
+    /// primary rather than others. `NoPrimary` where nothing can be reached: worth waiting for
+    /// [`Targets::changed`].
     pub fn for_login(&self) -> Result<Arc<Pool>, NoTarget> {
-        let open = self.shard.instances.iter().find(|it| it.is_open());
-        let primary = self.shard.primary().filter(|it| it.is_open());
-        let instance = primary.or(open).or(self.shard.primary());
-        self.pool(instance.map_or(0, |it| it.index()))
+        if self.is_single() {
+            return self.pool(0);
+        }
+        let place = |fits: &dyn Fn(&InstanceState) -> bool| {
+            self.shard.instances.iter().position(|it| fits(it))
+        };
+        let primary = place(&|it| it.role() == Role::Primary && it.is_open());
+        let open = || place(&|it| it.is_open());
+        let closed = || place(&|it| it.role() == Role::Primary);
+        self.pool(primary.or_else(open).or_else(closed).ok_or(NoTarget::NoPrimary)?)
     }
 
     /// What is known of the instances, in the order of the topology.
@@ -190,11 +201,17 @@ impl Targets {
     }
 
     fn choose_primary(&self, need: &Need) -> Result<Arc<Pool>, NoTarget> {
-        let primary = self.shard.primary().ok_or(NoTarget::NoPrimary)?;
+        let primary = self.primary_place().ok_or(NoTarget::NoPrimary)?;
         if need.avoids(primary) {
             return Err(NoTarget::NoneLeft);
         }
-        self.pool(primary.index())
+        self.pool(primary)
+    }
+
+    /// By the place in the list, not by the index that the instance has now: a topology that is
+    /// being loaded may have given it another one.
+    fn primary_place(&self) -> Option<usize> {
+        self.shard.instances.iter().position(|it| it.role() == Role::Primary)
     }
 
     fn choose_replica(&self, need: &Need, random: u64) -> Result<Arc<Pool>, NoTarget> {
@@ -212,26 +229,39 @@ impl Targets {
         random: u64,
     ) -> Result<Arc<Pool>, NoTarget> {
         let mut any = false;
-        let mut candidates = Vec::with_capacity(self.plans.len());
+        let (mut few, mut many, mut count) = ([NOBODY; FEW], Vec::new(), 0);
         let by_latency = self.shard.rules.strategy == Strategy::PeakEwma;
-        for instance in self.shard.instances.iter().filter(|it| fits(it)) {
+        for (index, instance) in self.shard.instances.iter().enumerate() {
+            if !fits(instance) {
+                continue;
+            }
             any = true;
             let replayed = need.min_lsn.is_none_or(|lsn| instance.lsn() >= lsn);
-            if instance.is_open() && replayed && !need.avoids(instance) {
-                candidates.push(Candidate {
-                    index: instance.index(),
+            if instance.is_open() && replayed && !need.avoids(index) {
+                let candidate = Candidate {
+                    index,
                     weight: instance.weight(),
                     busy: instance.busy(),
                     latency: if by_latency { instance.latency() } else { 0.0 },
-                });
+                };
+                match few.get_mut(count) {
+                    Some(place) => *place = candidate,
+                    None if many.is_empty() => {
+                        many.extend_from_slice(&few);
+                        many.push(candidate);
+                    }
+                    None => many.push(candidate),
+                }
+                count += 1;
             }
         }
+        let candidates = if many.is_empty() { few.get(..count).unwrap_or(&[]) } else { &many };
         let none = if any { NoTarget::NoneLeft } else { NoTarget::NoReplica };
         let turn = match self.shard.rules.strategy {
             Strategy::RoundRobin => self.shard.next_turn(),
             _ => 0,
         };
-        let chosen = pgherd_balance::choose(self.shard.rules.strategy, &candidates, turn, random);
+        let chosen = pgherd_balance::choose(self.shard.rules.strategy, candidates, turn, random);
         self.pool(chosen.ok_or(none)?)
     }
 
@@ -250,8 +280,7 @@ impl Targets {
     /// Makes the pools that statements will need.
     pub(crate) fn warm_up(&self) {
         for index in 0..self.plans.len() {
-            let primary = self.shard.primary().is_some_and(|it| it.index() == index);
-            if primary || self.splits_reads() {
+            if self.primary_place() == Some(index) || self.splits_reads() {
                 // One that cannot be made tells the client that asks for it.
                 let _ = self.pool(index);
             }
@@ -260,7 +289,7 @@ impl Targets {
 
     /// The pool of the primary, as long as one is known.
     pub(crate) fn primary(&self) -> Option<&PoolPlan> {
-        self.plans.get(self.shard.primary()?.index())
+        self.plans.get(self.primary_place()?)
     }
 
     /// Called under the lock of the shelf, so that no pool is made of these plans any more.
@@ -284,3 +313,6 @@ impl Targets {
         self.pools.iter().filter_map(OnceLock::get)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,12 +17,14 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 mod families;
+mod instances;
 mod pools;
 mod process;
 mod replication;
 #[cfg(test)]
 mod tests;
 
+use instances::InstanceMetrics;
 use pools::PoolMetrics;
 use process::ProcessMetrics;
 use replication::ReplicationMetrics;
@@ -89,6 +91,7 @@ impl Collector for ProxyCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         ProcessMetrics::read(&self.shared).encode(&mut encoder)?;
         PoolMetrics::read(&self.shared.directory).encode(&mut encoder)?;
+        InstanceMetrics::read(&self.shared.directory).encode(&mut encoder)?;
         ReplicationMetrics::read(&self.shared.directory).encode(&mut encoder)
     }
 }

@@ -25,7 +25,7 @@ struct Row {
     clients: Clients,
 }
 
-/// The clients of one database and user, except those that wait: these stand in a pool's queue.
+/// The clients of one pool, except those that wait: these stand in its queue.
 #[derive(Clone, Copy, Default)]
 struct Clients {
     not_waiting: usize,
@@ -67,22 +67,32 @@ const FIELDS: &[Field<Row>] = &[
 
 fn run(request: &Request<'_>) -> Outcome {
     let shared = request.authorise(Permission::Look)?.shared;
-    let clients = count_clients(&shared.clients);
-    let rows = shared.directory.named_pools().into_iter().map(|(database, pool)| {
+    let pools = shared.directory.named_pools();
+    let clients = count_clients(&shared.clients, &pools);
+    let rows = pools.into_iter().zip(clients).map(|((database, pool), clients)| {
         let counts = pool.counts();
-        let user = pool.settings().user.clone();
-        let key = (database, user);
-        let clients = clients.get(&key).copied().unwrap_or_default();
-        Row { database: key.0, pool, counts, clients }
+        Row { database, pool, counts, clients }
     });
     Ok(table(FIELDS, rows))
 }
 
-fn count_clients(registry: &ClientRegistry) -> HashMap<(String, String), Clients> {
-    let mut sums = HashMap::<_, Clients>::new();
+/// For each pool its clients: those that have a connection of it, and in the first pool of a
+/// database and user those that have none.
+fn count_clients(registry: &ClientRegistry, pools: &[(String, Arc<Pool>)]) -> Vec<Clients> {
+    let (mut first, mut holders) = (HashMap::new(), HashMap::new());
+    for (index, (database, pool)) in pools.iter().enumerate() {
+        first.entry((database.as_str(), pool.settings().user.as_str())).or_insert(index);
+        for entry in pool.servers() {
+            holders.insert(Arc::as_ptr(&entry.target), index);
+        }
+    }
+    let mut sums = vec![Clients::default(); pools.len()];
     for client in registry.all() {
-        let key = (client.database.to_string(), client.user.to_string());
-        let sum = sums.entry(key).or_default();
+        let held = client.server().and_then(|server| holders.get(&Arc::as_ptr(&server)));
+        let home = || first.get(&(&*client.database, &*client.user));
+        let Some(sum) = held.or_else(home).and_then(|index| sums.get_mut(*index)) else {
+            continue;
+        };
         sum.not_waiting += usize::from(client.state() != ClientState::Waiting);
         sum.pinned += usize::from(client.is_pinned());
         let cancels = client.cancels();

@@ -79,14 +79,25 @@ impl Directory {
 
     /// Bans an instance from reads in every shard that has it; how many these are.
     pub fn ban(&self, key: &InstanceKey, reason: &str, lasting: Option<Duration>) -> usize {
-        let shards = self.health.shards();
-        shards.iter().filter(|shard| shard.ban(key, reason, lasting)).count()
+        self.in_each_shard(|shard| shard.ban(key, reason, lasting)).len()
     }
 
     /// Lifts the bans of an instance that this proxy can lift; what that was, for each shard that
     /// has it.
     pub fn unban(&self, key: &InstanceKey) -> Vec<Lifted> {
-        self.health.shards().iter().filter_map(|shard| shard.unban(key)).collect()
+        self.in_each_shard(|shard| shard.unban(key))
+    }
+
+    /// Does something in each shard, once more where a topology is loaded in the same moment.
+    fn in_each_shard<R>(&self, act: impl Fn(&ShardState) -> Option<R>) -> Vec<R> {
+        loop {
+            let shards = self.health.shards();
+            let done = shards.iter().filter_map(|shard| act(shard)).collect();
+            if shards.iter().all(|shard| shard.is_active()) {
+                return done;
+            }
+            std::thread::yield_now();
+        }
     }
 
     pub(super) fn configure_health(&self, loaded: &Loaded) {
@@ -107,7 +118,7 @@ impl Directory {
 
 fn statuses(shard: &Arc<ShardState>, now: Duration) -> Vec<InstanceStatus> {
     let conditions = shard.conditions(now);
-    let status = |instance: &Arc<InstanceState>| {
+    let status = |(index, instance): (usize, &Arc<InstanceState>)| {
         let seen = conditions.iter().find(|(key, _)| *key == instance.key);
         InstanceStatus {
             cluster: shard.cluster.clone(),
@@ -115,10 +126,10 @@ fn statuses(shard: &Arc<ShardState>, now: Duration) -> Vec<InstanceStatus> {
             instance: Arc::clone(instance),
             sight: instance.sight(),
             condition: seen.map_or(Condition::Unwatched, |(_, condition)| condition.clone()),
-            bans: shard.bans(instance.index(), now),
+            bans: shard.bans(index, now),
         }
     };
-    shard.instances.iter().map(status).collect()
+    shard.instances.iter().enumerate().map(status).collect()
 }
 
 /// How an instance is looked at: as the first cluster that names it can, as often as any wants.

@@ -73,8 +73,10 @@ impl Health {
                 monitor.configure(plan(key), members.map(Arc::downgrade).collect());
             }
         }
+        shards.iter().for_each(|shard| shard.activate());
+        // Whoever sets bans from now on reaches these; those that were set before are applied.
+        *self.shards.lock() = shards.clone();
         self.apply_fleet_bans(&shards);
-        *self.shards.lock() = shards;
         self.stirred.notify_one();
         self.raise();
     }
@@ -94,6 +96,9 @@ impl Health {
         *self.fleet.lock() =
             FleetBans { at: self.clock.now(), bans: bans.to_vec(), zone: zone.map(str::to_owned) };
         self.apply_fleet_bans(&self.shards());
+        // Also where nothing is looked at otherwise: only a look of our own ends a ban.
+        let monitors = self.monitors.lock();
+        bans.iter().filter_map(|ban| monitors.get(&ban.instance)).for_each(|it| it.look_now());
     }
 
     fn apply_fleet_bans(&self, shards: &[Arc<ShardState>]) {

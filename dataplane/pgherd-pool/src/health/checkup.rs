@@ -28,6 +28,8 @@ pub(crate) enum Outcome {
     Well(Vitals),
     /// It answers, but not what was asked: it lives, whatever it is. The text says why.
     Alive(String),
+    /// It lives, but does not let the checks in, and will not before somebody changes a setting.
+    Refused(String),
     /// It does not answer, or says that it cannot serve.
     Failed(EvidenceClass, String),
 }
@@ -110,7 +112,8 @@ fn of_connect_error(error: &ConnectError) -> Outcome {
     let detail = error.chain();
     match error.evidence() {
         Some(class) => Outcome::Failed(class, detail),
-        None if error.is_answer() => Outcome::Alive(detail),
+        None if error.is_answer() && error.is_transient() => Outcome::Alive(detail),
+        None if error.is_answer() => Outcome::Refused(detail),
         None => Outcome::Failed(EvidenceClass::HealthCheckFailed, detail),
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pgherd_balance::fleet::{Condition, FleetBan};
 use pgherd_balance::{
-    BanRules, Book, Evidence, InstanceKey, Lifted, Probed, ReadsFromPrimary, Standing, Verdict,
+    BanRules, Book, Evidence, InstanceKey, Lifted, Probed, ReadsFromPrimary, Source, Standing,
+    Verdict,
 };
 use pgherd_config::{EvidenceClass, InstanceRole};
 
@@ -64,6 +65,8 @@ pub struct Sight {
     pub vitals: Option<Vitals>,
     /// Whether it answered the last check; false before the first one.
     pub reachable: bool,
+    /// Whether it is banned since this proxy itself gets no answer from it.
+    pub is_silent: bool,
 }
 
 impl Sight {
@@ -77,6 +80,7 @@ impl Sight {
             lag_bytes: None,
             vitals: None,
             reachable: false,
+            is_silent: false,
         }
     }
 
@@ -157,11 +161,11 @@ impl Ledger {
                 entry.reachable = true;
             }
             // It lives, and is what it was.
-            Outcome::Alive(_) => entry.reachable = entry.vitals.is_some(),
+            Outcome::Alive(_) | Outcome::Refused(_) => entry.reachable = entry.vitals.is_some(),
             Outcome::Failed(..) => entry.reachable = false,
         }
         let verdict = match outcome {
-            Outcome::Well(_) | Outcome::Alive(_) => {
+            Outcome::Well(_) | Outcome::Alive(_) | Outcome::Refused(_) => {
                 let _: Probed = self.book.on_probe_succeeded(index, started, now);
                 Verdict::Spared
             }
@@ -210,10 +214,11 @@ impl Ledger {
         let roles: Vec<pgherd_balance::Role> =
             self.entries.iter().map(|entry| entry.role.in_book()).collect();
         let standings = self.book.view(now, &roles, self.rules.from_primary);
-        let entries = self.entries.iter().zip(standings);
+        let entries = self.entries.iter().zip(standings).enumerate();
         entries
-            .map(|(entry, standing)| {
+            .map(|(index, (entry, standing))| {
                 let is_replica = entry.role == Role::Replica;
+                let is_open = standing.is_open();
                 let lag = entry.lag.filter(|_| is_replica);
                 let behind = |lsn: u64| Some(self.positions.last()?.saturating_sub(lsn));
                 let lsn = entry.vitals.and_then(|vitals| vitals.lsn);
@@ -227,9 +232,25 @@ impl Ledger {
                     lag_bytes: lsn.filter(|_| is_replica).and_then(behind),
                     vitals: entry.vitals,
                     reachable: entry.reachable,
+                    is_silent: !is_open && self.is_silent(index, now),
                 }
             })
             .collect()
+    }
+
+    /// Whether this proxy has banned it for silence, whatever other bans stand before that one.
+    /// What others see does not end what is in flight here.
+    fn is_silent(&self, index: usize, now: Duration) -> bool {
+        let silent = |class| {
+            matches!(
+                class,
+                EvidenceClass::HealthCheckFailed
+                    | EvidenceClass::ConnectTimeout
+                    | EvidenceClass::QueryTimeout
+            )
+        };
+        let bans = self.book.bans(index, now);
+        bans.iter().any(|ban| ban.source == Source::Local && silent(ban.class))
     }
 
     /// Every ban of an instance.
@@ -245,13 +266,16 @@ impl Ledger {
 
     /// Whether an instance is to be looked at more often than others.
     pub(crate) fn is_troubled(&self, index: usize, now: Duration) -> bool {
-        let banned = self.book.bans(index, now);
-        banned.iter().any(|ban| ban.class != EvidenceClass::Manual)
-            || self
-                .entries
-                .get(index)
-                .is_some_and(|entry| !entry.reachable || entry.doubt.is_some())
+        let odd = |entry: &Entry| !entry.reachable || entry.doubt.is_some();
+        self.is_banned_by_evidence(index, now)
+            || self.entries.get(index).is_some_and(odd)
             || self.lacks_primary()
+    }
+
+    /// Whether only probes can bring an instance back.
+    pub(crate) fn is_banned_by_evidence(&self, index: usize, now: Duration) -> bool {
+        let bans = self.book.bans(index, now);
+        bans.iter().any(|ban| ban.class != EvidenceClass::Manual)
     }
 
     fn lacks_primary(&self) -> bool {
@@ -304,3 +328,6 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Looks at one instance again and again, for all shards of all clusters that have it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,10 @@ use crate::shard::ShardState;
 /// How often an instance is looked at that fails, is banned, or is not what it shall be; unless
 /// the settings say more often.
 const TROUBLED: Duration = Duration::from_millis(500);
+/// The least time between two looks, whoever wants to know.
+const LEAST: Duration = Duration::from_millis(50);
+/// How often one is looked at that does not let the checks in: its log shall not be full of that.
+const REFUSED: Duration = Duration::from_secs(10);
 /// How often the name of an instance is resolved again.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// What ends counts as a new proof of life only so much later than the one before: no core shall
@@ -49,6 +53,8 @@ pub(crate) struct Monitor {
     last_finished: AtomicU64,
     /// Somebody wants to know at once.
     wanted: Notify,
+    /// And waits for the outcome, so that there must be one.
+    asked: AtomicBool,
     /// When the last check ended well, and when the last one that failed had begun.
     results: watch::Sender<Results>,
     last: Mutex<Last>,
@@ -76,6 +82,7 @@ impl Monitor {
             members: ArcSwap::default(),
             last_finished: AtomicU64::new(0),
             wanted: Notify::new(),
+            asked: AtomicBool::new(false),
             results: watch::Sender::default(),
             last: Mutex::default(),
         }
@@ -125,6 +132,7 @@ impl Monitor {
     pub(crate) async fn probe(&self, within: Duration) -> bool {
         let begun = self.clock.now();
         let mut results = self.results.subscribe();
+        self.asked.store(true, Ordering::Release);
         self.look_now();
         let answered = results.wait_for(|results| {
             results.answered.is_some_and(|at| at >= begun)
@@ -142,7 +150,9 @@ impl Monitor {
         match &last.outcome {
             None => (None, None),
             Some(Outcome::Well(_)) => (Some(last.took), None),
-            Some(Outcome::Alive(detail)) => (Some(last.took), Some(detail.clone())),
+            Some(Outcome::Alive(detail) | Outcome::Refused(detail)) => {
+                (Some(last.took), Some(detail.clone()))
+            }
             Some(Outcome::Failed(_, detail)) => (None, Some(detail.clone())),
         }
     }
@@ -151,7 +161,7 @@ impl Monitor {
 
     /// Looks for as long as it is polled. Cancel safe.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut kept = None;
+        let (mut kept, mut first) = (None, true);
         let mut addresses = Addresses::default();
         loop {
             let Some(plan) = self.plan.load_full() else {
@@ -159,18 +169,19 @@ impl Monitor {
                 self.wanted.notified().await;
                 continue;
             };
+            self.pause(&plan, first).await;
+            if !self.has_plan(&plan) {
+                // Another way to log in, perhaps.
+                (kept, first) = (None, true);
+                continue;
+            }
+            first = false;
             self.look(&plan, &mut kept).await;
             if let Some(conn) = &kept {
                 self.follow_name(&plan.endpoint, conn, &mut addresses).await;
             }
             if addresses.has_moved {
-                (kept, addresses.has_moved) = (None, false);
-                continue;
-            }
-            self.pause(&plan).await;
-            // Another way to log in, perhaps.
-            if self.plan.load().as_deref().map(|new| &new.endpoint) != Some(&plan.endpoint) {
-                kept = None;
+                (kept, addresses.has_moved, first) = (None, false, true);
             }
         }
     }
@@ -191,7 +202,9 @@ impl Monitor {
             shard.note_check(&self.key, started, &outcome);
         }
         self.results.send_modify(|results| match &outcome {
-            Outcome::Well(_) | Outcome::Alive(_) => results.answered = Some(now),
+            Outcome::Well(_) | Outcome::Alive(_) | Outcome::Refused(_) => {
+                results.answered = Some(now);
+            }
             Outcome::Failed(..) => results.failed = Some(started),
         });
         *self.last.lock() = Last { outcome: Some(outcome), took: begun.elapsed() };
@@ -212,21 +225,54 @@ impl Monitor {
         Severity::of(class) == Severity::Soft && self.last_finished() >= Some(since)
     }
 
-    async fn pause(&self, plan: &MonitorPlan) {
-        let now = self.clock.now();
-        let troubled = self.members().iter().any(|shard| shard.is_troubled(&self.key, now));
-        let pause = match plan.interval {
-            Some(interval) if troubled => interval.min(TROUBLED),
-            Some(interval) => interval,
-            None if troubled => TROUBLED,
-            None => return self.wanted.notified().await,
-        };
-        // Not all instances in the same moment.
-        let pause = pause.mul_f64(rand::rng().random_range(0.9..1.0));
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = self.wanted.notified() => {}
+    /// Waits until it is time to look again; `first` where that has not been done yet.
+    async fn pause(&self, plan: &MonitorPlan, first: bool) {
+        loop {
+            let now = self.clock.now();
+            let pause = match plan.interval {
+                Some(_) if first => return,
+                Some(interval) if self.is_refused() => interval.max(REFUSED),
+                Some(interval) if self.is_troubled(now) => interval.min(TROUBLED),
+                Some(interval) => interval,
+                // Nobody else finds out when a ban can end.
+                None if self.is_banned(now) => TROUBLED,
+                None => {
+                    self.wanted.notified().await;
+                    if self.asked.swap(false, Ordering::AcqRel) {
+                        return;
+                    }
+                    // A ban, or another plan.
+                    if !self.is_banned(self.clock.now()) && self.has_plan(plan) {
+                        continue;
+                    }
+                    return;
+                }
+            };
+            // Not all instances in the same moment.
+            let pause = pause.mul_f64(rand::rng().random_range(0.9..1.0));
+            tokio::time::sleep(LEAST.min(pause)).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.saturating_sub(LEAST)) => {}
+                () = self.wanted.notified() => {}
+            }
+            return;
         }
+    }
+
+    fn has_plan(&self, plan: &MonitorPlan) -> bool {
+        self.plan.load().as_deref() == Some(plan)
+    }
+
+    fn is_refused(&self) -> bool {
+        matches!(self.last.lock().outcome, Some(Outcome::Refused(_)))
+    }
+
+    fn is_troubled(&self, now: Duration) -> bool {
+        self.members().iter().any(|shard| shard.is_troubled(&self.key, now))
+    }
+
+    fn is_banned(&self, now: Duration) -> bool {
+        self.members().iter().any(|shard| shard.is_banned_by_evidence(&self.key, now))
     }
 
     fn members(&self) -> Vec<Arc<ShardState>> {
@@ -235,7 +281,7 @@ impl Monitor {
 
     /// Says it once when the check cannot say how the instance is, although it lives.
     fn complain(&self, outcome: &Outcome) {
-        let Outcome::Alive(detail) = outcome else { return };
+        let (Outcome::Alive(detail) | Outcome::Refused(detail)) = outcome else { return };
         if self.last.lock().outcome.as_ref() != Some(outcome) {
             tracing::warn!(
                 instance = %self.key,

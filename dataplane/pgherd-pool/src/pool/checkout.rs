@@ -118,6 +118,10 @@ impl Pool {
             if self.is_retired() {
                 return Err(CheckoutError::Retired);
             }
+            // Whoever shuts it does so before it looks at the queue.
+            if self.instance.is_shut() {
+                return Err(CheckoutError::Banned);
+            }
             if !state.has_connections()
                 && let Some(refusal) = state.refused(Instant::now())
             {

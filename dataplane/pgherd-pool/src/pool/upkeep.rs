@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::{CheckoutError, Pool};
 use crate::cancel::ServerAddress;
 use crate::growth::Growth;
-use crate::instance::Role;
 use crate::server::ServerConn;
 
 impl Pool {
@@ -19,7 +18,7 @@ impl Pool {
         {
             let now = Instant::now();
             let mut state = self.state.lock();
-            let shut = self.is_shut();
+            let shut = self.instance.is_shut();
             while !self.is_retired() && state.wants_another(&self.settings, now, shut) {
                 state.total += 1;
                 state.connecting += 1;
@@ -134,7 +133,7 @@ impl Pool {
             let mut state = self.state.lock();
             let lost = state.last_error.as_ref().is_some_and(|error| error.is_transient());
             let full = state.connecting > 0 || state.total >= self.settings.size;
-            if !lost || full || self.is_retired() || self.is_shut() {
+            if !lost || full || self.is_retired() || self.instance.is_shut() {
                 return;
             }
             state.total += 1;
@@ -163,15 +162,6 @@ impl Pool {
 }
 
 impl Pool {
-    /// Whether clients are sent elsewhere, so that no connection is made for nobody.
-    fn is_shut(&self) -> bool {
-        match self.instance.role() {
-            Role::Primary => false,
-            Role::Replica => !self.instance.is_open(),
-            Role::Unknown | Role::Fenced => true,
-        }
-    }
-
     /// The instance is not to be used any more: idle connections are closed, and waiting clients
     /// are sent to choose another one. With `cut`, what is in flight is ended as well.
     pub(crate) fn shut_out(self: &Arc<Self>, cut: bool) {

@@ -162,6 +162,34 @@ fn a_scrape_sums_what_has_the_same_labels() {
             # TYPE pgherd_pool_longest_wait_seconds gauge
             # UNIT pgherd_pool_longest_wait_seconds seconds
             pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            # HELP pgherd_instance_up Whether this proxy sees nothing that speaks against the instance (1) or does (0).
+            # TYPE pgherd_instance_up gauge
+            pgherd_instance_up{cluster="*",shard="0",instance="10.0.0.1:5432"} 1
+            # HELP pgherd_instance_role What the instance is: 1 for its present role.
+            # TYPE pgherd_instance_role gauge
+            pgherd_instance_role{cluster="*",shard="0",instance="10.0.0.1:5432",role="primary"} 1
+            # HELP pgherd_instance_open Whether reads are sent to the instance.
+            # TYPE pgherd_instance_open gauge
+            pgherd_instance_open{cluster="*",shard="0",instance="10.0.0.1:5432"} 1
+            # HELP pgherd_instance_banned Whether the instance is banned, by whomever, and no read is sent to it for that reason.
+            # TYPE pgherd_instance_banned gauge
+            pgherd_instance_banned{cluster="*",shard="0",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_instance_bans Times that this proxy banned the instance for what it saw.
+            # TYPE pgherd_instance_bans counter
+            # HELP pgherd_instance_replication_lag_seconds How far the replica is behind the primary.
+            # TYPE pgherd_instance_replication_lag_seconds gauge
+            # UNIT pgherd_instance_replication_lag_seconds seconds
+            # HELP pgherd_instance_replication_lag_bytes How much of the log the replica has not replayed yet.
+            # TYPE pgherd_instance_replication_lag_bytes gauge
+            # UNIT pgherd_instance_replication_lag_bytes bytes
+            # HELP pgherd_instance_busy Server connections that clients have, and clients that wait for one.
+            # TYPE pgherd_instance_busy gauge
+            pgherd_instance_busy{cluster="*",shard="0",instance="10.0.0.1:5432"} 0
+            # HELP pgherd_instance_check_seconds Time that the last health check took; none while it fails.
+            # TYPE pgherd_instance_check_seconds gauge
+            # UNIT pgherd_instance_check_seconds seconds
+            # HELP pgherd_instance_timeline The timeline of the instance; a promotion counts it up.
+            # TYPE pgherd_instance_timeline gauge
             # HELP pgherd_replication_connections Replication connections that are open.
             # TYPE pgherd_replication_connections gauge
             # HELP pgherd_replication_opened Replication connections that were opened.

@@ -81,6 +81,11 @@ impl ProxyConfig {
         self
     }
 
+    /// Without health checks: for servers that play a part, and take each connection for its turn.
+    pub fn unwatched(self) -> Self {
+        self.cluster_setting("health_check_interval", "\"0\"")
+    }
+
     /// Adds an instance with this role.
     pub fn instance(mut self, server: &Postgres, role: &'static str) -> Self {
         self.instances.push(("127.0.0.1".to_owned(), server.port(), role));

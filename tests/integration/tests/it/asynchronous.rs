@@ -197,6 +197,7 @@ fn a_notice_on_an_idle_connection_churns_nothing() -> Result<()> {
     for mode in ["transaction", "session"] {
         let addr = talkative_server()?;
         let config = ProxyConfig::for_address(mode, "127.0.0.1", addr.port())
+            .unwatched()
             .pool_size(1)
             .server_tls("disable", "");
         let proxy = Proxy::start(&config.to_toml())?;

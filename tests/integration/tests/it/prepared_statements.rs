@@ -271,7 +271,7 @@ fn a_failed_copy_with_syncs_inside_costs_no_server_connection() -> Result<()> {
     client.send(&[copy_done(), sync()].concat())?;
     client.until_ready(1)?;
     assert_eq!(client.value("SELECT pg_backend_pid()")?, pid);
-    let backends = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+    let backends = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND application_name <> 'pgherd health check'";
     assert_eq!(stand.postgres.sql(backends)?, [["1"]]);
     Ok(())
 }

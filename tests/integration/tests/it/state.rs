@@ -48,7 +48,7 @@ impl Stand {
     /// Waits until the application's server connections are idle outside a transaction.
     fn wait_idle(&self) -> Result<()> {
         let busy = "SELECT state, query FROM pg_stat_activity \
-                    WHERE usename = 'app' AND state <> 'idle'";
+                    WHERE usename = 'app' AND application_name <> 'pgherd health check' AND state <> 'idle'";
         poll::until(SOON, "the server connections to be idle", || {
             Ok(self.postgres.sql(busy)?.is_empty().then_some(()))
         })

@@ -91,7 +91,8 @@ impl Stand {
     fn begin(&mut self) -> Result<()> {
         self.side.rows("ALTER SEQUENCE numbers_0 RESTART; ALTER SEQUENCE numbers_1 RESTART")?;
         let others = "FROM pg_stat_activity \
-                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
+                      AND application_name <> 'pgherd health check'";
         self.side.rows(&format!("SELECT pg_terminate_backend(pid) {others}"))?;
         let side = &mut self.side;
         poll::until(DEADLINE, "the old server connections to end", || {

@@ -45,6 +45,7 @@ fn welcome() -> Vec<u8> {
 
 fn proxy(port: u16) -> Result<Proxy> {
     let config = ProxyConfig::for_address("transaction", "127.0.0.1", port)
+        .unwatched()
         .server_tls("disable", "")
         .cluster_setting("checkout_timeout", "\"2s\"")
         .cluster_setting("connect_timeout", "\"1s\"");

@@ -63,7 +63,7 @@ impl Stand {
         let rows = self.postgres.sql("SELECT n FROM t")?;
         assert!(rows.is_empty(), "uncommitted rows are visible: {rows:?}");
         let open = "SELECT query FROM pg_stat_activity \
-                    WHERE usename = 'app' AND state <> 'idle' AND pid <> pg_backend_pid()";
+                    WHERE usename = 'app' AND application_name <> 'pgherd health check' AND state <> 'idle' AND pid <> pg_backend_pid()";
         poll::until(SOON, "no open transactions", || {
             Ok(self.postgres.sql(open)?.is_empty().then_some(()))
         })
@@ -292,7 +292,7 @@ fn many_at_once() -> Result<()> {
         Ok((!pools.iter().any(busy)).then_some(()))
     })?;
     // A connection that was closed lives on in Postgres until its process has seen that.
-    let app = "SELECT state, query FROM pg_stat_activity WHERE usename = 'app'";
+    let app = "SELECT state, query FROM pg_stat_activity WHERE usename = 'app' AND application_name <> 'pgherd health check'";
     let mut seen = Vec::new();
     poll::until(SOON, "no more server connections than the pool has", || {
         seen = postgres.sql(app)?;

@@ -76,7 +76,7 @@ impl Stand {
 
 /// The connections of the proxy in Postgres's eyes.
 const CONNECTIONS: &str = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' \
-                           AND usename IN ('app', 'other')";
+                           AND usename IN ('app', 'other') AND application_name <> 'pgherd health check'";
 
 /// The login of the second user.
 pub fn other_login() -> Login {

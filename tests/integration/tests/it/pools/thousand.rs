@@ -129,7 +129,7 @@ fn check_connections(stand: &Stand) -> Result<()> {
     );
     let known: BTreeSet<String> = servers.iter().map(|row| row["remote_pid"].clone()).collect();
     let sql = "SELECT pid, state, coalesce(backend_xid::text, backend_xmin::text, '') \
-               FROM pg_stat_activity WHERE usename = 'app' AND backend_type = 'client backend'";
+               FROM pg_stat_activity WHERE usename = 'app' AND application_name <> 'pgherd health check' AND backend_type = 'client backend'";
     let backends = stand.postgres.sql(sql)?;
     let open: BTreeSet<String> = backends.iter().map(|row| row[0].clone()).collect();
     assert_eq!(known, open, "{backends:?}");

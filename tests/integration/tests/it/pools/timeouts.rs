@@ -42,7 +42,7 @@ fn state(messages: &[Message]) -> Option<String> {
 
 /// Nothing of the application's user runs in Postgres.
 fn check_nothing_runs(stand: &Stand) -> Result<()> {
-    let running = "SELECT query FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle'";
+    let running = "SELECT query FROM pg_stat_activity WHERE usename = 'app' AND application_name <> 'pgherd health check' AND state <> 'idle'";
     poll::until(SOON, "the query to end", || {
         Ok(stand.postgres.sql(running)?.is_empty().then_some(()))
     })
