@@ -6,6 +6,7 @@
 mod document;
 mod duration;
 mod effective;
+mod evidence;
 mod file;
 mod proxy;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod validate;
 
 pub use duration::{Period, PeriodError};
 pub use effective::{ClientTimeouts, Listen};
+pub use evidence::EvidenceClass;
 pub use file::{ConfigError, ConfigErrors, ConfigProblem};
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Secret, ServerTls};
+use crate::{EvidenceClass, Period, Secret, ServerTls};
 
 /// Everything a proxy serves: the document that a snapshot carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -50,8 +50,10 @@ pub struct Cluster {
     /// Prepared statements that are kept on a server connection in transaction mode; those that
     /// were not used for longest are closed first. At least 1.
     pub server_prepared_statements: usize,
-    /// How a replica is chosen for a read.
-    pub load_balancing: LoadBalancing,
+    /// How an instance is chosen for a read; by default `random` where the instances are equal,
+    /// and `least_connections` where their weights differ or the primary takes reads as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancing: Option<LoadBalancing>,
     /// Where statements that only read are sent.
     pub reads: Reads,
     /// Run on each new server connection before clients use it, and again when its session state
@@ -71,8 +73,17 @@ pub struct Cluster {
     pub client_idle_timeout: Period,
     /// Silence after which the instance of a running query is probed; 0 means never.
     pub stall_timeout: Period,
-    /// How long an instance is banned the first time.
+    /// How long an instance is banned the first time; twice as long each time that it is banned
+    /// again soon. Probes that succeed end a ban early; without one none ends.
     pub ban_time: Period,
+    /// How long a ban may become.
+    pub max_ban_time: Period,
+    /// Most replicas of a shard, in percent, that are banned for what was seen of them; one may be
+    /// banned however few there are, and where none would be left to read from, none is.
+    #[schemars(range(max = 100))]
+    pub max_banned_percent: u8,
+    /// What gets an instance banned from reads.
+    pub ban_on: Vec<EvidenceClass>,
     /// TLS towards the instances.
     pub server_tls: ServerTls,
     /// Tables that are on every shard in full.
@@ -102,7 +113,7 @@ impl Default for Cluster {
             server_lifetime: Period::secs(3600),
             max_prepared_statements: 10_000,
             server_prepared_statements: 500,
-            load_balancing: LoadBalancing::Random,
+            load_balancing: None,
             reads: Reads::Primary,
             connect_query: None,
             query_timeout: Period::secs(0),
@@ -111,6 +122,9 @@ impl Default for Cluster {
             client_idle_timeout: Period::secs(0),
             stall_timeout: Period::secs(30),
             ban_time: Period::secs(60),
+            max_ban_time: Period::secs(600),
+            max_banned_percent: 100,
+            ban_on: EvidenceClass::that_ban(),
             server_tls: ServerTls::default(),
             reference_tables: Vec::new(),
             users: Vec::new(),
@@ -138,7 +152,7 @@ pub enum PoolMode {
 pub enum LoadBalancing {
     /// Any, with equal chances.
     Random,
-    /// The one with the fewest busy connections.
+    /// The one with the fewest busy connections for its weight.
     LeastConnections,
     /// Each in turn.
     RoundRobin,
@@ -230,7 +244,8 @@ pub struct Instance {
     /// What the instance is in its shard.
     #[serde(default)]
     pub role: InstanceRole,
-    /// Share of reads under `weighted` load balancing.
+    /// Share of reads under `weighted` load balancing, and of busy connections under
+    /// `least_connections`; 0 means none while others are there.
     #[serde(default = "default_weight")]
     pub weight: u32,
     /// Most server connections to this instance, over all clusters and users; 0 means any number.

@@ -1,6 +1,6 @@
 //! Rules for one cluster: its pools, users, shards and instances.
 
-use crate::{Cluster, InstanceRole, LoadBalancing, Reads, Shard, User};
+use crate::{Cluster, InstanceRole, Reads, Shard, User};
 
 use super::{
     Findings, endpoint, limits, name, password,
@@ -151,7 +151,7 @@ fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut F
     let usual = Cluster::default();
     let settings = [
         ("reads", cluster.reads != Reads::Primary),
-        ("load_balancing", cluster.load_balancing != LoadBalancing::Random),
+        ("load_balancing", cluster.load_balancing.is_some()),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
         ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
