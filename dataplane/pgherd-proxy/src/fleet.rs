@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgherd_agent::{
-    AgentHandle, InstanceHealth, Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics,
+    AgentHandle, Failing, InstanceView, Peer, PoolStatistics, Proxy, Rejection, SnapshotId,
+    Statistics,
 };
+use pgherd_balance::{InstanceKey, fleet::FleetBan};
 use pgherd_config::Topology;
 use pgherd_session::Shared;
 
@@ -95,50 +97,66 @@ impl Proxy for FleetMember {
         }
         sum
     }
+
+    fn view(&self) -> Vec<InstanceView> {
+        instances(&self.shared)
+    }
+
+    fn fleet_bans(&self, bans: Vec<FleetBan>) {
+        tracing::debug!(bans = bans.len(), "bans of the fleet are not obeyed yet");
+    }
+
+    fn probe(&self, instance: InstanceKey) {
+        tracing::debug!(%instance, "probes are not made yet");
+    }
 }
 
-/// How often the control plane hears what has changed about the instances.
-const HEALTH_TICK: Duration = Duration::from_millis(250);
+/// How often it is looked whether there is news of the instances.
+const VIEW_TICK: Duration = Duration::from_millis(250);
 
-/// Tells the control plane which instances this proxy reaches, as its pools see them. Never
-/// returns; cancel safe.
-pub async fn report_health(shared: Arc<Shared>, agent: AgentHandle) {
-    let mut tick = tokio::time::interval(HEALTH_TICK);
+/// Tells the agent when there is news of the instances. Never returns; cancel safe.
+pub async fn watch_instances(shared: Arc<Shared>, agent: AgentHandle) {
+    let mut tick = tokio::time::interval(VIEW_TICK);
+    let mut known = Vec::new();
     loop {
         tick.tick().await;
         let seen = instances(&shared);
-        agent.retain_health(|old| {
-            seen.iter().any(|new| (&new.cluster, &new.instance) == (&old.cluster, &old.instance))
-        });
-        for health in seen {
-            agent.report_health(health);
+        if seen != known {
+            agent.view_changed();
+            known = seen;
         }
     }
 }
 
 /// One entry for each instance that a pool has tried; one failing pool makes it unreachable.
-fn instances(shared: &Shared) -> Vec<InstanceHealth> {
-    let mut seen: Vec<InstanceHealth> = Vec::new();
+fn instances(shared: &Shared) -> Vec<InstanceView> {
+    let mut seen: Vec<InstanceView> = Vec::new();
     for pool in shared.directory.pools() {
         let (counts, settings) = (pool.counts(), pool.settings());
         let error = pool.last_error();
         if error.is_none() && counts.active + counts.idle == 0 {
             continue;
         }
-        let health = InstanceHealth {
+        let failing = error.filter(|error| error.blames_instance()).map(|error| Failing {
+            class: "health_check_failed".to_owned(),
+            detail: error.chain(),
+            lasting_ms: 0,
+        });
+        let view = InstanceView {
             cluster: settings.cluster.clone(),
-            shard: 0,
-            instance: settings.endpoint.address(),
-            reachable: !error.as_ref().is_some_and(|error| error.blames_instance()),
-            detail: error.map(|error| error.chain()).unwrap_or_default(),
+            host: settings.endpoint.host.clone(),
+            port: settings.endpoint.port.into(),
+            busy: narrow(counts.active),
+            failing,
+            ..InstanceView::default()
         };
-        let same = |other: &&mut InstanceHealth| {
-            (&other.cluster, &other.instance) == (&health.cluster, &health.instance)
+        let same = |other: &&mut InstanceView| {
+            (&other.cluster, &other.host, other.port) == (&view.cluster, &view.host, view.port)
         };
         match seen.iter_mut().find(same) {
-            Some(other) if other.reachable => *other = health,
+            Some(other) if other.failing.is_none() => *other = view,
             Some(_) => {}
-            None => seen.push(health),
+            None => seen.push(view),
         }
     }
     seen
