@@ -19,6 +19,11 @@ impl InstanceKey {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self { host: host.into(), port }
     }
+
+    /// Whether it is reached through a Unix socket: another one on each host.
+    pub fn is_unix_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
 }
 
 impl From<&pgherd_config::Instance> for InstanceKey {

@@ -78,8 +78,8 @@ pub struct Cluster {
     pub ban_time: Period,
     /// How long a ban may become.
     pub max_ban_time: Period,
-    /// Most replicas of a shard, in percent, that are banned for what was seen of them; one may be
-    /// banned however few there are, and where none would be left to read from, none is.
+    /// Most replicas of a shard, in percent, that are banned for what was seen of them; 0 means none,
+    /// anything else at least one. Where nothing would be left to read from, none is banned.
     #[schemars(range(max = 100))]
     pub max_banned_percent: u8,
     /// What gets an instance banned from reads.

@@ -28,7 +28,7 @@ pub struct FleetBan {
 pub enum Scope {
     /// Every proxy.
     All,
-    /// The proxies of one zone.
+    /// The proxies of one zone; those that name none make up the zone without a name.
     Zone(String),
 }
 
@@ -59,7 +59,7 @@ impl Scope {
     pub fn holds_in(&self, zone: Option<&str>) -> bool {
         match self {
             Self::All => true,
-            Self::Zone(banned) => zone == Some(banned.as_str()),
+            Self::Zone(banned) => zone.unwrap_or_default() == banned,
         }
     }
 }
