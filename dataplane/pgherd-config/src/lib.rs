@@ -8,6 +8,7 @@ mod duration;
 mod effective;
 mod evidence;
 mod file;
+mod health;
 mod proxy;
 #[cfg(test)]
 mod reference;
@@ -22,6 +23,7 @@ pub use duration::{Period, PeriodError};
 pub use effective::{ClientTimeouts, Listen};
 pub use evidence::EvidenceClass;
 pub use file::{ConfigError, ConfigErrors, ConfigProblem};
+pub use health::TcpSettings;
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;
 pub use shape::Deviation;

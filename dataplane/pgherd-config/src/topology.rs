@@ -56,6 +56,11 @@ pub struct Cluster {
     pub load_balancing: Option<LoadBalancing>,
     /// Where statements that only read are sent.
     pub reads: Reads,
+    /// Whether reads for replicas go to the primary when no replica can take them.
+    pub read_fallback: bool,
+    /// How far a replica may be behind the primary and still get reads; 0 means any. Measured by
+    /// the health checks, so that much less than two of their intervals makes no sense.
+    pub max_replica_lag: Period,
     /// Run on each new server connection before clients use it, and again when its session state
     /// has been reset. If it fails the connection is not used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +78,26 @@ pub struct Cluster {
     pub client_idle_timeout: Period,
     /// Silence after which the instance of a running query is probed; 0 means never.
     pub stall_timeout: Period,
+    /// How often each instance is checked over a connection that is kept for it; 0 means never.
+    /// Where clusters name the same instance, the shortest counts.
+    pub health_check_interval: Period,
+    /// How long a check may take. An instance that answers neither the connection that is kept nor
+    /// a new one within that time has failed it.
+    pub health_check_timeout: Period,
+    /// The user of this cluster as whom the checks log in; by default the first one for whom there
+    /// is a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_user: Option<String>,
+    /// Silence of a server connection after which the kernel asks whether the other end lives, in
+    /// whole seconds; 0 means as the system has it. None of the `tcp_` settings is for Unix sockets.
+    pub tcp_keepalive_idle: Period,
+    /// Time between two such questions, in whole seconds.
+    pub tcp_keepalive_interval: Period,
+    /// How many of them may stay without an answer before the connection counts as dead.
+    pub tcp_keepalive_count: u32,
+    /// How long what was sent to an instance may stay unacknowledged before the connection counts
+    /// as dead; 0 means as the system has it. Also ends the questions above.
+    pub tcp_user_timeout: Period,
     /// How long an instance is banned the first time; twice as long each time that it is banned
     /// again soon. Probes that succeed end a ban early; without one none ends.
     pub ban_time: Period,
@@ -115,12 +140,21 @@ impl Default for Cluster {
             server_prepared_statements: 500,
             load_balancing: None,
             reads: Reads::Primary,
+            read_fallback: true,
+            max_replica_lag: Period::secs(0),
             connect_query: None,
             query_timeout: Period::secs(0),
             transaction_timeout: Period::secs(0),
             idle_in_transaction_timeout: Period::secs(0),
             client_idle_timeout: Period::secs(0),
             stall_timeout: Period::secs(30),
+            health_check_interval: Period::secs(1),
+            health_check_timeout: Period::secs(1),
+            health_check_user: None,
+            tcp_keepalive_idle: Period::secs(5),
+            tcp_keepalive_interval: Period::secs(1),
+            tcp_keepalive_count: 3,
+            tcp_user_timeout: Period::secs(10),
             ban_time: Period::secs(60),
             max_ban_time: Period::secs(600),
             max_banned_percent: 100,
