@@ -1,13 +1,12 @@
 //! What the agent of the control plane needs of this proxy.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod view;
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use pgherd_agent::{
-    AgentHandle, Failing, InstanceView, Peer, PoolStatistics, Proxy, Rejection, SnapshotId,
-    Statistics,
+    AgentHandle, InstanceView, Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics,
 };
 use pgherd_balance::{InstanceKey, fleet::FleetBan};
 use pgherd_config::Topology;
@@ -18,12 +17,20 @@ use pgherd_session::Shared;
 pub struct FleetMember {
     shared: Arc<Shared>,
     loaded: Arc<AtomicBool>,
+    zone: Option<String>,
+    agent: OnceLock<AgentHandle>,
 }
 
 impl FleetMember {
-    /// `loaded` is raised with the first topology.
-    pub fn new(shared: Arc<Shared>, loaded: Arc<AtomicBool>) -> Self {
-        Self { shared, loaded }
+    /// `loaded` is raised with the first topology; `zone` is where this proxy runs.
+    pub fn new(shared: Arc<Shared>, loaded: Arc<AtomicBool>, zone: Option<String>) -> Self {
+        Self { shared, loaded, zone, agent: OnceLock::new() }
+    }
+
+    /// Whom to tell what a probe has found. Its agent has to know this first.
+    pub fn answer_through(&self, agent: AgentHandle) {
+        // Only the start calls this.
+        let _ = self.agent.set(agent);
     }
 }
 
@@ -99,67 +106,33 @@ impl Proxy for FleetMember {
     }
 
     fn view(&self) -> Vec<InstanceView> {
-        instances(&self.shared)
+        view::view(&self.shared.directory)
     }
 
     fn fleet_bans(&self, bans: Vec<FleetBan>) {
-        tracing::debug!(bans = bans.len(), "bans of the fleet are not obeyed yet");
+        self.shared.directory.set_fleet_bans(&bans, self.zone.as_deref());
     }
 
     fn probe(&self, instance: InstanceKey) {
-        tracing::debug!(%instance, "probes are not made yet");
+        let shared = Arc::clone(&self.shared);
+        let agent = self.agent.get().cloned();
+        // Bounded in time, and in number by what the control plane asks for once a second.
+        tokio::spawn(async move {
+            shared.directory.probe(&instance).await;
+            if let Some(agent) = agent {
+                agent.view_changed();
+            }
+        });
     }
 }
-
-/// How often it is looked whether there is news of the instances.
-const VIEW_TICK: Duration = Duration::from_millis(250);
 
 /// Tells the agent when there is news of the instances. Never returns; cancel safe.
 pub async fn watch_instances(shared: Arc<Shared>, agent: AgentHandle) {
-    let mut tick = tokio::time::interval(VIEW_TICK);
-    let mut known = Vec::new();
-    loop {
-        tick.tick().await;
-        let seen = instances(&shared);
-        if seen != known {
-            agent.view_changed();
-            known = seen;
-        }
+    let mut version = shared.directory.health_version();
+    // It ends with the directory, which `shared` keeps.
+    while version.changed().await.is_ok() {
+        agent.view_changed();
     }
-}
-
-/// One entry for each instance that a pool has tried; one failing pool makes it unreachable.
-fn instances(shared: &Shared) -> Vec<InstanceView> {
-    let mut seen: Vec<InstanceView> = Vec::new();
-    for pool in shared.directory.pools() {
-        let (counts, settings) = (pool.counts(), pool.settings());
-        let error = pool.last_error();
-        if error.is_none() && counts.active + counts.idle == 0 {
-            continue;
-        }
-        let failing = error.filter(|error| error.blames_instance()).map(|error| Failing {
-            class: "health_check_failed".to_owned(),
-            detail: error.chain(),
-            lasting_ms: 0,
-        });
-        let view = InstanceView {
-            cluster: settings.cluster.clone(),
-            host: settings.endpoint.host.clone(),
-            port: settings.endpoint.port.into(),
-            busy: narrow(counts.active),
-            failing,
-            ..InstanceView::default()
-        };
-        let same = |other: &&mut InstanceView| {
-            (&other.cluster, &other.host, other.port) == (&view.cluster, &view.host, view.port)
-        };
-        match seen.iter_mut().find(same) {
-            Some(other) if other.failing.is_none() => *other = view,
-            Some(_) => {}
-            None => seen.push(view),
-        }
-    }
-    seen
 }
 
 fn narrow(n: usize) -> u32 {

@@ -22,6 +22,8 @@ use crate::watch::InstanceWatch;
 use crate::workers::Workers;
 use crate::{limits, listener, metrics, settings};
 
+/// The label that says where this proxy runs: bans of one zone hold for those with the same one.
+const ZONE: &str = "zone";
 /// How often a drain looks whether the last client has gone.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -211,8 +213,10 @@ fn start_agent(
         advertise_address: advertise.to_owned(),
         timing: Timing::default(),
     };
-    let member = Arc::new(FleetMember::new(Arc::clone(shared), Arc::clone(loaded)));
-    let (mut agent, handle) = Agent::new(config, member)?;
+    let zone = config.labels.get(ZONE).cloned();
+    let member = Arc::new(FleetMember::new(Arc::clone(shared), Arc::clone(loaded), zone));
+    let (mut agent, handle) = Agent::new(config, Arc::clone(&member) as Arc<_>)?;
+    member.answer_through(handle.clone());
     match agent.activate_cached() {
         Some(id) => tracing::info!(generation = id.generation, "serving the cached topology"),
         None => tracing::info!("no cached topology: waiting for the control plane"),
