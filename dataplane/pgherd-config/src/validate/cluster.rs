@@ -156,14 +156,9 @@ fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut F
     let usual = Cluster::default();
     let settings = [
         ("reads", cluster.reads != Reads::Primary),
-        ("load_balancing", cluster.load_balancing.is_some()),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
         ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
-        ("ban_time", cluster.ban_time != usual.ban_time),
-        ("max_ban_time", cluster.max_ban_time != usual.max_ban_time),
-        ("max_banned_percent", cluster.max_banned_percent != usual.max_banned_percent),
-        ("ban_on", cluster.ban_on != usual.ban_on),
     ];
     for (setting, set) in settings {
         findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });

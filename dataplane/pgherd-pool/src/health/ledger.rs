@@ -278,10 +278,12 @@ impl Ledger {
     fn measure_lag(&mut self, index: usize, now: Duration, outcome: &Outcome) {
         let Outcome::Well(vitals) = outcome else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
-        match (entry.role, vitals.lsn) {
-            (Role::Primary, Some(lsn)) => self.positions.note(now, lsn),
-            (Role::Replica, lsn) => {
-                let replayed = lsn.unwrap_or(0);
+        match (entry.role, vitals.safe_lsn.or(vitals.lsn)) {
+            // Not where it inserts next: behind the header of a page that is empty so far that is
+            // a position which no replica reaches.
+            (Role::Primary, Some(flushed)) => self.positions.note(now, flushed),
+            (Role::Replica, _) => {
+                let replayed = vitals.lsn.unwrap_or(0);
                 entry.lag = self.positions.lag(now, replayed).or_else(|| {
                     // Nothing is known of the primary: what the replica itself knows.
                     let behind = vitals.safe_lsn.is_some_and(|safe| safe > replayed);
