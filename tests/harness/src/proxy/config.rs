@@ -84,7 +84,7 @@ impl ProxyConfig {
 
     /// Adds an instance with this role.
     pub fn instance(mut self, server: &Postgres, role: &'static str) -> Self {
-        self.instances.push(("127.0.0.1".to_owned(), server.port(), role));
+        self.instances.push((server.addr().ip().to_string(), server.port(), role));
         self
     }
 

@@ -4,6 +4,7 @@ mod admin;
 mod asynchronous;
 mod cancel;
 mod fleet;
+mod fleet_bans;
 mod following;
 mod health;
 mod large_messages;
