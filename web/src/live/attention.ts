@@ -16,16 +16,18 @@ export interface Concern {
 export function attention(
   topology: Topology, proxies: Proxy[], instances: Instances, bans: BanList | null = null,
 ): Concern[] {
+  // Who bans it says all that there is to say of an instance that fails.
+  const banned = new Set(bans?.bans.map(addressOf));
   const concerns = [
-    ...instanceConcerns(topology, instances),
+    ...instanceConcerns(topology, instances).filter((concern) => !banned.has(concern.address)),
     ...banConcerns(bans),
     ...proxies.flatMap(proxyConcerns),
   ];
   return concerns.sort((a, b) => Number(b.tone === "bad") - Number(a.tone === "bad"));
 }
 
-function instanceConcerns(topology: Topology, instances: Instances): Concern[] {
-  const concerns: Concern[] = [];
+function instanceConcerns(topology: Topology, instances: Instances): (Concern & { address: string })[] {
+  const concerns: (Concern & { address: string })[] = [];
   for (const { document } of topology.clusters) {
     document.shards.forEach((shard, index) => {
       for (const instance of shard.instances) {
@@ -35,6 +37,7 @@ function instanceConcerns(topology: Topology, instances: Instances): Concern[] {
         const detail = view.failing.find((failing) => failing.detail !== "")?.detail;
         concerns.push({
           key: `${document.name}/${index}/${addressOf(instance)}`,
+          address: view.address,
           tone: all ? "bad" : "warn",
           subject: `${document.name} ${view.address}`,
           text:

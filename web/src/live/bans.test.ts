@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { attention } from "./attention";
 import { banSource, remaining } from "./bans";
 import { chronicle } from "./chronicle";
-import { ban, bans, proxy, topology } from "./fixtures";
+import { ban, bans, health, proxy, topology } from "./fixtures";
 import { Fleet } from "./fleet";
 import { addressOf, Instances } from "./instances";
 
@@ -40,7 +40,8 @@ it("tells which bans came and went", () => {
 
 it("counts bans among what needs attention", () => {
   const list = { ...bans(ban({ source: "manual", reason: "disk" }), ban({ held_back: "it is the last" })), doubted: ["p1"] };
-  const concerns = attention(topology(1, []), [proxy("a")], new Instances([]), list);
+  const proxies = [proxy("a", { health: [health(false, "said with the ban")] })];
+  const concerns = attention(topology(1, [["app", 1]]), proxies, new Instances(proxies), list);
   expect(concerns.map((concern) => `${concern.tone} ${concern.subject}: ${concern.text}`)).toEqual([
     "bad 10.0.0.1:5432: would be banned, but it is the last: connection refused",
     "warn 10.0.0.1:5432: banned by hand: disk",

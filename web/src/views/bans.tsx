@@ -65,24 +65,30 @@ function Row({ ban, at }: { ban: Ban; at: number }) {
     <>
       <tr>
         <Cell label="Instance">
-          <span class="name">{addressOf(ban)}</span>
-          <div class="muted small">
-            {ban.places.length === 0 ? "not in the topology" : ban.places.map(({ cluster, shard }, index) => (
-              <span key={`${cluster}/${shard}`}>
-                {index > 0 && ", "}<a href={href("clusters", cluster)}>{cluster}</a>{shard > 0 && ` shard ${shard}`}
-              </span>
-            ))}
+          <div>
+            <span class="name">{addressOf(ban)}</span>
+            <div class="muted small">
+              {ban.places.length === 0 ? "not in the topology" : ban.places.map(({ cluster, shard }, index) => (
+                <span key={`${cluster}/${shard}`}>
+                  {index > 0 && ", "}<a href={href("clusters", cluster)}>{cluster}</a>{shard > 0 && ` shard ${shard}`}
+                </span>
+              ))}
+            </div>
           </div>
         </Cell>
         <Cell label="Banned" title={who}>
-          {ban.held_back === null
-            ? <Status tone={ban.source === "local" ? "warn" : "bad"}>{banSource(ban)}</Status>
-            : <Status tone="warn" title={ban.held_back}>held back</Status>}
-          {ban.author !== null && <div class="muted small">{ban.author}</div>}
+          <div>
+            {ban.held_back === null
+              ? <Status tone={ban.source === "local" ? "warn" : "bad"}>{banSource(ban)}</Status>
+              : <Status tone="warn" title={ban.held_back}>held back</Status>}
+            {ban.author !== null && <div class="muted small">{ban.author}</div>}
+          </div>
         </Cell>
         <Cell label="Why">
-          <Badge>{className(ban.class)}</Badge> {ban.reason}
-          {ban.held_back !== null && <div class="warn small">Used all the same: {ban.held_back}.</div>}
+          <div>
+            {ban.class !== "manual" && <><Badge>{className(ban.class)}</Badge>{" "}</>}{ban.reason}
+            {ban.held_back !== null && <div class="warn small">Used all the same: {ban.held_back}.</div>}
+          </div>
         </Cell>
         <Cell label="For"><span class="live">{span(ban.elapsed_seconds * 1000 + Math.max(now - at, 0))}</span></Cell>
         <Cell label="Remaining"><span class="live">{left === null ? endless(ban) : left === 0 ? "being probed" : span(left)}</span></Cell>

@@ -149,7 +149,7 @@ function State({ view, status, bans }: { view: InstanceView; status: InstanceSta
       {ban.held_back === null
         ? <Status tone={ban.source === "local" ? "warn" : "bad"}><a href={href("bans")}>banned {whose}</a></Status>
         : <Status tone="warn"><a href={href("bans")}>failing, used all the same</a></Status>}
-      <div class="muted small">{className(ban.class)}{ban.reason === "" ? "" : `: ${ban.reason}`}</div>
+      <div class="muted small">{[ban.class === "manual" ? "" : className(ban.class), ban.reason].filter(Boolean).join(": ")}</div>
     </div>
   );
 }
