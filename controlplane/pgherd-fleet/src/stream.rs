@@ -28,8 +28,6 @@ use crate::{
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long finding the number of a new proxy may take.
 const REGISTER_WITHIN: Duration = Duration::from_secs(5);
-/// Instances in one view that are kept.
-const MAX_VIEW: usize = 20_000;
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// A proxy that says nothing for this long, not even a pong, is given up.
 const SILENT_FOR: Duration = Duration::from_secs(15);
@@ -273,7 +271,8 @@ impl Session {
                 self.seat.statistics(convert::statistics(statistics, now));
             }
             Message::View(view) => {
-                let kept = view.instances.iter().take(MAX_VIEW).map(InstanceView::new).collect();
+                let kept =
+                    view.instances.iter().take(message::MAX_VIEW).map(InstanceView::new).collect();
                 let (votes, zone) = self.seat.view(kept);
                 let report = message::report(&view, self.seat.id().to_owned(), zone, votes);
                 self.fleet.inner.bans.absorb(&report);

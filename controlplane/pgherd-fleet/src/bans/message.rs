@@ -10,6 +10,10 @@ use pgherd_proto::v1;
 use tokio::time::Instant;
 
 use super::{Decided, HOLDS_FOR, Manual};
+use crate::convert::shortened;
+
+/// Instances in one view that are looked at.
+pub const MAX_VIEW: usize = 20_000;
 
 /// What a proxy's view says about bans.
 pub fn report(view: &v1::View, proxy: ProxyId, zone: Option<String>, votes: bool) -> Report {
@@ -20,16 +24,16 @@ pub fn report(view: &v1::View, proxy: ProxyId, zone: Option<String>, votes: bool
         zone,
         votes,
         complete: true,
-        sightings: view.instances.iter().filter_map(sighting).collect(),
+        sightings: view.instances.iter().take(MAX_VIEW).filter_map(sighting).collect(),
     }
 }
 
 fn sighting(seen: &v1::InstanceView) -> Option<Sighting> {
-    let instance = InstanceKey::new(seen.host.as_str(), u16::try_from(seen.port).ok()?);
+    let instance = InstanceKey::new(shortened(&seen.host), u16::try_from(seen.port).ok()?);
     let condition = match &seen.failing {
         Some(failing) => Condition::Failing {
             class: class(&failing.class)?,
-            detail: failing.detail.clone(),
+            detail: shortened(&failing.detail),
             lasting: Duration::from_millis(failing.lasting_ms),
         },
         // One that nobody has looked at yet says nothing.

@@ -7,11 +7,12 @@ use pgherd_balance::{
     EvidenceClass, InstanceKey,
     fleet::{Condition, Report, ShardMembers, Sighting},
 };
+use pgherd_proto::v1;
 use pgherd_store::BanRow;
 use tokio::time::{Instant, advance};
 use uuid::Uuid;
 
-use super::{Bans, Surroundings};
+use super::{Bans, Surroundings, message};
 
 fn around(known_proxies: usize) -> Surroundings {
     let key = |host| InstanceKey::new(host, 5432);
@@ -122,4 +123,36 @@ async fn silence_of_most_proxies_lifts_nothing() {
     advance(Duration::from_secs(6)).await;
     bans.decide(&around(3));
     assert!(bans.decided().borrow().message(Instant::now()).keep_automatic);
+}
+
+#[test]
+fn a_view_is_untrusted() {
+    let seen = |port, class: &str, detail: &str| v1::InstanceView {
+        host: "a".to_owned(),
+        port,
+        failing: Some(v1::Failing {
+            class: class.to_owned(),
+            detail: detail.to_owned(),
+            lasting_ms: u64::MAX,
+        }),
+        ..v1::InstanceView::default()
+    };
+    let silent = v1::InstanceView { failing: None, ..seen(5432, "", "") };
+    let view = v1::View {
+        instances: vec![
+            seen(70_000, "connect_refused", ""),
+            seen(5432, "moonlight", ""),
+            silent,
+            seen(5433, "connect_refused", &"x".repeat(1_000_000)),
+        ],
+        ..v1::View::default()
+    };
+    let report = message::report(&view, "p".to_owned(), None, true);
+    let [only] = report.sightings.as_slice() else { panic!("{report:?}") };
+    let Condition::Failing { detail, .. } = &only.condition else { panic!("{only:?}") };
+    assert_eq!((only.instance.port, detail.len()), (5433, 2_000));
+    // A time that no clock can hold does no harm.
+    let bans = Bans::new(Vec::new());
+    bans.absorb(&report);
+    bans.decide(&around(1));
 }
