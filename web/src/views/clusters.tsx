@@ -105,8 +105,10 @@ function InstanceRow({ cluster, shard, instance, first, shared }: {
       {cluster.shards.length > 1 && <Cell label="Shard">{shard}</Cell>}
       <Cell label="Role"><RoleBadge instance={instance} status={status} /></Cell>
       <Cell label="Instance">
-        <span class="name">{view.address}</span>
-        {instance.database !== undefined && instance.database !== null && <span class="muted small"> / {instance.database}</span>}
+        <span>
+          <span class="name">{view.address}</span>
+          {instance.database !== undefined && instance.database !== null && <span class="muted small"> / {instance.database}</span>}
+        </span>
       </Cell>
       <Cell label="State"><State view={view} status={status} bans={bans} /></Cell>
       <Cell label="Lag" num><span class="live">{milliseconds(status?.lag_ms ?? null)}</span></Cell>
