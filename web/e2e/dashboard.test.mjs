@@ -67,6 +67,32 @@ test("a cluster that is made over REST appears by itself", async () => {
   await see("127.0.0.1:5999");
 });
 
+test("an instance is banned by hand and the ban lifted again", async () => {
+  await page.getByRole("button", { name: "Ban 127.0.0.1:5999" }).click();
+  await page.fill("#ban-reason", "new disk");
+  await page.getByRole("button", { name: "15 min" }).click();
+  await page.locator("dialog button[type=submit]").click();
+  await page.getByRole("link", { name: "banned by hand" }).click();
+  await page.getByRole("row", { name: /127\.0\.0\.1:5999.*new disk.*14 min/ }).waitFor();
+  const { bans } = await control.request("GET", "/bans");
+  assert.deepEqual([bans.length, bans[0].author, bans[0].source], [1, "admin", "manual"]);
+  await page.getByRole("button", { name: "Lift" }).click();
+  await see("Nothing is banned");
+  await page.getByRole("button", { name: "Ban an instance" }).click();
+  await page.selectOption("#ban-instance", { label: "127.0.0.1:5999" });
+  await page.fill("#ban-reason", "   ");
+  await page.locator("dialog button[type=submit]").click();
+  await see("a reason has 1 to 1000 bytes");
+  await page.getByRole("button", { name: "Cancel" }).click();
+});
+
+test("a ban that is ordered over REST appears by itself", async () => {
+  const ban = await control.request("POST", "/bans", { host: "127.0.0.1", reason: "from elsewhere" });
+  await page.getByRole("row", { name: /from elsewhere.*until lifted/ }).waitFor({ timeout: 3_000 });
+  await control.request("DELETE", `/bans/${ban.id}`);
+  await page.getByText("from elsewhere").waitFor({ state: "detached", timeout: 3_000 });
+});
+
 test("a revision shows its author, its reason and its difference", async () => {
   await page.click("nav >> text=Revisions");
   await page.getByRole("row", { name: /shop.*first shop/ }).getByRole("link").click();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ago, clock, count, dateTime, parseTime, perSecond, plural, short, span } from "./format";
+import { ago, clock, count, dateTime, milliseconds, parseTime, perSecond, plural, short, span } from "./format";
 
 describe("counts", () => {
   it.each([
@@ -39,6 +39,16 @@ describe("rates", () => {
 });
 
 describe("times", () => {
+  it.each([
+    [0, "0 ms"],
+    [0.44, "0.4 ms"],
+    [9.94, "9.9 ms"],
+    [12.4, "12 ms"],
+    [3_210, "3.2 s"],
+    [185_000, "3 min 5 s"],
+    [null, "–"],
+  ])("%j ms read %j", (value, expected) => expect(milliseconds(value)).toBe(expected));
+
   it.each([
     [-5, "0 s"],
     [0, "0 s"],

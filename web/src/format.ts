@@ -26,6 +26,14 @@ function trimmed(value: number): string {
   return value < 99.95 ? value.toFixed(1) : value.toFixed(0);
 }
 
+/** A short time: `0.4 ms`, `12 ms`, `3.2 s`, then as a span. */
+export function milliseconds(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  if (value < 9.95) return `${value === 0 ? "0" : value.toFixed(1)} ms`;
+  if (value < 999.5) return `${value.toFixed(0)} ms`;
+  return value < 9_950 ? `${(value / 1_000).toFixed(1)} s` : span(value);
+}
+
 const UNITS: [string, number][] = [
   ["d", 86_400],
   ["h", 3_600],

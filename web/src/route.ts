@@ -1,7 +1,7 @@
 /** Which view the address names: `#/clusters/app` is the view `clusters` with the item `app`. */
 import { useEffect, useState } from "preact/hooks";
 
-export const VIEWS = ["fleet", "clusters", "proxies", "revisions", "events"] as const;
+export const VIEWS = ["fleet", "clusters", "bans", "proxies", "revisions", "events"] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Route {

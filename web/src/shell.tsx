@@ -9,6 +9,7 @@ import { follow, type Connection } from "./live/stream";
 import { href, useRoute, VIEWS, type View } from "./route";
 import { Logo } from "./ui/logo";
 import { Status } from "./ui/bits";
+import { Bans } from "./views/bans";
 import { Clusters } from "./views/clusters";
 import { Events } from "./views/events";
 import { FleetView } from "./views/fleet";
@@ -27,6 +28,7 @@ const REDRAW_MS = 150;
 const TITLES: Record<View, string> = {
   fleet: "Fleet",
   clusters: "Clusters",
+  bans: "Bans",
   proxies: "Proxies",
   revisions: "Revisions",
   events: "Events",
@@ -99,6 +101,7 @@ export function Shell({ client, session, onSignOut }: Props) {
         <h1 class="hidden">{TITLES[route.view]}</h1>
         {route.view === "fleet" && <FleetView />}
         {route.view === "clusters" && <Clusters only={route.item} />}
+        {route.view === "bans" && <Bans />}
         {route.view === "proxies" && <Proxies />}
         {route.view === "revisions" && <Revisions selected={route.item} />}
         {route.view === "events" && <Events />}

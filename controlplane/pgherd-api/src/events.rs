@@ -13,7 +13,7 @@ use axum::{
     },
 };
 use chrono::{DateTime, Utc};
-use futures_util::{Stream, stream};
+use futures_util::{FutureExt as _, Stream, future::BoxFuture, stream};
 use pgherd_fleet::{DatabaseState, Fleet, Identity, ProxyStatistics, Snapshot};
 use serde::Serialize;
 use tokio::{
@@ -22,7 +22,10 @@ use tokio::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{ApiState, Problem, document::ClusterEntry, identity::Viewer, proxies::Proxies};
+use crate::{
+    ApiState, Problem, document::ClusterEntry, identity::Viewer, instances::Instances,
+    proxies::Proxies,
+};
 
 const STATISTICS_EVERY: Duration = Duration::from_secs(2);
 /// The list of proxies is sent at most this often.
@@ -35,8 +38,8 @@ pub fn router() -> OpenApiRouter<ApiState> {
 
 /// Streams what changes
 ///
-/// Events: `topology`, `proxies`, `statistics`, `database`; each `data` line is JSON and holds the
-/// whole state of its kind. All four come at once after connecting.
+/// Events: `topology`, `proxies`, `instances`, `bans`, `statistics`, `database`; each `data` line is
+/// JSON and holds the whole state of its kind. All come at once after connecting.
 #[utoipa::path(
     get, path = "/events", tag = "events",
     responses(
@@ -71,6 +74,7 @@ enum Change {
     Topology,
     Proxies,
     ProxiesDue,
+    Bans,
     Database,
     Tick,
     Shutdown,
@@ -84,6 +88,8 @@ struct Watcher {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     proxies: watch::Receiver<u64>,
     database: watch::Receiver<DatabaseState>,
+    /// Ready when bans of the fleet have changed.
+    bans: BoxFuture<'static, ()>,
     ticks: Interval,
     /// When the changed list of proxies is to be sent.
     proxies_due: Option<Instant>,
@@ -98,6 +104,7 @@ impl Watcher {
             snapshots: fleet.snapshots(),
             proxies: fleet.proxies_version(),
             database: fleet.database(),
+            bans: fleet.bans_changed().boxed(),
             fleet,
             identity,
             ready: VecDeque::new(),
@@ -140,6 +147,7 @@ impl Watcher {
         tokio::select! {
             Ok(()) = self.snapshots.changed() => Change::Topology,
             Ok(()) = self.proxies.changed() => Change::Proxies,
+            () = &mut self.bans => Change::Bans,
             Ok(()) = self.database.changed() => Change::Database,
             () = proxies_due => Change::ProxiesDue,
             _ = self.ticks.tick() => Change::Tick,
@@ -170,12 +178,20 @@ impl Watcher {
                 self.proxies_due = None;
                 self.proxies_sent = Instant::now();
                 self.push("proxies", &Proxies::now(&self.fleet));
+                // They are made of what the proxies see.
+                self.push("instances", &Instances::now(&self.fleet));
+                self.push("bans", &self.fleet.bans());
             }
             Change::Database => {
                 let state = self.database.borrow_and_update().clone();
                 self.push("database", &state);
             }
+            Change::Bans => {
+                self.bans = self.fleet.bans_changed().boxed();
+                self.push("bans", &self.fleet.bans());
+            }
             Change::Tick => {
+                self.push("instances", &Instances::now(&self.fleet));
                 let event = StatisticsEvent { at: Utc::now(), proxies: self.fleet.statistics() };
                 self.push("statistics", &event);
             }

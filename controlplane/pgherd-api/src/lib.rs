@@ -5,11 +5,13 @@
 
 mod audit;
 mod author;
+mod bans;
 mod clusters;
 mod deadline;
 mod document;
 mod events;
 mod identity;
+mod instances;
 mod metrics;
 mod openapi;
 mod parameters;
@@ -59,6 +61,8 @@ fn resources() -> OpenApiRouter<ApiState> {
                 .merge(clusters::router())
                 .merge(revisions::router())
                 .merge(proxies::router())
+                .merge(instances::router())
+                .merge(bans::router())
                 .merge(tokens::router())
                 .merge(audit::router())
                 .merge(events::router()),

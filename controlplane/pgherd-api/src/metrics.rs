@@ -1,6 +1,6 @@
 //! `/metrics`: numbers for Prometheus in the OpenMetrics format.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::atomic::Ordering};
 
 use axum::{
     extract::{Request, State},
@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use pgherd_fleet::ProxyState;
+use pgherd_fleet::{BanEntry, BanSource, Fleet, ProxyState};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -43,6 +43,24 @@ pub struct Metrics {
     clusters: Gauge,
     /// Whether the control plane's own database answers
     database_available: Gauge,
+    /// Bans in force, by who made them
+    bans: Family<SourceLabel, Gauge>,
+    /// Bans for evidence that were held back, because too little else would be left
+    bans_held_back: Gauge,
+    /// Connected proxies that fail against so many instances that what they see does not count
+    proxies_doubted: Gauge,
+    /// Instances of the topology that a connected proxy sees failing
+    instances_failing: Gauge,
+    /// Views of their instances that proxies sent
+    views: Counter,
+    /// Times that bans were decided
+    ban_decisions: Counter,
+    /// Times that a proxy was asked to look at an instance at once
+    probes_asked: Counter,
+    /// Bans of the fleet for evidence that were made
+    fleet_bans_made: Counter,
+    /// Bans of the fleet for evidence that have ended
+    fleet_bans_ended: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +92,11 @@ struct StateLabel {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
 impl Metrics {
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("pgherd_control");
@@ -100,7 +123,70 @@ impl Metrics {
             "Whether the control plane's own database answers",
             self.database_available.clone(),
         );
+        self.register_bans(r);
         registry
+    }
+
+    fn register_bans(&self, r: &mut Registry) {
+        r.register("bans", "Bans in force, by who made them", self.bans.clone());
+        for (name, help, gauge) in [
+            ("bans_held_back", "Bans for evidence that were held back", &self.bans_held_back),
+            (
+                "proxies_doubted",
+                "Proxies that fail against so many instances that what they see does not count",
+                &self.proxies_doubted,
+            ),
+            (
+                "instances_failing",
+                "Instances that a connected proxy sees failing",
+                &self.instances_failing,
+            ),
+        ] {
+            r.register(name, help, gauge.clone());
+        }
+        for (name, help, counter) in [
+            ("views", "Views of their instances that proxies sent", &self.views),
+            ("ban_decisions", "Times that bans were decided", &self.ban_decisions),
+            (
+                "probes_asked",
+                "Times that a proxy was asked to look at an instance at once",
+                &self.probes_asked,
+            ),
+            ("fleet_bans_made", "Bans of the fleet for evidence", &self.fleet_bans_made),
+            ("fleet_bans_ended", "Such bans that have ended", &self.fleet_bans_ended),
+        ] {
+            r.register(name, help, counter.clone());
+        }
+    }
+
+    fn observe_bans(&self, fleet: &Fleet) {
+        let list = fleet.bans();
+        for (name, source) in [
+            ("manual", BanSource::Manual),
+            ("fleet", BanSource::Fleet),
+            ("local", BanSource::Local),
+        ] {
+            let in_force = |ban: &&BanEntry| ban.source == source && ban.held_back.is_none();
+            let count = list.bans.iter().filter(in_force).count();
+            self.bans.get_or_create(&SourceLabel { source: name }).set(number(count));
+        }
+        let held_back = list.bans.iter().filter(|ban| ban.held_back.is_some());
+        self.bans_held_back.set(number(held_back.count()));
+        self.proxies_doubted.set(number(list.doubted.len()));
+        let instances = fleet.instances();
+        let failing = instances.iter().filter(|instance| !instance.failing.is_empty());
+        self.instances_failing.set(number(failing.count()));
+        // Counted where they happen; here they are only shown.
+        let counts = fleet.ban_counts();
+        for (counter, count) in [
+            (&self.views, counts.views),
+            (&self.ban_decisions, counts.decisions),
+            (&self.probes_asked, counts.probes),
+            (&self.fleet_bans_made, counts.banned),
+            (&self.fleet_bans_ended, counts.lifted),
+        ] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// Takes the numbers that are states from the fleet.
@@ -125,6 +211,7 @@ impl Metrics {
         self.revision.set(snapshot.state.revision);
         self.clusters.set(number(snapshot.clusters.len()));
         self.database_available.set(i64::from(state.fleet.database().borrow().available));
+        self.observe_bans(&state.fleet);
     }
 }
 

@@ -105,7 +105,7 @@ pub fn health(from: v1::InstanceHealth, at: DateTime<Utc>) -> InstanceHealth {
 }
 
 /// At most `MAX_MESSAGE` bytes, cut between characters; Postgres takes no NUL in a text.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     let end = text.floor_char_boundary(MAX_MESSAGE);
     text[..end].replace('\0', "")
 }

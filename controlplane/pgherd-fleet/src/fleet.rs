@@ -3,17 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::Utc;
-use pgherd_proto::v1::fleet_server::FleetServer;
+use pgherd_proto::v1::{down::Message, fleet_server::FleetServer};
 use pgherd_store::{FleetState, Heard, ProxyRow, Store, StoreError, StoreErrorKind};
 use tokio::{
     sync::{Mutex, Notify, watch},
-    time::{error::Elapsed, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Identity, ProxyStatistics, ProxyStatus, Snapshot,
+    BanCounts, BanList, Identity, InstanceStatus, ProxyStatistics, ProxyStatus, Snapshot,
     authority::{Authority, bearer},
+    bans::{Bans, Surroundings, message},
+    instances::Sights,
     registry::Registry,
     service::FleetService,
 };
@@ -24,6 +26,8 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The same for the whole topology, with thousands of secrets to open.
 const TOPOLOGY_WITHIN: Duration = Duration::from_secs(30);
+/// Between two decisions about bans; what comes in meanwhile counts in the next one.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// Largest message that a proxy may send: statistics of some ten thousand pools.
 const MAX_UP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -38,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) snapshot: watch::Sender<Arc<Snapshot>>,
     pub(crate) authority: watch::Sender<Arc<Authority>>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) bans: Bans,
     pub(crate) streams: TaskTracker,
     pub(crate) shutdown: CancellationToken,
     database: watch::Sender<DatabaseState>,
@@ -110,12 +115,14 @@ impl Fleet {
         });
         let authority = Authority::new(store.tokens().await?);
         let registry = Registry::new(store.proxies().await?);
+        let bans = Bans::new(store.bans().await?);
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
                 snapshot: watch::Sender::new(Arc::new(snapshot)),
                 authority: watch::Sender::new(Arc::new(authority)),
                 registry: Arc::new(registry),
+                bans,
                 streams: TaskTracker::new(),
                 shutdown,
                 database: watch::Sender::new(DatabaseState { available: true, detail: None }),
@@ -129,6 +136,8 @@ impl Fleet {
     /// Follows the database until shutdown, then waits for the streams to end.
     pub async fn run(self) {
         let listening = tokio::spawn(self.clone().listen());
+        // A task of its own: it must not wait for the database.
+        let banning = tokio::spawn(self.clone().decide_bans());
         let shutdown = self.inner.shutdown.clone();
         loop {
             tokio::select! {
@@ -146,6 +155,8 @@ impl Fleet {
         self.save_proxies().await;
         // It only waits for notifications: nothing is lost by ending it here.
         listening.abort();
+        // The shutdown has ended it; a panic in it was logged.
+        let _ = banning.await;
     }
 
     /// Reads what is new in the database; what it serves stays as it was when that fails.
@@ -209,6 +220,44 @@ impl Fleet {
         self.inner.registry.statistics()
     }
 
+    /// Every ban, manual, automatic and of single proxies.
+    pub fn bans(&self) -> BanList {
+        let decided = Arc::clone(&self.inner.bans.decided().borrow());
+        decided.list(&self.inner.registry.seen(), &self.snapshot(), Instant::now())
+    }
+
+    /// Tells when bans of the fleet change; those of single proxies change
+    /// [`Self::proxies_version`].
+    pub fn bans_changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut decided = self.inner.bans.decided();
+        async move {
+            // It ends with this control plane only.
+            if decided.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Reads the manual bans anew and decides, so that proxies hear of a change at once.
+    pub async fn refresh_bans(&self) {
+        match timeout(ANSWER_WITHIN, self.inner.store.bans()).await {
+            Ok(Ok(bans)) => self.inner.bans.set_manual(bans),
+            // The next look at the database says that it is away.
+            failed => tracing::debug!(?failed, "the manual bans cannot be read"),
+        }
+        self.decide_now();
+    }
+
+    /// What happened about bans since the start.
+    pub fn ban_counts(&self) -> BanCounts {
+        self.inner.bans.counts()
+    }
+
+    /// Every instance of the topology as all proxies together see it.
+    pub fn instances(&self) -> Vec<InstanceStatus> {
+        Sights::new(&self.inner.registry.seen()).statuses(&self.snapshot())
+    }
+
     /// Forgets a proxy that is gone for good.
     pub async fn forget(&self, id: &str, by: &str) -> Result<(), ForgetError> {
         self.inner.registry.number(id).ok_or(ForgetError::Unknown)?;
@@ -220,6 +269,7 @@ impl Fleet {
             return Err(ForgetError::Connected);
         }
         self.inner.store.forget_proxy(id, by).await?;
+        self.inner.bans.forget(id);
         if self.inner.registry.forget(id) { Ok(()) } else { Err(ForgetError::Connected) }
     }
 
@@ -269,6 +319,7 @@ impl Fleet {
             }
             changed
         });
+        self.inner.bans.set_manual(store.bans().await?);
         let known = self.inner.snapshot.borrow().state == state;
         Ok(!known && *self.inner.invalid.lock() != Some(state))
     }
@@ -311,6 +362,42 @@ impl Fleet {
                 self.inner.registry.mark_unsaved(&row.hello.id);
             }
         }
+    }
+
+    /// Decides about bans whenever there is news, and asks proxies to look where others fail.
+    async fn decide_bans(self) {
+        let Inner { bans, shutdown, .. } = &*self.inner;
+        loop {
+            let started = Instant::now();
+            let again_in = self.decide_now();
+            // A fifth of one core at most, however much the proxies have to say.
+            let pause = (started.elapsed() * 4).max(LEAST_PAUSE);
+            let due = async {
+                sleep(pause).await;
+                tokio::select! {
+                    () = bans.wake.notified() => {}
+                    () = sleep(again_in.saturating_sub(pause)) => {}
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = due => {}
+            }
+        }
+    }
+
+    /// Decides about bans; when to do so again at the latest.
+    fn decide_now(&self) -> Duration {
+        let Inner { bans, registry, .. } = &*self.inner;
+        let around = Surroundings {
+            shards: Sights::new(&registry.seen()).shards(&self.snapshot()),
+            known_proxies: registry.members(Utc::now()),
+        };
+        let (asked, again_in) = bans.decide(&around);
+        for (proxy, instances) in asked {
+            registry.tell(&proxy, Message::Probe(message::probe(instances)));
+        }
+        again_in
     }
 
     /// Hears at once what other control planes change; the poll finds what this misses.

@@ -4,9 +4,11 @@
 //! plane's own database is away.
 
 mod authority;
+mod bans;
 mod convert;
 mod delivery;
 mod fleet;
+mod instances;
 mod outbox;
 mod registry;
 mod service;
@@ -15,7 +17,9 @@ mod status;
 mod stream;
 
 pub use authority::{Authority, Identity};
+pub use bans::{BanCounts, BanEntry, BanList, BanPlace, BanSource, Evidence};
 pub use fleet::{DatabaseState, Fleet, ForgetError};
+pub use instances::{InstanceStatus, Role as InstanceRole};
 pub use snapshot::Snapshot;
 pub use status::{
     Held, InstanceHealth, Nack, PoolStatistics, ProxyState, ProxyStatistics, ProxyStatus,

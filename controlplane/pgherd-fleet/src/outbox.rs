@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use parking_lot::Mutex;
-use pgherd_proto::v1::{Down, Peers, Ping, Refused, Snapshot, Welcome, down::Message};
+use pgherd_proto::v1::{
+    Down, FleetBans, Peers, Ping, Probe, Refused, Snapshot, Welcome, down::Message,
+};
 use tokio::sync::Notify;
 use tonic::Status;
 
@@ -22,6 +24,8 @@ pub struct Outbox {
 struct Slots {
     welcome: Option<Welcome>,
     ping: Option<Ping>,
+    probe: Option<Probe>,
+    fleet_bans: Option<FleetBans>,
     snapshot: Option<Snapshot>,
     peers: Option<Peers>,
     last_word: Option<LastWord>,
@@ -51,6 +55,8 @@ impl Slots {
         // The welcome is always first; a ping is small and must not wait behind a snapshot.
         (self.welcome.take().map(Message::Welcome))
             .or_else(|| self.ping.take().map(Message::Ping))
+            .or_else(|| self.probe.take().map(Message::Probe))
+            .or_else(|| self.fleet_bans.take().map(Message::FleetBans))
             .or_else(|| self.snapshot.take().map(Message::Snapshot))
             .or_else(|| self.peers.take().map(Message::Peers))
             .map(Ok)
@@ -64,6 +70,16 @@ impl Outbox {
         match message {
             Message::Welcome(welcome) => slots.welcome = Some(welcome),
             Message::Ping(ping) => slots.ping = Some(ping),
+            Message::FleetBans(bans) => slots.fleet_bans = Some(bans),
+            // The one that was not sent yet is asked for as well.
+            Message::Probe(probe) => {
+                let wanted = &mut slots.probe.get_or_insert_default().instances;
+                for instance in probe.instances {
+                    if !wanted.contains(&instance) {
+                        wanted.push(instance);
+                    }
+                }
+            }
             Message::Snapshot(snapshot) => slots.snapshot = Some(snapshot),
             Message::Peers(peers) => slots.peers = Some(peers),
             Message::Refused(refused) => slots.last_word = Some(LastWord::Refused(refused)),
@@ -110,7 +126,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures_util::StreamExt as _;
-    use pgherd_proto::v1::{Ping, Refused, Welcome, down::Message};
+    use pgherd_proto::v1::{InstanceAddress, Ping, Probe, Refused, Welcome, down::Message};
 
     use super::Outbox;
 
@@ -124,6 +140,13 @@ mod tests {
         let mut next = async || stream.next().await.map(|down| down.unwrap().message.unwrap());
         assert_eq!(next().await, Some(Message::Welcome(Welcome::default())));
         assert_eq!(next().await, Some(Message::Ping(Ping { nonce: 2 })));
+        let probe = |hosts: &[&str]| {
+            let address = |host: &&str| InstanceAddress { host: (*host).to_owned(), port: 5432 };
+            Message::Probe(Probe { instances: hosts.iter().map(address).collect() })
+        };
+        outbox.put(probe(&["a", "b"]));
+        outbox.put(probe(&["b", "c"]));
+        assert_eq!(next().await, Some(probe(&["a", "b", "c"])));
         outbox.put(Message::Ping(Ping { nonce: 3 }));
         outbox.put(Message::Refused(Refused::default()));
         outbox.close();

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use pgherd_proto::v1::{Peer, Peers, SnapshotId};
+use pgherd_proto::v1::{Peer, Peers, SnapshotId, down::Message};
 use pgherd_store::{NackRecord, ProxyHello, ProxyRow};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +18,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Snapshot,
     delivery::Refusal,
+    instances::{InstanceView, Seen},
+    outbox::Outbox,
     status::{Held, InstanceHealth, ProxyState, ProxyStatistics, ProxyStatus, Statistics},
 };
 
 /// How long a proxy that is not connected stays in the list of peers: after a restart of the
 /// control plane its streams come back one by one, and cancels must find their way meanwhile.
 const PEER_FOR: TimeDelta = TimeDelta::minutes(10);
+/// How long one that is away without having drained counts as a part of the fleet.
+const MEMBER_FOR: TimeDelta = TimeDelta::minutes(10);
+/// The label that says where a proxy runs.
+const ZONE: &str = "zone";
 /// How often the time at which a connected proxy was last heard of is saved.
 const SAVE_SEEN_EVERY: TimeDelta = TimeDelta::seconds(30);
 /// Instances of which one proxy's health reports are kept.
@@ -47,6 +53,10 @@ struct Entry {
     refusal: Option<Refusal>,
     statistics: Option<Statistics>,
     health: BTreeMap<(String, u32, String), InstanceHealth>,
+    /// What it sees of its instances.
+    view: Vec<InstanceView>,
+    /// Whether it has drained: it is not missed then.
+    left: bool,
     unsaved: bool,
     saved_seen: DateTime<Utc>,
 }
@@ -57,6 +67,7 @@ struct Connection {
     draining: bool,
     /// Cancelled when another process takes the proxy's place.
     replaced: CancellationToken,
+    outbox: Arc<Outbox>,
 }
 
 /// A stream's right to speak for its proxy; ends with the stream.
@@ -68,6 +79,8 @@ pub struct Seat {
     pub replaced: CancellationToken,
     /// What the same process refused on an earlier stream.
     pub refusal: Option<Refusal>,
+    /// Whether another process had this id before.
+    pub restarted: bool,
 }
 
 impl Registry {
@@ -95,6 +108,7 @@ impl Registry {
         hello: ProxyHello,
         number: i32,
         holds: Option<SnapshotId>,
+        outbox: Arc<Outbox>,
         now: DateTime<Utc>,
     ) -> Seat {
         let id = hello.id.clone();
@@ -113,7 +127,8 @@ impl Registry {
         if let Some(before) = entry.connection.take() {
             before.replaced.cancel();
         }
-        if entry.row.hello.incarnation != hello.incarnation {
+        let restarted = entry.row.hello.incarnation != hello.incarnation;
+        if restarted {
             entry.refusal = None;
         }
         entry.row.hello = hello;
@@ -121,13 +136,21 @@ impl Registry {
         entry.hold(holds);
         entry.statistics = None;
         entry.health.clear();
-        entry.connection =
-            Some(Connection { serial, since: now, draining: false, replaced: replaced.clone() });
+        entry.view.clear();
+        entry.left = false;
+        let replaced_by_next = replaced.clone();
+        entry.connection = Some(Connection {
+            serial,
+            since: now,
+            draining: false,
+            replaced: replaced_by_next,
+            outbox,
+        });
         let refusal = entry.refusal.clone();
         drop(proxies);
         self.changed();
         self.refresh_peers(now);
-        Seat { registry: Arc::clone(self), id, serial, replaced, refusal }
+        Seat { registry: Arc::clone(self), id, serial, replaced, refusal, restarted }
     }
 
     /// Forgets a proxy; false when it is connected.
@@ -161,6 +184,39 @@ impl Registry {
         let mut all: Vec<_> = numbers.collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// What the connected proxies see of their instances, by id.
+    pub fn seen(&self) -> Vec<Seen> {
+        let proxies = self.proxies.lock();
+        let connected = proxies.values().filter(|entry| entry.connection.is_some());
+        let mut seen: Vec<_> = connected
+            .map(|entry| Seen {
+                proxy: entry.row.hello.id.clone(),
+                zone: entry.row.hello.labels.get(ZONE).cloned(),
+                instances: entry.view.clone(),
+            })
+            .collect();
+        seen.sort_by(|a, b| a.proxy.cmp(&b.proxy));
+        seen
+    }
+
+    /// How many proxies belong to the fleet: those that are connected, and those that went away not
+    /// long ago without draining.
+    pub fn members(&self, now: DateTime<Utc>) -> usize {
+        let proxies = self.proxies.lock();
+        let members = proxies.values().filter(|entry| {
+            entry.connection.is_some() || (!entry.left && now - entry.row.last_seen < MEMBER_FOR)
+        });
+        members.count()
+    }
+
+    /// Puts a message into the outbox of a proxy, if it is connected.
+    pub fn tell(&self, id: &str, message: Message) {
+        let proxies = self.proxies.lock();
+        if let Some(connection) = proxies.get(id).and_then(|entry| entry.connection.as_ref()) {
+            connection.outbox.put(message);
+        }
     }
 
     /// Counts the changes of the list.
@@ -235,6 +291,8 @@ impl Entry {
             refusal: None,
             statistics: None,
             health: BTreeMap::new(),
+            view: Vec::new(),
+            left: false,
             unsaved: false,
         }
     }
@@ -247,6 +305,21 @@ impl Entry {
         self.held_content = id.as_ref().map(|id| id.content_hash.clone());
         self.row.held = id.map(|id| (id.lineage, i64::try_from(id.generation).unwrap_or(i64::MAX)));
         self.unsaved = true;
+    }
+
+    /// The view's part of what is shown with the proxy.
+    fn viewed_health(&self) -> impl Iterator<Item = InstanceHealth> {
+        self.view.iter().filter_map(|view| {
+            let failing = view.failing.as_ref();
+            Some(InstanceHealth {
+                cluster: view.cluster.clone(),
+                shard: view.shard,
+                instance: view.key()?.to_string(),
+                reachable: failing.is_none(),
+                detail: failing.map(|failing| failing.detail.clone()).unwrap_or_default(),
+                at: self.row.last_seen,
+            })
+        })
     }
 
     fn status(&self, current: &Snapshot) -> ProxyStatus {
@@ -280,7 +353,7 @@ impl Entry {
             up_to_date,
             last_nack: self.row.last_nack.clone().map(Into::into),
             statistics: self.statistics.clone(),
-            health: self.health.values().cloned().collect(),
+            health: self.health.values().cloned().chain(self.viewed_health()).collect(),
         }
     }
 }
@@ -341,6 +414,30 @@ impl Seat {
         }
     }
 
+    /// Keeps what the proxy sees of its instances; gives back whether it has a vote about bans, and
+    /// its zone.
+    pub fn view(&self, view: Vec<InstanceView>) -> (bool, Option<String>) {
+        let (mut news, mut votes, mut zone) = (false, false, None);
+        self.update(|entry| {
+            news = view.len() != entry.view.len()
+                || view.iter().zip(&entry.view).any(|(new, old)| !new.same_state(old));
+            entry.view = view;
+            votes = entry.connection.as_ref().is_some_and(|connection| !connection.draining);
+            zone = entry.row.hello.labels.get(ZONE).cloned();
+        });
+        if news {
+            self.registry.changed();
+        }
+        (votes, zone)
+    }
+
+    /// Whether the proxy has said that it ends.
+    pub fn has_drained(&self) -> bool {
+        let mut drained = false;
+        self.update(|entry| drained = entry.left);
+        drained
+    }
+
     /// Drops what was seen of instances that are no longer in the topology.
     pub fn retain_health(&self, keep: impl Fn(&InstanceHealth) -> bool) {
         self.update(|entry| entry.health.retain(|_, health| keep(health)));
@@ -352,6 +449,7 @@ impl Seat {
             if let Some(connection) = &mut entry.connection {
                 connection.draining = true;
             }
+            entry.left = true;
         });
         self.registry.changed();
     }
@@ -373,6 +471,7 @@ impl Drop for Seat {
             entry.connection = None;
             entry.statistics = None;
             entry.health.clear();
+            entry.view.clear();
             entry.unsaved = true;
         });
         self.registry.changed();

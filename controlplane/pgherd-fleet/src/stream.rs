@@ -14,7 +14,13 @@ use tokio::{
 use tonic::{Status, Streaming};
 
 use crate::{
-    Fleet, Identity, Snapshot, authority::Authority, convert, delivery::Delivery, outbox::Outbox,
+    Fleet, Identity, Snapshot,
+    authority::Authority,
+    bans::{Decided, message},
+    convert,
+    delivery::Delivery,
+    instances::InstanceView,
+    outbox::Outbox,
     registry::Seat,
 };
 
@@ -34,6 +40,7 @@ enum Event {
     Ended(Option<Status>),
     NewTopology,
     NewPeers,
+    NewBans,
     NewTokens,
     Tick,
     Replaced,
@@ -56,6 +63,7 @@ struct Session {
     delivery: Delivery,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     peers: watch::Receiver<Arc<Peers>>,
+    bans: watch::Receiver<Arc<Decided>>,
     authority: watch::Receiver<Arc<Authority>>,
     last_heard: Instant,
     nonce: u64,
@@ -103,11 +111,16 @@ impl ProxyStream {
             address = known.address,
             "proxy connected"
         );
-        let seat = inner.registry.seat(known, number, hello.holds.clone(), Utc::now());
+        let outbox = Arc::clone(&self.outbox);
+        let seat = inner.registry.seat(known, number, hello.holds.clone(), outbox, Utc::now());
+        if seat.restarted {
+            inner.bans.forget(seat.id());
+        }
         let delivery = Delivery::new(hello.holds.clone(), seat.refusal.clone());
         let mut session = Session {
             snapshots: inner.snapshot.subscribe(),
             peers: inner.registry.peers(),
+            bans: inner.bans.decided(),
             authority: inner.authority.subscribe(),
             fleet: self.fleet,
             identity: self.identity,
@@ -122,6 +135,8 @@ impl ProxyStream {
             statistics_interval_seconds: STATISTICS_EVERY_SECONDS,
         }));
         session.warn_if_ahead(hello.holds.as_ref());
+        // Before the topology, so that nothing is used that is banned.
+        session.offer_bans();
         session.offer_topology();
         session.offer_peers();
         Some(session)
@@ -167,6 +182,7 @@ impl Session {
                 },
                 Ok(()) = self.snapshots.changed() => Event::NewTopology,
                 Ok(()) = self.peers.changed() => Event::NewPeers,
+                Ok(()) = self.bans.changed() => Event::NewBans,
                 Ok(()) = self.authority.changed() => Event::NewTokens,
                 _ = ticks.tick() => Event::Tick,
                 () = replaced.cancelled() => Event::Replaced,
@@ -190,6 +206,10 @@ impl Session {
                 }
             }
             Event::Ended(why) => {
+                if self.seat.has_drained() {
+                    // It is not coming back: what it said last is no evidence any more.
+                    self.fleet.inner.bans.forget(self.seat.id());
+                }
                 tracing::info!(
                     proxy = self.seat.id(),
                     why = why.as_ref().map(Status::message),
@@ -199,6 +219,7 @@ impl Session {
             }
             Event::NewTopology => self.offer_topology(),
             Event::NewPeers => self.offer_peers(),
+            Event::NewBans => self.offer_bans(),
             Event::NewTokens => {
                 let holds = self.authority.borrow_and_update().still_holds(&self.identity);
                 if !holds {
@@ -249,6 +270,13 @@ impl Session {
             Message::Statistics(statistics) => {
                 self.seat.statistics(convert::statistics(statistics, now));
             }
+            Message::View(view) => {
+                let kept =
+                    view.instances.iter().take(message::MAX_VIEW).map(InstanceView::new).collect();
+                let (votes, zone) = self.seat.view(kept);
+                let report = message::report(&view, self.seat.id().to_owned(), zone, votes);
+                self.fleet.inner.bans.absorb(&report);
+            }
             Message::Health(health) => self.seat.health(convert::health(health, now)),
             Message::Draining(_) => {
                 tracing::info!(proxy = self.seat.id(), "proxy drains");
@@ -270,6 +298,10 @@ impl Session {
         self.outbox.put(Down::Ping(Ping { nonce: self.nonce }));
         // A snapshot that was refused for a passing reason may be due again.
         self.offer_topology();
+        // Automatic bans hold only for a while unless they are said again.
+        if self.bans.borrow().needs_repeating() {
+            self.offer_bans();
+        }
         ControlFlow::Continue(())
     }
 
@@ -289,6 +321,11 @@ impl Session {
             self.delivery.sent(id);
             self.outbox.put(Down::Snapshot(snapshot.message()));
         }
+    }
+
+    fn offer_bans(&mut self) {
+        let message = self.bans.borrow_and_update().message(Instant::now());
+        self.outbox.put(Down::FleetBans(message));
     }
 
     fn offer_peers(&mut self) {

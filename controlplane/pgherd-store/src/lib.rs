@@ -4,6 +4,7 @@
 //! the topology goes through [`change`], one transaction for each revision.
 
 mod audit;
+mod bans;
 pub mod change;
 mod current;
 mod error;
@@ -17,6 +18,7 @@ mod tokens;
 mod vault;
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use bans::{BanRow, NewBan};
 pub use current::{Current, StoredCluster};
 pub use error::{StoreError, StoreErrorKind};
 pub use fleet_state::FleetState;

@@ -12,7 +12,7 @@ pub struct Listener {
 /// What was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// There is a new generation, or tokens changed.
+    /// There is a new generation, or tokens or bans changed.
     Change,
     /// The connection broke: notifications may have been missed.
     Lost,
@@ -22,7 +22,7 @@ impl Store {
     /// Starts to listen; what happened before is not heard.
     pub async fn listen(&self) -> Result<Listener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen_all(["pgherd_topology", "pgherd_tokens"]).await?;
+        listener.listen_all(["pgherd_topology", "pgherd_tokens", "pgherd_bans"]).await?;
         Ok(Listener { listener })
     }
 }

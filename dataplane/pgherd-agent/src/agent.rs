@@ -2,10 +2,16 @@
 
 mod activation;
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use pgherd_balance::{InstanceKey, fleet::FleetBan};
 use pgherd_config::Topology;
-use pgherd_proto::v1::{Hello, Peer, SnapshotId, Statistics};
+use pgherd_proto::v1::{self, Hello, InstanceView, Peer, SnapshotId, Statistics, View};
 use tokio::time::{Instant, sleep};
 use tonic::{
     metadata::{Ascii, MetadataValue},
@@ -15,6 +21,7 @@ use tonic::{
 use crate::{
     AgentConfig, AgentError, AgentHandle, Cache,
     backoff::{Backoff, jitter},
+    bans::{FleetBans, Kept},
     handle::Said,
     ledger::Ledger,
     session::{self, SessionEnd},
@@ -37,6 +44,16 @@ pub trait Proxy: Send + Sync + 'static {
 
     /// What the proxy counts at this moment.
     fn statistics(&self) -> Statistics;
+
+    /// Everything that the proxy sees of its instances at this moment.
+    fn view(&self) -> Vec<InstanceView>;
+
+    /// Every ban of the fleet from now on, those of other zones included. Each ends when its time
+    /// is over or when the next set lacks it.
+    fn fleet_bans(&self, bans: Vec<FleetBan>);
+
+    /// Looks at this instance at once, and calls [`AgentHandle::view_changed`] when it has.
+    fn probe(&self, instance: InstanceKey);
 }
 
 /// Why a snapshot is not activated.
@@ -88,6 +105,11 @@ pub struct Agent {
     pub(crate) proxy: Arc<dyn Proxy>,
     pub(crate) ledger: Ledger,
     pub(crate) said: Said,
+    pub(crate) bans: FleetBans,
+    /// The last view's number.
+    sequence: u64,
+    /// The manual bans as they are on disk.
+    kept: Kept,
     endpoints: Vec<Endpoint>,
     pub(crate) authorization: MetadataValue<Ascii>,
     cache: Option<Cache>,
@@ -110,7 +132,19 @@ impl Agent {
         let cache = config.cache_dir.as_deref().map(Cache::open).transpose()?;
         let (handle, said) = AgentHandle::new();
         let ledger = Ledger::default();
-        Ok((Self { config, proxy, ledger, said, endpoints, authorization, cache }, handle))
+        let agent = Self {
+            config,
+            proxy,
+            ledger,
+            said,
+            bans: FleetBans::default(),
+            sequence: 0,
+            kept: Kept::default(),
+            endpoints,
+            authorization,
+            cache,
+        };
+        Ok((agent, handle))
     }
 
     /// Stays connected to the control plane until `shutdown` is ready.
@@ -156,6 +190,43 @@ impl Agent {
             labels: config.labels.clone(),
             advertise_address: config.advertise_address.clone(),
             holds: self.ledger.held().cloned(),
+        }
+    }
+
+    /// The proxy's view of its instances, with the next number.
+    pub(crate) fn view(&mut self) -> View {
+        self.sequence += 1;
+        let epoch = self.config.epoch;
+        View { epoch, sequence: self.sequence, instances: self.proxy.view() }
+    }
+
+    /// Hands over what the control plane says of bans, and keeps the manual ones on disk.
+    pub(crate) fn ban(&mut self, message: v1::FleetBans) {
+        let now = Instant::now();
+        self.bans.take(message, now);
+        self.proxy.fleet_bans(self.bans.current(now));
+        let kept = self.bans.to_keep(now, SystemTime::now());
+        if self.kept.same_as(&kept) {
+            return;
+        }
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.store_bans(&kept)
+        {
+            tracing::warn!(%error, "the manual bans are not kept for the next start");
+        }
+        self.kept = kept;
+    }
+
+    /// Hands over the manual bans that are on disk.
+    fn restore_bans(&mut self) {
+        let Some(kept) = self.cache.as_ref().and_then(Cache::load_bans) else { return };
+        let now = Instant::now();
+        self.bans = FleetBans::from_kept(kept, now, SystemTime::now());
+        self.kept = self.bans.to_keep(now, SystemTime::now());
+        let current = self.bans.current(now);
+        if !current.is_empty() {
+            tracing::info!(bans = current.len(), "manual bans from the cache hold");
+            self.proxy.fleet_bans(current);
         }
     }
 

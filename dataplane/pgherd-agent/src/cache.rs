@@ -1,4 +1,4 @@
-//! Keeps the last good snapshots on disk, so that a proxy starts while the control plane is away.
+//! Keeps the last good snapshots and the manual bans on disk, so that a proxy starts while the control plane is away.
 //!
 //! Snapshots are numbered files in the order in which they were activated, each written beside
 //! its final name, synced and renamed. They hold secrets: only the owner can read them. A journal
@@ -16,6 +16,7 @@ use std::{
 
 use pgherd_proto::v1::SnapshotId;
 
+use crate::bans::Kept;
 use journal::Journal;
 use record::{decode, encode};
 
@@ -25,6 +26,7 @@ const KEPT: usize = 3;
 const FILE_BYTES: u64 = 17 << 20;
 const PREFIX: &str = "snapshot.";
 const LOCK: &str = "lock";
+const BANS: &str = "bans.json";
 /// Activations that a content may have cut short before it is refused.
 const DEATHS: u32 = 2;
 
@@ -114,6 +116,25 @@ impl Cache {
             .collect();
         found.sort_by_key(|(deaths, number, _)| (*deaths, std::cmp::Reverse(*number)));
         found.into_iter().map(|(_, _, stored)| stored)
+    }
+
+    /// Keeps the manual bans, instead of those that were kept before.
+    pub(crate) fn store_bans(&self, kept: &Kept) -> Result<(), CacheError> {
+        let document = serde_json::to_vec(kept).expect("bans have only string keys");
+        write_synced(&self.dir, BANS, &document)
+    }
+
+    /// The manual bans that were kept; a damaged file says nothing.
+    pub(crate) fn load_bans(&self) -> Option<Kept> {
+        let path = self.dir.join(BANS);
+        // Missing until there is a ban; anything else shows when it is written.
+        let length = fs::metadata(&path).ok()?.len();
+        let text = if length <= FILE_BYTES { fs::read(&path).ok()? } else { Vec::new() };
+        let read = serde_json::from_slice(&text);
+        read.inspect_err(|error| {
+            tracing::warn!(file = %path.display(), %error, "the cached manual bans are damaged");
+        })
+        .ok()
     }
 
     /// Whether proxies died so often of activating this content that it is not to be tried.

@@ -23,6 +23,8 @@ pub struct AgentConfig {
     pub proxy_id: String,
     /// Random per process start.
     pub incarnation: String,
+    /// Larger than that of any process with this id before; milliseconds since 1970, say.
+    pub epoch: u64,
     /// Version of the proxy.
     pub version: String,
     /// What the operator says about this proxy, such as its zone.
@@ -48,6 +50,10 @@ pub struct Timing {
     pub backoff_refused: Duration,
     /// How often statistics go up when the control plane does not say.
     pub statistics: Duration,
+    /// How often the view of the instances goes up when nothing changes.
+    pub view: Duration,
+    /// The least time between two views: what changes within it goes up together.
+    pub view_least: Duration,
 }
 
 impl Default for Timing {
@@ -59,6 +65,8 @@ impl Default for Timing {
             backoff_most: Duration::from_secs(5),
             backoff_refused: Duration::from_secs(30),
             statistics: Duration::from_secs(10),
+            view: Duration::from_secs(1),
+            view_least: Duration::from_millis(20),
         }
     }
 }

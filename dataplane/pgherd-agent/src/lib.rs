@@ -10,6 +10,7 @@
 
 mod agent;
 mod backoff;
+mod bans;
 mod cache;
 mod config;
 mod handle;
@@ -20,4 +21,7 @@ pub use agent::{Agent, Proxy, Rejection};
 pub use cache::{Cache, CacheError, Stored};
 pub use config::{AgentConfig, AgentError, Timing};
 pub use handle::AgentHandle;
-pub use pgherd_proto::v1::{InstanceHealth, Peer, PoolStatistics, SnapshotId, Statistics};
+pub use pgherd_proto::v1::{
+    BanSource, Failing, InstanceBan, InstanceRole, InstanceView, Peer, PoolStatistics, SnapshotId,
+    Statistics,
+};

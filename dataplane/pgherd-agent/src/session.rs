@@ -10,11 +10,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, transport::Endpoint};
 
-use crate::{
-    Agent,
-    agent::Complaints,
-    handle::{HealthBoard, Said},
-};
+use crate::{Agent, agent::Complaints, bans, handle::Said};
 
 /// Room for a snapshot document of 16 MiB and its envelope.
 const MESSAGE_BYTES: usize = 17 << 20;
@@ -107,13 +103,13 @@ pub(crate) async fn run(
     };
     let mut session = Session::new(agent, complaints);
     // A copy of what was never looked at: all that was said before this stream is news to it.
-    let Said { mut draining, mut health } = session.agent.said.clone();
+    let Said { mut draining, mut view } = session.agent.said.clone();
     loop {
         // Before the deadline counts, what has arrived is read: a ping may lie behind a snapshot
         // that took long.
         let action = tokio::select! {
             biased;
-            permit = outbound.reserve(), if !session.pending.is_empty() => match permit {
+            permit = outbound.reserve(), if session.has_to_say() => match permit {
                 Ok(permit) => Action::Send(permit),
                 Err(_) => Action::Received(Ok(None)),
             },
@@ -121,7 +117,8 @@ pub(crate) async fn run(
             () = sleep_until(session.ping_due()) => Action::PingMissed,
             _ = session.statistics.tick() => Action::ReportStatistics,
             () = changed(&mut draining) => Action::Drain,
-            () = changed(&mut health) => Action::ReportHealth,
+            () = changed(&mut view) => Action::ViewChanged,
+            () = sleep_until(session.view_at), if session.welcomed => Action::ViewDue,
         };
         if let Err(end) = session.apply(action) {
             return end;
@@ -136,7 +133,8 @@ enum Action<'a> {
     PingMissed,
     ReportStatistics,
     Drain,
-    ReportHealth,
+    ViewChanged,
+    ViewDue,
 }
 
 /// Waits until the proxy says something new; for ever when its handle is gone.
@@ -154,8 +152,14 @@ struct Session<'a> {
     pending: VecDeque<Up>,
     statistics: Interval,
     last_ping: Instant,
-    /// The instances' health as the control plane knows it from this stream.
-    told: HealthBoard,
+    welcomed: bool,
+    /// When the next view is due.
+    view_at: Instant,
+    /// When the last one was sent.
+    viewed: Instant,
+    /// Whether a view is to be sent. It is made when the transport has room for it, so that the
+    /// control plane never hears an old one.
+    view_due: bool,
 }
 
 impl<'a> Session<'a> {
@@ -168,12 +172,19 @@ impl<'a> Session<'a> {
             pending: VecDeque::new(),
             statistics,
             last_ping: Instant::now(),
-            told: HealthBoard::new(),
+            welcomed: false,
+            view_at: Instant::now(),
+            viewed: Instant::now(),
+            view_due: false,
         }
     }
 
     fn ping_due(&self) -> Instant {
         self.last_ping + self.agent.config.timing.ping_deadline
+    }
+
+    fn has_to_say(&self) -> bool {
+        self.view_due || !self.pending.is_empty()
     }
 
     fn queue(&mut self, message: up::Message) {
@@ -188,6 +199,11 @@ impl<'a> Session<'a> {
             Action::Send(permit) => {
                 if let Some(message) = self.pending.pop_front() {
                     permit.send(message);
+                } else if self.view_due {
+                    self.view_due = false;
+                    self.viewed = Instant::now();
+                    self.view_at = self.viewed + self.agent.config.timing.view;
+                    permit.send(up(up::Message::View(self.agent.view())));
                 }
             }
             Action::PingMissed => {
@@ -198,7 +214,14 @@ impl<'a> Session<'a> {
                 self.queue(up::Message::Statistics(self.agent.proxy.statistics()));
             }
             Action::Drain => self.queue(up::Message::Draining(Draining {})),
-            Action::ReportHealth => self.report_health(),
+            Action::ViewChanged => {
+                let soonest = self.viewed + self.agent.config.timing.view_least;
+                self.view_at = self.view_at.min(soonest);
+            }
+            Action::ViewDue => {
+                self.view_due = true;
+                self.view_at = Instant::now() + self.agent.config.timing.view;
+            }
         }
         if self.pending.len() > PENDING { Err(SessionEnd::Stuck) } else { Ok(()) }
     }
@@ -211,6 +234,8 @@ impl<'a> Session<'a> {
                     "connected to the control plane"
                 );
                 self.complaints.settle();
+                self.welcomed = true;
+                self.view_at = Instant::now();
                 self.agent.proxy.proxy_number(welcome.proxy_number);
                 let period = self.agent.statistics_interval(welcome.statistics_interval_seconds);
                 self.statistics = ticks(Instant::now(), period);
@@ -225,6 +250,15 @@ impl<'a> Session<'a> {
                 // Ahead of everything else: the control plane measures how long this takes.
                 self.pending.push_front(up(up::Message::Pong(Pong { nonce: ping.nonce })));
             }
+            Some(down::Message::FleetBans(bans)) => self.agent.ban(bans),
+            Some(down::Message::Probe(probe)) => {
+                for address in probe.instances {
+                    match bans::instance(address.host, address.port) {
+                        Ok(instance) => self.agent.proxy.probe(instance),
+                        Err(error) => tracing::debug!(%error, "asked to probe no instance"),
+                    }
+                }
+            }
             Some(down::Message::Refused(refused)) => {
                 return Err(SessionEnd::Refused { code: refused.code, message: refused.message });
             }
@@ -232,16 +266,6 @@ impl<'a> Session<'a> {
             None => tracing::debug!("a message of an unknown kind is ignored"),
         }
         Ok(())
-    }
-
-    fn report_health(&mut self) {
-        let board = self.agent.said.health.borrow().clone();
-        for (key, health) in &board {
-            if self.told.get(key) != Some(health) {
-                self.pending.push_back(up(up::Message::Health(health.clone())));
-            }
-        }
-        self.told = board;
     }
 }
 

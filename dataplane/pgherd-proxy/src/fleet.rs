@@ -1,13 +1,14 @@
 //! What the agent of the control plane needs of this proxy.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod view;
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use pgherd_agent::{
-    AgentHandle, InstanceHealth, Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics,
+    AgentHandle, InstanceView, Peer, PoolStatistics, Proxy, Rejection, SnapshotId, Statistics,
 };
+use pgherd_balance::{InstanceKey, fleet::FleetBan};
 use pgherd_config::Topology;
 use pgherd_session::Shared;
 
@@ -16,12 +17,20 @@ use pgherd_session::Shared;
 pub struct FleetMember {
     shared: Arc<Shared>,
     loaded: Arc<AtomicBool>,
+    zone: Option<String>,
+    agent: OnceLock<AgentHandle>,
 }
 
 impl FleetMember {
-    /// `loaded` is raised with the first topology.
-    pub fn new(shared: Arc<Shared>, loaded: Arc<AtomicBool>) -> Self {
-        Self { shared, loaded }
+    /// `loaded` is raised with the first topology; `zone` is where this proxy runs.
+    pub fn new(shared: Arc<Shared>, loaded: Arc<AtomicBool>, zone: Option<String>) -> Self {
+        Self { shared, loaded, zone, agent: OnceLock::new() }
+    }
+
+    /// Whom to tell what a probe has found. Its agent has to know this first.
+    pub fn answer_through(&self, agent: AgentHandle) {
+        // Only the start calls this.
+        let _ = self.agent.set(agent);
     }
 }
 
@@ -95,53 +104,35 @@ impl Proxy for FleetMember {
         }
         sum
     }
-}
 
-/// How often the control plane hears what has changed about the instances.
-const HEALTH_TICK: Duration = Duration::from_millis(250);
+    fn view(&self) -> Vec<InstanceView> {
+        view::view(&self.shared.directory)
+    }
 
-/// Tells the control plane which instances this proxy reaches, as its pools see them. Never
-/// returns; cancel safe.
-pub async fn report_health(shared: Arc<Shared>, agent: AgentHandle) {
-    let mut tick = tokio::time::interval(HEALTH_TICK);
-    loop {
-        tick.tick().await;
-        let seen = instances(&shared);
-        agent.retain_health(|old| {
-            seen.iter().any(|new| (&new.cluster, &new.instance) == (&old.cluster, &old.instance))
+    fn fleet_bans(&self, bans: Vec<FleetBan>) {
+        self.shared.directory.set_fleet_bans(&bans, self.zone.as_deref());
+    }
+
+    fn probe(&self, instance: InstanceKey) {
+        let shared = Arc::clone(&self.shared);
+        let agent = self.agent.get().cloned();
+        // Bounded in time, and in number by what the control plane asks for once a second.
+        tokio::spawn(async move {
+            shared.directory.probe(&instance).await;
+            if let Some(agent) = agent {
+                agent.view_changed();
+            }
         });
-        for health in seen {
-            agent.report_health(health);
-        }
     }
 }
 
-/// One entry for each instance that a pool has tried; one failing pool makes it unreachable.
-fn instances(shared: &Shared) -> Vec<InstanceHealth> {
-    let mut seen: Vec<InstanceHealth> = Vec::new();
-    for pool in shared.directory.pools() {
-        let (counts, settings) = (pool.counts(), pool.settings());
-        let error = pool.last_error();
-        if error.is_none() && counts.active + counts.idle == 0 {
-            continue;
-        }
-        let health = InstanceHealth {
-            cluster: settings.cluster.clone(),
-            shard: 0,
-            instance: settings.endpoint.address(),
-            reachable: !error.as_ref().is_some_and(|error| error.blames_instance()),
-            detail: error.map(|error| error.chain()).unwrap_or_default(),
-        };
-        let same = |other: &&mut InstanceHealth| {
-            (&other.cluster, &other.instance) == (&health.cluster, &health.instance)
-        };
-        match seen.iter_mut().find(same) {
-            Some(other) if other.reachable => *other = health,
-            Some(_) => {}
-            None => seen.push(health),
-        }
+/// Tells the agent when there is news of the instances. Never returns; cancel safe.
+pub async fn watch_instances(shared: Arc<Shared>, agent: AgentHandle) {
+    let mut version = shared.directory.health_version();
+    // It ends with the directory, which `shared` keeps.
+    while version.changed().await.is_ok() {
+        agent.view_changed();
     }
-    seen
 }
 
 fn narrow(n: usize) -> u32 {

@@ -22,6 +22,8 @@ use crate::watch::InstanceWatch;
 use crate::workers::Workers;
 use crate::{limits, listener, metrics, settings};
 
+/// The label that says where this proxy runs: bans of one zone hold for those with the same one.
+const ZONE: &str = "zone";
 /// How often a drain looks whether the last client has gone.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
@@ -180,6 +182,13 @@ fn advertise_address(file: &ProxyFile, listeners: &[Listener]) -> anyhow::Result
     Ok(address.to_string())
 }
 
+/// Orders the lives of a proxy. Where a clock was set back between two of them, the control plane
+/// believes the second one once it has forgotten the first.
+fn milliseconds_since_1970() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -198,19 +207,22 @@ fn start_agent(
         cache_dir: options.cache_dir.clone(),
         proxy_id: options.id.clone().unwrap_or_else(host_name),
         incarnation: uuid::Uuid::new_v4().to_string(),
+        epoch: milliseconds_since_1970(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: options.label.iter().cloned().collect(),
         advertise_address: advertise.to_owned(),
         timing: Timing::default(),
     };
-    let member = Arc::new(FleetMember::new(Arc::clone(shared), Arc::clone(loaded)));
-    let (mut agent, handle) = Agent::new(config, member)?;
+    let zone = config.labels.get(ZONE).cloned();
+    let member = Arc::new(FleetMember::new(Arc::clone(shared), Arc::clone(loaded), zone));
+    let (mut agent, handle) = Agent::new(config, Arc::clone(&member) as Arc<_>)?;
+    member.answer_through(handle.clone());
     match agent.activate_cached() {
         Some(id) => tracing::info!(generation = id.generation, "serving the cached topology"),
         None => tracing::info!("no cached topology: waiting for the control plane"),
     }
     tasks.spawn(agent.run(std::future::pending()));
-    tasks.spawn(fleet::report_health(Arc::clone(shared), handle.clone()));
+    tasks.spawn(fleet::watch_instances(Arc::clone(shared), handle.clone()));
     Ok(handle)
 }
 

@@ -28,6 +28,7 @@ pub mod binaries;
 pub mod certificates;
 pub mod control;
 pub mod haproxy;
+pub mod netns;
 pub mod poll;
 pub mod ports;
 pub mod postgres;

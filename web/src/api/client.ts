@@ -28,6 +28,11 @@ export class Client {
     return body === "" ? null : (JSON.parse(body) as T);
   }
 
+  /** Makes a resource. Throws a `Problem`. */
+  async make(path: string, document: unknown): Promise<void> {
+    await this.send("POST", path, { body: JSON.stringify(document) });
+  }
+
   /** Deletes a resource. Throws a `Problem`. */
   async remove(path: string): Promise<void> {
     await this.send("DELETE", path, {});
@@ -43,19 +48,23 @@ export class Client {
   private async send(
     method: string,
     path: string,
-    options: { signal?: AbortSignal; stream?: boolean },
+    options: { signal?: AbortSignal; stream?: boolean; body?: string },
   ): Promise<Response> {
     const headers: Record<string, string> = {
       authorization: `Bearer ${this.token}`,
       accept: options.stream ? "text/event-stream" : "application/json",
     };
+    if (options.body !== undefined) headers["content-type"] = "application/json";
     const signal =
       options.signal === undefined || !options.stream
         ? AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(options.signal ? [options.signal] : [])])
         : options.signal;
     let response: Response;
     try {
-      response = await fetch(this.base + path, { method, headers, signal, cache: "no-store" });
+      response = await fetch(this.base + path, {
+        method, headers, signal, cache: "no-store",
+        ...(options.body === undefined ? {} : { body: options.body }),
+      });
     } catch (error) {
       if (error instanceof DOMException && error.name === "TimeoutError") {
         throw new Problem(0, "No answer from the control plane", `It did not answer within ${TIMEOUT_MS / 1000} s.`);

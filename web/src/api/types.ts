@@ -102,6 +102,66 @@ export interface ProxyList {
   proxies: Proxy[];
 }
 
+/** What one proxy has against an instance. */
+export interface Evidence {
+  proxy: string;
+  zone: string | null;
+  class: string;
+  detail: string;
+  lasting_seconds: number;
+}
+
+/** One instance in its place in the topology, as all proxies together see it. */
+export interface InstanceStatus {
+  cluster: string;
+  shard: number;
+  host: string;
+  port: number;
+  role: "unknown" | "primary" | "replica" | "fenced";
+  timeline: number | null;
+  lsn: number | null;
+  lag_ms: number | null;
+  busy: number;
+  latency_us: number | null;
+  watchers: number;
+  banned_by: number;
+  held_back_by: number;
+  failing: Evidence[];
+}
+
+export interface InstanceList {
+  instances: InstanceStatus[];
+}
+
+export interface Ban {
+  /** Manual bans only. */
+  id: string | null;
+  host: string;
+  port: number;
+  places: { cluster: string; shard: number }[];
+  source: "manual" | "fleet" | "local";
+  zone: string | null;
+  proxy: string | null;
+  class: string;
+  reason: string;
+  author: string | null;
+  created_at: string | null;
+  elapsed_seconds: number;
+  /** As of when the list came. */
+  remaining_seconds: number | null;
+  held_back: string | null;
+  count: number | null;
+  evidence: Evidence[];
+  voters: number | null;
+  obeyed_by: number;
+}
+
+export interface BanList {
+  bans: Ban[];
+  doubted: string[];
+  majority: boolean;
+}
+
 export interface StatisticsReport {
   at: string;
   proxies: { id: string; statistics: Statistics }[];

@@ -1,6 +1,8 @@
 /** What happened, told by comparing what the page knew with what it knows now. */
-import type { DatabaseState, Proxy, Topology } from "../api/types";
+import type { Ban, BanList, DatabaseState, Proxy, Topology } from "../api/types";
 import { plural } from "../format";
+import { banSource } from "./bans";
+import { addressOf } from "./instances";
 
 export type Severity = "info" | "good" | "warn" | "bad";
 
@@ -52,6 +54,22 @@ export const chronicle = {
     return dated(lines, at);
   },
 
+  bans(before: BanList | null, after: BanList, at: number): LogEntry[] {
+    if (before === null) {
+      if (after.bans.length === 0) return [];
+      return dated([["warn", "fleet", `${plural(after.bans.length, "ban")} in the list`]], at);
+    }
+    const old = new Map(before.bans.map((ban) => [banKey(ban), ban]));
+    const lines: Line[] = [];
+    for (const ban of after.bans) {
+      if (old.delete(banKey(ban))) continue;
+      const what = ban.held_back === null ? `banned ${banSource(ban)}` : "would be banned, but is used";
+      lines.push(["bad", addressOf(ban), `${what}: ${ban.reason || ban.class}`]);
+    }
+    for (const ban of old.values()) lines.push(["good", addressOf(ban), `no longer banned ${banSource(ban)}`]);
+    return dated(lines, at);
+  },
+
   database(before: DatabaseState, after: DatabaseState, at: number): LogEntry[] {
     if (before.available === after.available) return [];
     return dated(
@@ -64,6 +82,9 @@ export const chronicle = {
     );
   },
 };
+
+const banKey = (ban: Ban): string =>
+  [ban.source, addressOf(ban), ban.zone, ban.proxy, ban.held_back === null].join("\n");
 
 function proxyLines(was: Proxy | undefined, now: Proxy): Line[] {
   const lines: Line[] = [];

@@ -1,5 +1,5 @@
 /** A small fleet for tests, as the API describes one. */
-import type { Proxy, Statistics, Topology } from "../api/types";
+import type { Ban, BanList, Proxy, Statistics, Topology } from "../api/types";
 
 export function proxy(id: string, changes: Partial<Proxy> = {}): Proxy {
   return {
@@ -64,3 +64,29 @@ export const health = (reachable: boolean, detail = "") => ({
   detail,
   at: "2026-11-21T12:00:00Z",
 });
+
+export function ban(changes: Partial<Ban> = {}): Ban {
+  return {
+    id: null,
+    host: "10.0.0.1",
+    port: 5432,
+    places: [{ cluster: "app", shard: 0 }],
+    source: "fleet",
+    zone: null,
+    proxy: null,
+    class: "connect_refused",
+    reason: "connection refused",
+    author: null,
+    created_at: null,
+    elapsed_seconds: 3,
+    remaining_seconds: null,
+    held_back: null,
+    count: null,
+    evidence: [],
+    voters: 3,
+    obeyed_by: 3,
+    ...changes,
+  };
+}
+
+export const bans = (...list: Ban[]): BanList => ({ bans: list, doubted: [], majority: true });

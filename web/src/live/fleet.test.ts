@@ -47,7 +47,7 @@ describe("the fleet", () => {
 
   it("ignores events that it does not know and statistics of unknown proxies", () => {
     const fleet = new Fleet();
-    expect(fleet.apply(event("bans", {}), 0)).toBe(false);
+    expect(fleet.apply(event("weather", {}), 0)).toBe(false);
     report(fleet, 0, { a: statistics(0, 0) });
     expect(fleet.proxies).toBeNull();
   });

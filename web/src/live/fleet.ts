@@ -1,6 +1,9 @@
 /** What the page knows of the fleet: each event replaces a part of it, whole. */
 import type {
+  BanList,
   DatabaseState,
+  InstanceList,
+  InstanceStatus,
   Proxy,
   ProxyList,
   Statistics,
@@ -8,7 +11,7 @@ import type {
   Topology,
 } from "../api/types";
 import { chronicle, type LogEntry } from "./chronicle";
-import { Instances } from "./instances";
+import { addressOf, Instances } from "./instances";
 import { CounterRate, Series } from "./rate";
 import type { ServerEvent } from "./sse";
 
@@ -20,6 +23,8 @@ const POINTS = 150;
 export class Fleet {
   topology: Topology | null = null;
   proxies: Proxy[] | null = null;
+  bans: (BanList & { at: number }) | null = null;
+  private statuses = new Map<string, InstanceStatus>();
   database: DatabaseState = { available: true, detail: null };
   /** Newest first; each line keeps its number. */
   log: (LogEntry & { number: number })[] = [];
@@ -39,6 +44,10 @@ export class Fleet {
         return this.takeProxies(JSON.parse(event.data) as ProxyList, now);
       case "statistics":
         return this.takeStatistics(JSON.parse(event.data) as StatisticsReport, now);
+      case "instances":
+        return this.takeInstances(JSON.parse(event.data) as InstanceList);
+      case "bans":
+        return this.takeBans(JSON.parse(event.data) as BanList, now);
       case "database":
         return this.takeDatabase(JSON.parse(event.data) as DatabaseState, now);
       default:
@@ -76,6 +85,11 @@ export class Fleet {
     const of = this.proxies ?? [];
     if (this.addedUp?.of !== of) this.addedUp = { of, instances: new Instances(of) };
     return this.addedUp.instances;
+  }
+
+  /** What the control plane made of what they say. */
+  status(cluster: string, shard: number, instance: { host: string; port: number }): InstanceStatus | null {
+    return this.statuses.get(`${cluster}\n${shard}\n${addressOf(instance)}`) ?? null;
   }
 
   connected(): Proxy[] {
@@ -119,6 +133,17 @@ export class Fleet {
     }
     const rate = this.fleetRate();
     if (rate !== null) this.history.push({ at: now, value: rate }, STEP_MS);
+    return true;
+  }
+
+  private takeInstances({ instances }: InstanceList): boolean {
+    this.statuses = new Map(instances.map((it) => [`${it.cluster}\n${it.shard}\n${addressOf(it)}`, it]));
+    return true;
+  }
+
+  private takeBans(list: BanList, now: number): boolean {
+    this.write(chronicle.bans(this.bans, list, now));
+    this.bans = { ...list, at: now };
     return true;
   }
 

@@ -15,7 +15,9 @@ export interface InstanceView {
   used: boolean;
 }
 
-export const addressOf = (instance: Instance): string => `${instance.host}:${instance.port}`;
+/** As the control plane writes it. */
+export const addressOf = ({ host, port }: { host: string; port: number }): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
 type Counts = Pick<InstanceView, "active" | "idle" | "waiting">;
 type Reports = Pick<InstanceView, "witnesses" | "failing">;

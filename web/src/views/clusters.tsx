@@ -1,11 +1,13 @@
 /** Each cluster with its shards and the state of every instance. */
 import { useState } from "preact/hooks";
-import type { Cluster, ClusterEntry, Instance } from "../api/types";
-import { useDesk } from "../context";
-import { count, perSecond, plural, UNKNOWN } from "../format";
+import type { Ban, Cluster, ClusterEntry, Instance, InstanceStatus } from "../api/types";
+import { mayOperate, useDesk } from "../context";
+import { count, milliseconds, perSecond, plural, UNKNOWN } from "../format";
+import { banSource, className } from "../live/bans";
 import { addressOf, sharedAddresses, type InstanceView } from "../live/instances";
 import { href } from "../route";
 import { Badge, Cell, Empty, Section, Status } from "../ui/bits";
+import { BanDialog } from "./ban_dialog";
 import { NoClusters } from "./empty";
 
 export function Clusters({ only }: { only: string | null }) {
@@ -56,12 +58,14 @@ function ClusterBlock({ entry: { document: cluster, revision } }: { entry: Clust
             {cluster.shards.length > 1 && <th scope="col">Shard</th>}
             <th scope="col">Role</th>
             <th scope="col">Instance</th>
-            <th scope="col">Database</th>
             <th scope="col">State</th>
+            <th scope="col" class="num">Lag</th>
+            <th scope="col" class="num">Latency</th>
             <th scope="col" class="num">Active</th>
             <th scope="col" class="num">Idle</th>
             <th scope="col" class="num">Waiting</th>
             <th scope="col" class="num">tps</th>
+            <th scope="col"><span class="hidden">Actions</span></th>
           </tr>
         </thead>
         <tbody>
@@ -89,22 +93,66 @@ function InstanceRow({ cluster, shard, instance, first, shared }: {
   first: boolean;
   shared: boolean;
 }) {
-  const { fleet } = useDesk();
+  const { fleet, session } = useDesk();
+  const [asking, setAsking] = useState(false);
+  const status = fleet.status(cluster.name, shard, instance);
+  const bans = (fleet.bans?.bans ?? []).filter((ban) => addressOf(ban) === addressOf(instance));
   const view = fleet.instances().view(cluster.name, shard, instance);
   const number = (value: number, tone = "") =>
     <span class={`live ${tone}`}>{view.used ? count(value) : UNKNOWN}{shared && view.used ? "*" : ""}</span>;
   return (
     <tr class={first && shard > 0 ? "parted" : undefined}>
       {cluster.shards.length > 1 && <Cell label="Shard">{shard}</Cell>}
-      <Cell label="Role"><Badge tone={instance.role === "primary" ? "info" : "none"}>{instance.role}</Badge></Cell>
-      <Cell label="Instance"><span class="name">{view.address}</span></Cell>
-      <Cell label="Database">{instance.database ?? <span class="muted">as the client's</span>}</Cell>
-      <Cell label="State"><Reachable view={view} /></Cell>
+      <Cell label="Role"><RoleBadge instance={instance} status={status} /></Cell>
+      <Cell label="Instance">
+        <span>
+          <span class="name">{view.address}</span>
+          {instance.database !== undefined && instance.database !== null && <span class="muted small"> / {instance.database}</span>}
+        </span>
+      </Cell>
+      <Cell label="State"><State view={view} status={status} bans={bans} /></Cell>
+      <Cell label="Lag" num><span class="live">{milliseconds(status?.lag_ms ?? null)}</span></Cell>
+      <Cell label="Latency" num><span class="live">{milliseconds(status?.latency_us == null ? null : status.latency_us / 1000)}</span></Cell>
       <Cell label="Active" num>{number(view.active)}</Cell>
       <Cell label="Idle" num>{number(view.idle)}</Cell>
       <Cell label="Waiting" num>{number(view.waiting, view.waiting > 0 ? "warn" : "")}</Cell>
       <Cell label="tps" num><span class="live">{perSecond(fleet.addressRate(cluster.name, view.address))}</span></Cell>
+      <td class="act">
+        {mayOperate(session) && !bans.some((ban) => ban.id !== null) && (
+          <button class="small" aria-label={`Ban ${view.address} …`} onClick={() => setAsking(true)}>Ban …</button>
+        )}
+        {asking && <BanDialog instance={instance} onClose={() => setAsking(false)} />}
+      </td>
     </tr>
+  );
+}
+
+/** What it is; where that is not what the settings say, both. */
+function RoleBadge({ instance, status }: { instance: Instance; status: InstanceStatus | null }) {
+  const seen = status === null || status.role === "unknown" ? instance.role : status.role;
+  const tone = seen === "primary" ? "info" : seen === "fenced" ? "warn" : "none";
+  const odd = instance.role !== "auto" && seen !== instance.role;
+  return (
+    <>
+      <Badge tone={tone}>{seen}</Badge>
+      {odd && <div class="warn small">set as {instance.role}</div>}
+    </>
+  );
+}
+
+function State({ view, status, bans }: { view: InstanceView; status: InstanceStatus | null; bans: Ban[] }) {
+  // Of several bans the first is the strongest; single proxies come last and count together.
+  const [ban] = bans;
+  if (ban === undefined || status === null) return <Reachable view={view} />;
+  const local = bans.filter((it) => it.source === "local");
+  const whose = ban.source === "local" && local.length > 1 ? `by ${local.length} proxies for themselves` : banSource(ban);
+  return (
+    <div>
+      {ban.held_back === null
+        ? <Status tone={ban.source === "local" ? "warn" : "bad"}><a href={href("bans")}>banned {whose}</a></Status>
+        : <Status tone="warn"><a href={href("bans")}>failing, used all the same</a></Status>}
+      <div class="muted small">{[ban.class === "manual" ? "" : className(ban.class), ban.reason].filter(Boolean).join(": ")}</div>
+    </div>
   );
 }
 

@@ -28,7 +28,7 @@ export function FleetView() {
   const waiting = sum((statistics) => statistics.waiting_clients);
   const rate = connected.length === 0 ? 0 : fleet.fleetRate();
   const instances = fleet.instances();
-  const problems = attention(fleet.topology, fleet.proxies, instances);
+  const problems = attention(fleet.topology, fleet.proxies, instances, fleet.bans);
   const chartMs = Math.min(Math.max(now - (fleet.history.points[0]?.at ?? now), LEAST_CHART_MS), CHART_MS);
   return (
     <>

@@ -52,11 +52,14 @@ async fn the_state_comes_at_once_and_changes_as_they_happen() {
     let api = Api::start().await;
     let mut events = Events { body: api.stream("/api/v1/events").await, text: String::new() };
     let mut first = Vec::new();
-    for _ in 0..4 {
+    // The instances come with the proxies and with the statistics.
+    for _ in 0..7 {
         first.push(events.next().await.unwrap().0);
     }
     first.sort();
-    assert_eq!(first, ["database", "proxies", "statistics", "topology"]);
+    first.dedup();
+    let kinds = ["bans", "database", "instances", "proxies", "statistics", "topology"];
+    assert_eq!(first, kinds);
     api.call("PUT /api/v1/clusters/app", &[], &cluster("app", "geheim").to_string()).await;
     let topology = events.named("topology").await;
     assert_eq!((&topology["generation"], &topology["revision"]), (&1.into(), &1.into()));
@@ -78,4 +81,17 @@ async fn a_revoked_token_hears_nothing_more() {
     let line = format!("DELETE /api/v1/tokens/{}", viewer.row.id);
     api.call(&line, &[], "").await;
     while events.next().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_is_told_within_a_second() {
+    let api = Api::start().await;
+    api.call("PUT /api/v1/clusters/app", &[], &cluster("app", "geheim").to_string()).await;
+    let mut events = Events { body: api.stream("/api/v1/events").await, text: String::new() };
+    assert_eq!(events.named("bans").await["bans"], serde_json::json!([]));
+    let started = std::time::Instant::now();
+    let order = r#"{"host": "127.0.0.1", "reason": "disk"}"#;
+    api.call("POST /api/v1/bans", &[], order).await;
+    while events.named("bans").await["bans"][0]["reason"] != "disk" {}
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod access;
+mod bans;
 mod call;
 mod clusters;
 mod events;

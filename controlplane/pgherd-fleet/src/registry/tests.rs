@@ -42,8 +42,8 @@ fn refuse(seat: &super::Seat, id: &SnapshotId) {
 #[test]
 fn a_newer_stream_takes_the_seat_and_the_old_one_changes_nothing_more() {
     let registry = Arc::new(Registry::new(Vec::new()));
-    let first = registry.seat(hello("a", "1"), 1, None, Utc::now());
-    let second = registry.seat(hello("a", "2"), 1, None, Utc::now());
+    let first = registry.seat(hello("a", "1"), 1, None, Arc::default(), Utc::now());
+    let second = registry.seat(hello("a", "2"), 1, None, Arc::default(), Utc::now());
     assert!(first.replaced.is_cancelled());
     first.draining();
     drop(first);
@@ -58,7 +58,7 @@ fn peers_are_told_only_when_they_change_and_stay_a_while() {
     let registry = Arc::new(Registry::new(Vec::new()));
     let mut peers = registry.peers();
     let now = Utc::now();
-    let seat = registry.seat(hello("a", "1"), 7, None, now);
+    let seat = registry.seat(hello("a", "1"), 7, None, Arc::default(), now);
     assert!(peers.has_changed().unwrap());
     let listed = peers.borrow_and_update().peers.clone();
     assert_eq!((listed[0].proxy_number, listed[0].advertise_address.as_str()), (7, "a:6432"));
@@ -71,14 +71,14 @@ fn peers_are_told_only_when_they_change_and_stay_a_while() {
 #[test]
 fn what_a_process_refused_is_known_on_its_next_stream_but_not_to_the_next_process() {
     let registry = Arc::new(Registry::new(Vec::new()));
-    let seat = registry.seat(hello("a", "1"), 1, None, Utc::now());
+    let seat = registry.seat(hello("a", "1"), 1, None, Arc::default(), Utc::now());
     let id = SnapshotId { lineage: "l".into(), generation: 2, content_hash: "b".into() };
     refuse(&seat, &id);
     drop(seat);
-    let again = registry.seat(hello("a", "1"), 1, None, Utc::now());
+    let again = registry.seat(hello("a", "1"), 1, None, Arc::default(), Utc::now());
     assert!(again.refusal.is_some());
     assert!(registry.statuses(&empty())[0].last_nack.is_some());
-    let restarted = registry.seat(hello("a", "2"), 1, None, Utc::now());
+    let restarted = registry.seat(hello("a", "2"), 1, None, Arc::default(), Utc::now());
     assert!(restarted.refusal.is_none());
     restarted.acknowledged(id);
     assert!(registry.statuses(&empty())[0].last_nack.is_none());
@@ -87,7 +87,7 @@ fn what_a_process_refused_is_known_on_its_next_stream_but_not_to_the_next_proces
 #[test]
 fn a_connected_proxy_is_not_forgotten() {
     let registry = Arc::new(Registry::new(Vec::new()));
-    let seat = registry.seat(hello("a", "1"), 1, None, Utc::now());
+    let seat = registry.seat(hello("a", "1"), 1, None, Arc::default(), Utc::now());
     assert!(!registry.forget("a"));
     drop(seat);
     assert!(registry.forget("a"));

@@ -108,7 +108,7 @@ impl Player {
         loop {
             match self.next_but_pings().await {
                 Some(Said::Snapshot(snapshot)) => return snapshot,
-                Some(Said::Peers(_)) => {}
+                Some(Said::Peers(_) | Said::FleetBans(_)) => {}
                 other => panic!("no snapshot but {other:?}"),
             }
         }
@@ -133,7 +133,7 @@ impl Player {
         loop {
             match self.next_but_pings().await.expect("the stream ended without a word") {
                 Said::Refused(refused) => return refused.code,
-                Said::Snapshot(_) | Said::Peers(_) => {}
+                Said::Snapshot(_) | Said::Peers(_) | Said::FleetBans(_) => {}
                 other => panic!("no refusal but {other:?}"),
             }
         }

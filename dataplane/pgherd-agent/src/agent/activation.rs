@@ -8,10 +8,12 @@ use pgherd_proto::v1::{Ack, Nack, Snapshot, SnapshotId, Up, up};
 use crate::{Agent, Cache, Rejection, Stored, ledger::Judgement};
 
 impl Agent {
-    /// Activates the best snapshot on disk and says which, so that the proxy serves at once.
+    /// Activates the best snapshot on disk and says which, so that the proxy serves at once; the
+    /// manual bans on disk hold before that.
     ///
     /// `None` when there is no cache, or nothing in it that can be used.
     pub fn activate_cached(&mut self) -> Option<SnapshotId> {
+        self.restore_bans();
         let candidates: Vec<Stored> = self.cache.as_ref()?.load_good().collect();
         for stored in candidates {
             match self.activate(&stored.id, &stored.document) {

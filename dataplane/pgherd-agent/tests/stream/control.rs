@@ -7,7 +7,7 @@ use std::{
 };
 
 use pgherd_proto::v1::{
-    Down, Hello, Ping, Snapshot, SnapshotId, Up, Welcome, down,
+    Down, Hello, Ping, Snapshot, SnapshotId, Up, View, Welcome, down,
     fleet_server::{Fleet, FleetServer},
     up,
 };
@@ -121,8 +121,28 @@ impl Stream {
         within(self.outbound.send(Ok(Down { message: Some(message) }))).await.unwrap();
     }
 
-    /// The next message; `None` at the end of the stream.
+    /// The next message but views, which may come at any time; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<up::Message> {
+        loop {
+            match self.next_of_all().await {
+                Some(up::Message::View(_)) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The next view.
+    pub async fn view(&mut self) -> View {
+        loop {
+            match self.next_of_all().await {
+                Some(up::Message::View(view)) => return view,
+                Some(_) => {}
+                None => panic!("the stream ended without a view"),
+            }
+        }
+    }
+
+    async fn next_of_all(&mut self) -> Option<up::Message> {
         match within(self.inbound.message()).await {
             Ok(Some(up)) => Some(up.message.unwrap()),
             Ok(None) | Err(_) => None,

@@ -8,8 +8,10 @@ use std::{
 };
 
 use pgherd_agent::{
-    Agent, AgentConfig, AgentHandle, Peer, Proxy, Rejection, SnapshotId, Statistics, Timing,
+    Agent, AgentConfig, AgentHandle, Failing, InstanceView, Peer, Proxy, Rejection, SnapshotId,
+    Statistics, Timing,
 };
+use pgherd_balance::{InstanceKey, fleet::FleetBan};
 use pgherd_config::{Secret, Topology};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -17,11 +19,22 @@ use tokio::{sync::oneshot, task::JoinHandle};
 #[derive(Default)]
 pub struct Recorder {
     calls: Mutex<Vec<String>>,
+    view: Mutex<Vec<InstanceView>>,
 }
 
 impl Recorder {
     fn record(&self, call: String) {
         self.calls.lock().unwrap().push(call);
+    }
+
+    /// What it sees from now on: instances that fail.
+    pub fn see(&self, failing: &[&str]) {
+        let view = failing.iter().map(|host| InstanceView {
+            host: (*host).to_owned(),
+            failing: Some(Failing::default()),
+            ..InstanceView::default()
+        });
+        *self.view.lock().unwrap() = view.collect();
     }
 
     /// What was called since the last look.
@@ -58,6 +71,19 @@ impl Proxy for Recorder {
     fn statistics(&self) -> Statistics {
         Statistics { clients: 3, ..Statistics::default() }
     }
+
+    fn view(&self) -> Vec<InstanceView> {
+        self.view.lock().unwrap().clone()
+    }
+
+    fn fleet_bans(&self, bans: Vec<FleetBan>) {
+        let bans = bans.iter().map(|ban| ban.instance.to_string());
+        self.record(format!("bans [{}]", bans.collect::<Vec<_>>().join(" ")));
+    }
+
+    fn probe(&self, instance: InstanceKey) {
+        self.record(format!("probe {instance}"));
+    }
 }
 
 /// An agent that runs, with what it was given.
@@ -85,6 +111,7 @@ pub fn config(url: &str) -> AgentConfig {
         cache_dir: None,
         proxy_id: "proxy-1".to_owned(),
         incarnation: "first".to_owned(),
+        epoch: 77,
         version: "0.1.0".to_owned(),
         labels: HashMap::from([("zone".to_owned(), "a".to_owned())]),
         advertise_address: "127.0.0.1:6432".to_owned(),

@@ -267,8 +267,8 @@ impl FleetEntry {
     }
 
     /// Which of several bans of the same instance is shown: what holds longest.
-    fn rank(&self) -> (Duration, EvidenceClass, &str) {
-        (self.until, self.class, &self.reason)
+    fn rank(&self) -> (Duration, EvidenceClass, &str, Duration) {
+        (self.until, self.class, &self.reason, self.since)
     }
 
     fn ban(&self) -> Ban {
@@ -291,8 +291,8 @@ impl Order {
     }
 
     /// Which of several orders is shown: what holds longest.
-    fn rank(&self) -> (Duration, &str) {
-        (self.until.unwrap_or(Duration::MAX), &self.reason)
+    fn rank(&self) -> (Duration, &str, Duration) {
+        (self.until.unwrap_or(Duration::MAX), &self.reason, self.since)
     }
 
     fn ban(&self) -> Ban {

@@ -95,7 +95,8 @@ impl How {
     /// What a condition says, and how long ago it began.
     pub(super) fn of(condition: &Condition) -> (Self, Duration) {
         match condition {
-            Condition::Unwatched => (Self::Unwatched, Duration::ZERO),
+            // It has no time: the beginning of the clock is the same for all.
+            Condition::Unwatched => (Self::Unwatched, Duration::MAX),
             Condition::Healthy { seen_ago } => (Self::Healthy, *seen_ago),
             Condition::Failing { class, detail, lasting } => {
                 (Self::Failing { class: *class, detail: detail.clone() }, *lasting)

@@ -93,7 +93,9 @@ fn shares_follow_the_weights() {
 
 #[test]
 fn the_least_busy_for_its_weight_is_chosen() {
-    let rows: [(&[(u32, u32)], &[usize]); 6] = [
+    /// Weight and busy connections of each, and who may be chosen.
+    type Row = (&'static [(u32, u32)], &'static [usize]);
+    let rows: [Row; 6] = [
         (&[(1, 3), (1, 2), (1, 5)], &[1]),
         (&[(1, 2), (2, 3), (1, 2)], &[1]),
         (&[(1, 1), (2, 2)], &[0, 1]),
@@ -268,7 +270,8 @@ fn the_average_rises_at_once_falls_slowly_and_fades() {
 #[test]
 fn without_a_setting_the_strategy_follows_from_the_instances() {
     use InstanceRole::{Auto, Primary, Replica};
-    let rows: [(Reads, &[(InstanceRole, u32)], Strategy); 7] = [
+    type Row = (Reads, &'static [(InstanceRole, u32)], Strategy);
+    let rows: [Row; 7] = [
         (Reads::Replicas, &[(Primary, 1), (Replica, 1), (Replica, 1)], Strategy::Random),
         (Reads::Replicas, &[(Primary, 9), (Replica, 1), (Replica, 1)], Strategy::Random),
         (Reads::Replicas, &[(Primary, 1), (Replica, 1), (Replica, 2)], Strategy::LeastConnections),

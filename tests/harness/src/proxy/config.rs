@@ -29,7 +29,7 @@ pub struct ProxyConfig {
 impl ProxyConfig {
     /// Any pool mode; the application's user and the superuser may log in.
     pub fn new(pool_mode: &str, primary: &Postgres) -> Self {
-        Self::for_address(pool_mode, "127.0.0.1", primary.port())
+        Self::for_address(pool_mode, &primary.addr().ip().to_string(), primary.port())
     }
 
     /// The same for a server that the harness did not start, or that is not there.
@@ -77,7 +77,8 @@ impl ProxyConfig {
 
     /// Adds a replica.
     pub fn replica(mut self, replica: &Postgres) -> Self {
-        self.instances.push(("127.0.0.1".to_owned(), replica.port(), "replica"));
+        let host = replica.addr().ip().to_string();
+        self.instances.push((host, replica.port(), "replica"));
         self
     }
 
@@ -88,7 +89,7 @@ impl ProxyConfig {
 
     /// Adds an instance with this role.
     pub fn instance(mut self, server: &Postgres, role: &'static str) -> Self {
-        self.instances.push(("127.0.0.1".to_owned(), server.port(), role));
+        self.instances.push((server.addr().ip().to_string(), server.port(), role));
         self
     }
 

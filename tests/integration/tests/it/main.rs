@@ -5,6 +5,7 @@ mod asynchronous;
 mod builtins;
 mod cancel;
 mod fleet;
+mod fleet_bans;
 mod following;
 mod health;
 mod large_messages;
