@@ -76,8 +76,13 @@ impl ProxyConfig {
     }
 
     /// Adds a replica.
-    pub fn replica(mut self, replica: &Postgres) -> Self {
-        self.instances.push(("127.0.0.1".to_owned(), replica.port(), "replica"));
+    pub fn replica(self, replica: &Postgres) -> Self {
+        self.instance("127.0.0.1", replica.port(), "replica")
+    }
+
+    /// Adds an instance with a role.
+    pub fn instance(mut self, host: &str, port: u16, role: &'static str) -> Self {
+        self.instances.push((host.to_owned(), port, role));
         self
     }
 
