@@ -47,8 +47,10 @@ pub enum Target {
 }
 
 impl Fault {
-    fn set(self) -> Set {
+    fn set(self, target: Target) -> Set {
         let ms = Duration::from_millis;
+        // So that connections reach it a few times while the fault lasts.
+        let bytes = if target.flaps() { 30_000 } else { 200_000 };
         match self {
             Self::Latency => Set::both(Toxic::Latency { delay: ms(20), jitter: ms(0) }),
             Self::Jitter => Set::both(Toxic::Latency { delay: ms(15), jitter: ms(15) }),
@@ -57,7 +59,7 @@ impl Fault {
             Self::Timeout => Set::both(Toxic::Timeout),
             Self::Reset => Set::both(Toxic::Reset),
             Self::Slicer => Set::both(Toxic::Slicer { size: 16, delay: Duration::ZERO }),
-            Self::LimitData => Set::only(Direction::ToClient, Toxic::LimitData { bytes: 30_000 }),
+            Self::LimitData => Set::only(Direction::ToClient, Toxic::LimitData { bytes }),
             Self::BlackHole => Set::both(Toxic::BlackHole),
         }
     }
@@ -112,13 +114,15 @@ fn may(fault: Fault, target: Target) -> May {
     };
     let stall = if fault.holds() { lasts } else { Duration::ZERO } + Duration::from_millis(500);
     let hit = Limits { failures, stall };
+    // Half a message may have been passed on when the other half is lost.
+    let codes: &[&str] = if fault == Fault::LimitData { &["cut"] } else { &[] };
     let spared = Limits { failures: 0, stall: Duration::from_millis(500) };
     let back = Duration::from_secs(1);
     match target {
-        Target::Alone | Target::AloneFlapping => May { reads: hit, writes: hit, codes: &[], back },
-        Target::Primary => May { reads: spared, writes: hit, codes: &[], back },
+        Target::Alone | Target::AloneFlapping => May { reads: hit, writes: hit, codes, back },
+        Target::Primary => May { reads: spared, writes: hit, codes, back },
         Target::OneReplica | Target::AllReplicas | Target::Flapping => {
-            May { reads: hit, writes: spared, codes: &[], back }
+            May { reads: hit, writes: spared, codes, back }
         }
     }
 }
@@ -135,13 +139,13 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
     let workload = stand.workload()?;
     let faults = target.among(&stand.faults);
     let victim = Victim::ready(&stand, phase, target.writes())?;
-    let victim = victim.strike(faults, &fault.set())?;
+    let victim = victim.strike(faults, &fault.set(target))?;
     if target.flaps() {
         for _ in 1..FLAPS {
             std::thread::sleep(FLAP);
             apply(faults, &Set::none());
             std::thread::sleep(FLAP);
-            apply(faults, &fault.set());
+            apply(faults, &fault.set(target));
         }
         std::thread::sleep(FLAP);
     } else {
@@ -163,7 +167,7 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
         }
         Err(failure) => bail!("the victim: {failure}"),
     }
-    judge(workload, healed, may, || stand.auditor())
+    judge(workload, healed, may, || stand.auditor()).map(drop)
 }
 
 fn join(victim: std::thread::JoinHandle<Result<(), Failure>>) -> Result<Result<(), Failure>> {

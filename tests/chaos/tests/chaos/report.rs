@@ -113,13 +113,13 @@ fn rounded(time: Duration) -> Duration {
 }
 
 /// Waits until everyone works again after `healed`, ends the clients, and judges. The last argument
-/// looks at what is committed.
+/// looks at what is committed. Gives what the clients did.
 pub fn judge(
     workload: Workload,
     healed: Instant,
     may: May,
     auditor: impl FnOnce() -> Result<Client>,
-) -> Result<()> {
+) -> Result<Vec<Operation>> {
     let back = workload.wait_done_since(healed, AFTERWARDS, GIVE_UP)?;
     let (operations, books) = workload.stop()?;
     let settled = healed + back.max(may.back);
@@ -151,5 +151,5 @@ pub fn judge(
         wrong.push(format!("{} failures when it should have been over", report.late));
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(())
+    Ok(operations)
 }

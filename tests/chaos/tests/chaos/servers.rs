@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use pgherd_harness::poll;
 use pgherd_harness::postgres::{APP_PASSWORD, APP_USER, Postgres};
+use pgherd_harness::proxy::ProxyConfig;
 use pgherd_harness::raw::{Client, Login};
 
 use crate::report::{Limits, May, judge};
-use crate::stand::{Stand, auditor};
+use crate::stand::{SOON, Stand, auditor};
 use crate::volume::Volume;
 
 /// How long a fault lasts.
@@ -39,7 +41,7 @@ fn run(
     let lasted = begun.elapsed();
     println!("  the fault lasted {lasted:?}");
     ensure!(lasted < (LASTS + RECOVERY) * crate::report::SLACK, "the server was away {lasted:?}");
-    judge(workload, Instant::now(), may(failures, lasted, codes), || stand.auditor())
+    judge(workload, Instant::now(), may(failures, lasted, codes), || stand.auditor()).map(drop)
 }
 
 #[test]
@@ -81,33 +83,33 @@ fn a_backend_is_killed() -> Result<()> {
 /// `max_connections` is reached by others, and what the proxy had is gone.
 #[test]
 fn no_connection_to_be_had() -> Result<()> {
-    let stand = Stand::start(0, crate::seed(), |config| config)?;
+    // Logging in so many takes its time, too.
+    let patient = |config: ProxyConfig| config.cluster_setting("checkout_timeout", "\"30s\"");
+    let stand = Stand::start(0, crate::seed(), patient)?;
     let workload = stand.workload()?;
     let begun = Instant::now();
     let direct = Login::new(APP_USER, APP_PASSWORD, "app");
     let mut hogs = Vec::new();
-    while let Ok(hog) = Client::login_as(stand.primary.addr(), &direct) {
-        hogs.push(hog);
-    }
-    let taken = hogs.len();
-    let ports: Vec<String> = hogs
-        .iter()
-        .map(|hog| Ok(hog.local_addr()?.port().to_string()))
-        .collect::<Result<_>>()?;
+    // Whoever comes through the proxy comes too late.
+    stand.faults[0].refuse()?;
     stand.primary.sql(&format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-         WHERE usename = '{APP_USER}' AND client_port NOT IN ({})",
-        ports.join(", ")
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{APP_USER}'"
     ))?;
-    while begun.elapsed() < LASTS {
-        // Whatever becomes free is taken.
-        hogs.extend(Client::login_as(stand.primary.addr(), &direct));
-    }
-    println!("  {taken} connections taken, then {} more", hogs.len() - taken);
+    let full = poll::until(SOON, "all connections to be taken", || {
+        match Client::login_as(stand.primary.addr(), &direct) {
+            Ok(hog) => hogs.push(hog),
+            Err(error) => return Ok(Some(error.to_string())),
+        }
+        Ok(None)
+    })?;
+    ensure!(full.contains("53300"), "{full}");
+    stand.faults[0].accept()?;
+    println!("  {} connections taken after {:?}", hogs.len(), begun.elapsed());
+    std::thread::sleep(LASTS);
     drop(hogs);
     let lasted = begun.elapsed();
     println!("  the fault lasted {lasted:?}");
-    judge(workload, Instant::now(), may(1, lasted, SHUTDOWN), || stand.auditor())
+    judge(workload, Instant::now(), may(1, lasted, SHUTDOWN), || stand.auditor()).map(drop)
 }
 
 /// The tables are on a disk that is full: writes get Postgres's own error, reads go on.
@@ -152,7 +154,7 @@ fn no_disk_for_the_log() -> Result<()> {
     let begun = Instant::now();
     // Until there is no segment left to switch to.
     while stand.primary.sql("SELECT pg_switch_wal()").is_ok() {
-        ensure!(begun.elapsed() < crate::stand::SOON, "the log's disk is never full");
+        ensure!(begun.elapsed() < SOON, "the log's disk is never full");
     }
     std::thread::sleep(LASTS);
     drop(ballast);
@@ -162,4 +164,5 @@ fn no_disk_for_the_log() -> Result<()> {
     judge(workload, Instant::now(), may(2, lasted, &["57P01", "57P02", "57P03", "53100"]), || {
         auditor(&stand.primary)
     })
+    .map(drop)
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// Before its transaction had begun, if it failed, or all in one message.
     Transfer,
+    /// Failed after its BEGIN was answered.
+    BegunTransfer,
     CopyIn,
     PipelinedWrite,
     Read,
@@ -20,7 +23,8 @@ pub enum Kind {
 impl Kind {
     /// Whether a replica may serve it.
     pub fn is_read(self) -> bool {
-        !matches!(self, Self::Transfer | Self::CopyIn | Self::PipelinedWrite)
+        let writes = matches!(self, Self::Transfer | Self::BegunTransfer | Self::CopyIn);
+        !writes && self != Self::PipelinedWrite
     }
 }
 
@@ -31,6 +35,8 @@ pub enum Failure {
     Error { sqlstate: String, message: String },
     /// The connection ended without a word.
     Closed,
+    /// It ended in the middle of a message, where nothing can be said any more.
+    Cut,
     /// No connection could be made.
     Unreachable(String),
     /// Nothing was heard for as long as a client waits.
@@ -45,6 +51,7 @@ impl Failure {
         match self {
             Self::Error { sqlstate, .. } => sqlstate,
             Self::Closed => "closed",
+            Self::Cut => "cut",
             Self::Unreachable(_) => "unreachable",
             Self::Silent => "silent",
             Self::Wrong(_) => "wrong",
@@ -57,7 +64,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Error { sqlstate, message } => write!(f, "{sqlstate} {message}"),
             Self::Unreachable(why) | Self::Wrong(why) => write!(f, "{}: {why}", self.code()),
-            Self::Closed | Self::Silent => f.write_str(self.code()),
+            Self::Closed | Self::Cut | Self::Silent => f.write_str(self.code()),
         }
     }
 }

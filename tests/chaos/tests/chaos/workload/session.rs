@@ -145,5 +145,5 @@ fn refusal(error: &Message) -> Failure {
 
 /// The client's own errors: it waited for too long, or the connection broke in the middle.
 fn lost(begun: Instant) -> Failure {
-    if begun.elapsed() >= PATIENCE { Failure::Silent } else { Failure::Closed }
+    if begun.elapsed() >= PATIENCE { Failure::Silent } else { Failure::Cut }
 }

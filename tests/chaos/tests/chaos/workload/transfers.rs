@@ -12,15 +12,15 @@ pub struct Transfers;
 
 impl Work for Transfers {
     fn turn(&mut self, turn: &mut Turn<'_>) -> Result<Kind, (Kind, Failure)> {
-        let kind = |failure| (Kind::Transfer, failure);
         turn.books.note(Table::Ledger, turn.id, Fate::RolledBack);
-        let fate = transfer(turn).map_err(kind)?;
+        let mut kind = Kind::Transfer;
+        let fate = transfer(turn, &mut kind).map_err(|failure| (kind, failure))?;
         turn.books.note(Table::Ledger, turn.id, fate);
         Ok(Kind::Transfer)
     }
 }
 
-fn transfer(turn: &mut Turn<'_>) -> Result<Fate, Failure> {
+fn transfer(turn: &mut Turn<'_>, kind: &mut Kind) -> Result<Fate, Failure> {
     let (id, token) = (turn.id, turn.token());
     let source = turn.rng.random_range(1..=ACCOUNTS);
     let target = (source + turn.rng.random_range(1..ACCOUNTS) - 1) % ACCOUNTS + 1;
@@ -48,6 +48,7 @@ fn transfer(turn: &mut Turn<'_>) -> Result<Fate, Failure> {
         return fate(&completed(&answer), 5);
     }
     ask(client, &query("BEGIN"), 1)?;
+    *kind = Kind::BegunTransfer;
     for statement in changes.into_iter().chain([entry]) {
         let answer = ask(client, &query(&statement), 1)?;
         expect_rows(&answer, &token, 1)?;
