@@ -18,6 +18,8 @@ demo,test,bench       | command -v psql                     | postgresql-client
 demo,test,bench       | command -v haproxy                  | haproxy
 demo,test,bench       | command -v setpriv                  | util-linux
 demo                  | command -v curl                     | curl
+test                  | command -v ip                       | iproute2
+test                  | command -v nft                      | nftables
 test                  | has_libpq_headers                   | libpq-dev
 test                  | python_has_venv                     | python3-venv
 test                  | ruby -e 'require "pg"'              | ruby-pg

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use crate::binaries;
+use crate::netns::Namespace;
 use crate::postgres::{DATABASE, Postgres};
 use crate::process::Process;
 use crate::proxy::addr_after;
@@ -27,6 +28,7 @@ pub struct Control {
     database_url: String,
     admin_token: String,
     starts: u32,
+    namespace: Option<Namespace>,
     scratch: Scratch,
 }
 
@@ -43,8 +45,18 @@ impl Control {
 
     /// Starts one on a given address.
     pub fn start_at(database_url: &str, listen: &str) -> Result<Self> {
+        Self::launch(database_url, listen, None)
+    }
+
+    /// Starts one in a network namespace.
+    pub fn start_in(namespace: &Namespace, database_url: &str) -> Result<Self> {
+        let listen = namespace.socket(0).to_string();
+        Self::launch(database_url, &listen, Some(namespace.clone()))
+    }
+
+    fn launch(database_url: &str, listen: &str, namespace: Option<Namespace>) -> Result<Self> {
         let scratch = Scratch::new("control")?;
-        let mut process = spawn(&scratch, database_url, listen, 1)?;
+        let mut process = spawn(&scratch, database_url, listen, 1, namespace.as_ref())?;
         let addr = wait_listening(&mut process)?;
         let bootstrap = scratch.path().join("bootstrap.json");
         let tokens: serde_json::Value =
@@ -56,7 +68,7 @@ impl Control {
         scratch.write("proxy.token", &token("proxy")?)?;
         let admin_token = token("admin")?;
         let database_url = database_url.to_owned();
-        Ok(Self { process, addr, database_url, admin_token, starts: 1, scratch })
+        Ok(Self { process, addr, database_url, admin_token, starts: 1, namespace, scratch })
     }
 
     /// Where REST, the page and gRPC are.
@@ -110,13 +122,20 @@ impl Control {
         self.process.kill()?;
         self.starts += 1;
         let listen = self.addr.to_string();
-        self.process = spawn(&self.scratch, &self.database_url, &listen, self.starts)?;
+        let namespace = self.namespace.as_ref();
+        self.process = spawn(&self.scratch, &self.database_url, &listen, self.starts, namespace)?;
         self.addr = wait_listening(&mut self.process)?;
         Ok(())
     }
 }
 
-fn spawn(scratch: &Scratch, database_url: &str, listen: &str, start: u32) -> Result<Process> {
+fn spawn(
+    scratch: &Scratch,
+    database_url: &str,
+    listen: &str,
+    start: u32,
+    namespace: Option<&Namespace>,
+) -> Result<Process> {
     let file = |name: &str| scratch.path().join(name).display().to_string();
     let mut arguments = vec![
         "--listen".to_owned(),
@@ -133,7 +152,7 @@ fn spawn(scratch: &Scratch, database_url: &str, listen: &str, start: u32) -> Res
     }
     let binary = binaries::find(BINARY)?;
     let log = scratch.path().join(format!("control-{start}.log"));
-    Process::spawn(BINARY, &binary, &arguments, log)
+    Process::spawn_in(namespace, BINARY, &binary, &arguments, log)
 }
 
 fn wait_listening(process: &mut Process) -> Result<SocketAddr> {

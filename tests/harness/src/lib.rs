@@ -29,6 +29,7 @@ pub mod certificates;
 pub mod control;
 pub mod faults;
 pub mod haproxy;
+pub mod netns;
 pub mod poll;
 pub mod ports;
 pub mod postgres;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal};
 
 use crate::certificates::Certificate;
+use crate::netns::Namespace;
 use crate::poll;
 use crate::ports::free_port;
 use crate::process::Process;
@@ -18,6 +19,7 @@ mod server;
 mod template;
 
 pub use install::Install;
+pub(crate) use install::run;
 use server::{START, has_ended, spawn, wait_ready};
 
 /// The superuser of every server.
@@ -42,6 +44,7 @@ pub struct Postgres {
     install: Install,
     port: u16,
     settings: Vec<(String, String)>,
+    namespace: Option<Namespace>,
     scratch: Scratch,
 }
 
@@ -52,6 +55,7 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     certificate: Option<Certificate>,
     hba: Option<String>,
+    namespace: Option<Namespace>,
 }
 
 // === impl Builder ===
@@ -82,6 +86,12 @@ impl Builder {
         self
     }
 
+    /// Runs it in a network namespace, on that one's address.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.namespace = Some(namespace.clone());
+        self
+    }
+
     /// Starts the server and waits until it takes connections.
     pub fn start(self) -> Result<Postgres> {
         let install = self.install.map_or_else(Install::find, Ok)?;
@@ -97,7 +107,7 @@ impl Builder {
             let text = scratch.write("pg_hba.conf", hba)?;
             install.put_private(&text, &data.join("pg_hba.conf"))?;
         }
-        Postgres::launch(install, scratch, self.settings)
+        Postgres::launch(install, scratch, self.settings, self.namespace)
     }
 }
 
@@ -121,6 +131,15 @@ impl Postgres {
 
     /// The same through a proxy at this address, which the standby goes on using.
     pub fn streaming_replica_through(&self, addr: SocketAddr) -> Result<Self> {
+        self.replicate(addr, None)
+    }
+
+    /// The same in another network namespace.
+    pub fn streaming_replica_in(&self, namespace: &Namespace) -> Result<Self> {
+        self.replicate(self.addr(), Some(namespace.clone()))
+    }
+
+    fn replicate(&self, addr: SocketAddr, namespace: Option<Namespace>) -> Result<Self> {
         let scratch = Scratch::new("pg")?;
         // The parent belongs to us; `pg_basebackup` may make `data` only in a directory of its own.
         let data = scratch.path().join("data");
@@ -134,19 +153,26 @@ impl Postgres {
             .arg(&data)
             .env("PGPASSWORD", SUPERUSER_PASSWORD);
         install::run(command)?;
-        Self::launch(self.install.clone(), scratch, self.settings.clone())
+        Self::launch(self.install.clone(), scratch, self.settings.clone(), namespace)
     }
 
-    fn launch(install: Install, scratch: Scratch, settings: Vec<(String, String)>) -> Result<Self> {
+    fn launch(
+        install: Install,
+        scratch: Scratch,
+        settings: Vec<(String, String)>,
+        namespace: Option<Namespace>,
+    ) -> Result<Self> {
         let socket_directory = scratch.path().join("s");
         install.make_private(&socket_directory)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
             let port = free_port()?;
-            let mut process = spawn(&install, &scratch, port, &settings)?;
+            let mut process = spawn(&install, &scratch, port, &settings, namespace.as_ref())?;
             match wait_ready(&mut process, &scratch) {
-                Ok(()) => return Ok(Self { process, install, port, settings, scratch }),
+                Ok(()) => {
+                    return Ok(Self { process, install, port, settings, namespace, scratch });
+                }
                 Err(_)
                     if attempt < PORT_ATTEMPTS
                         && process.log().contains("Address already in use") => {}
@@ -162,7 +188,10 @@ impl Postgres {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        match &self.namespace {
+            Some(namespace) => namespace.socket(self.port),
+            None => SocketAddr::from(([127, 0, 0, 1], self.port)),
+        }
     }
 
     /// Its TCP port.
@@ -255,7 +284,8 @@ impl Postgres {
         if pid_file.exists() {
             std::fs::remove_file(pid_file)?;
         }
-        self.process = spawn(&self.install, &self.scratch, self.port, &self.settings)?;
+        let namespace = self.namespace.as_ref();
+        self.process = spawn(&self.install, &self.scratch, self.port, &self.settings, namespace)?;
         wait_ready(&mut self.process, &self.scratch)
     }
 

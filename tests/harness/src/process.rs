@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal};
 
+use crate::netns::Namespace;
 use crate::poll;
 
 /// How many lines of the log are shown when something fails.
@@ -37,6 +38,17 @@ impl Process {
         Self::spawn_as(label, None, program, arguments, log)
     }
 
+    /// The same in a network namespace.
+    pub fn spawn_in(
+        namespace: Option<&Namespace>,
+        label: &str,
+        program: &Path,
+        arguments: &[String],
+        log: PathBuf,
+    ) -> Result<Self> {
+        Self::launch(label, command_in(namespace, None, true, program), arguments, log)
+    }
+
     /// The same as another user, by name; that needs root.
     pub fn spawn_as(
         label: &str,
@@ -45,12 +57,20 @@ impl Process {
         arguments: &[String],
         log: PathBuf,
     ) -> Result<Self> {
+        Self::launch(label, command_as(user, true, program), arguments, log)
+    }
+
+    pub(crate) fn launch(
+        label: &str,
+        mut command: Command,
+        arguments: &[String],
+        log: PathBuf,
+    ) -> Result<Self> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .with_context(|| format!("cannot open {}", log.display()))?;
-        let mut command = command_as(user, true, program);
         command
             .args(arguments)
             .current_dir("/")
@@ -58,8 +78,8 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0);
-        let (child, keeper) = spawn_kept(command)
-            .with_context(|| format!("cannot start {label} ({})", program.display()))?;
+        let (child, keeper) =
+            spawn_kept(command).with_context(|| format!("cannot start {label}"))?;
         Ok(Self {
             label: label.to_owned(),
             child,
@@ -182,7 +202,25 @@ impl Drop for Process {
 
 /// A command that runs `program`, as `user` if one is given, and dies with us if `tied`.
 pub(crate) fn command_as(user: Option<&str>, tied: bool, program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
+    command_in(None, user, tied, program)
+}
+
+/// The same in a network namespace.
+pub(crate) fn command_in(
+    namespace: Option<&Namespace>,
+    user: Option<&str>,
+    tied: bool,
+    program: &Path,
+) -> Command {
+    let mut command = match namespace {
+        // It becomes the program, so that the process id stays the same.
+        Some(namespace) => {
+            let mut command = namespace.enter();
+            command.arg("setpriv");
+            command
+        }
+        None => Command::new("setpriv"),
+    };
     if let Some(user) = user {
         command.args(["--reuid", user, "--regid", user, "--init-groups"]);
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::control::Control;
+use crate::netns::Namespace;
 use crate::postgres::{APP_PASSWORD, APP_USER};
 use crate::process::Process;
 use crate::raw::{Client, Login};
@@ -34,6 +35,7 @@ pub struct Proxy {
     config: PathBuf,
     arguments: Vec<String>,
     starts: u32,
+    namespace: Option<Namespace>,
     scratch: Scratch,
 }
 
@@ -43,6 +45,7 @@ pub struct Builder {
     config: Option<String>,
     arguments: Vec<String>,
     binary: Option<PathBuf>,
+    namespace: Option<Namespace>,
 }
 
 // === impl Builder ===
@@ -76,6 +79,12 @@ impl Builder {
         self.arguments(arguments)
     }
 
+    /// Runs it in a network namespace, listening on that one's address.
+    pub fn namespace(mut self, namespace: &Namespace) -> Self {
+        self.namespace = Some(namespace.clone());
+        self
+    }
+
     /// Runs another executable than the one beside ours.
     pub fn binary(mut self, path: PathBuf) -> Self {
         self.binary = Some(path);
@@ -86,23 +95,27 @@ impl Builder {
     pub fn spawn(self) -> Result<Spawned> {
         let binary = self.binary.map_or_else(|| binaries::find(BINARY), Ok)?;
         let scratch = Scratch::new("proxy")?;
-        let toml = self.config.unwrap_or_else(|| ProxyConfig::head(""));
+        let mut toml = self.config.unwrap_or_else(|| ProxyConfig::head(""));
+        let namespace = self.namespace;
+        if let Some(namespace) = &namespace {
+            toml = toml.replace("\"127.0.0.1:0\"", &format!("\"{}\"", namespace.socket(0)));
+        }
         let config = scratch.write("pgherd.toml", &toml)?;
         let mut arguments = self.arguments;
         if !arguments.iter().any(|argument| argument == "--config") {
             arguments.splice(0..0, ["--config".to_owned(), config.display().to_string()]);
         }
         let log = scratch.path().join("proxy-1.log");
-        let process = Process::spawn(BINARY, &binary, &arguments, log)?;
-        Ok(Spawned { process, config, arguments, scratch, binary })
+        let process = Process::spawn_in(namespace.as_ref(), BINARY, &binary, &arguments, log)?;
+        Ok(Spawned { process, config, arguments, namespace, scratch, binary })
     }
 
     /// Starts it and waits until it listens.
     pub fn start(self) -> Result<Proxy> {
         let mut spawned = self.spawn()?;
         let (addr, metrics) = wait_listening(&mut spawned.process)?;
-        let Spawned { process, config, arguments, scratch, .. } = spawned;
-        Ok(Proxy { process, addr, metrics, config, arguments, starts: 1, scratch })
+        let Spawned { process, config, arguments, namespace, scratch, .. } = spawned;
+        Ok(Proxy { process, addr, metrics, config, arguments, starts: 1, namespace, scratch })
     }
 }
 
@@ -113,6 +126,7 @@ pub struct Spawned {
     pub process: Process,
     config: PathBuf,
     arguments: Vec<String>,
+    namespace: Option<Namespace>,
     scratch: Scratch,
     binary: PathBuf,
 }
@@ -220,12 +234,14 @@ impl Proxy {
     pub fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
         let text = fs::read_to_string(&self.config)?;
-        let fixed = text.replacen("\"127.0.0.1:0\"", &format!("\"{}\"", self.addr), 1);
+        let any = SocketAddr::new(self.addr.ip(), 0);
+        let fixed = text.replacen(&format!("\"{any}\""), &format!("\"{}\"", self.addr), 1);
         fs::write(&self.config, fixed)?;
         self.starts += 1;
         let log = self.scratch.path().join(format!("proxy-{}.log", self.starts));
         let binary = binaries::find(BINARY)?;
-        self.process = Process::spawn(BINARY, &binary, &self.arguments, log)?;
+        let namespace = self.namespace.as_ref();
+        self.process = Process::spawn_in(namespace, BINARY, &binary, &self.arguments, log)?;
         (self.addr, self.metrics) = wait_listening(&mut self.process)?;
         Ok(())
     }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal};
 
 use super::install::Install;
-use crate::process::Process;
+use crate::netns::Namespace;
+use crate::process::{Process, command_in};
 use crate::scratch::Scratch;
 
 /// Longest start, recovery included.
@@ -37,6 +38,7 @@ pub(super) fn spawn(
     scratch: &Scratch,
     port: u16,
     settings: &[(String, String)],
+    namespace: Option<&Namespace>,
 ) -> Result<Process> {
     let directory = scratch.path();
     let mut arguments = vec![
@@ -49,14 +51,17 @@ pub(super) fn spawn(
     ];
     let usual = SETTINGS.iter().map(|&(name, value)| (name, value));
     let special = settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in usual.chain(special) {
+    let address = namespace.map(|namespace| namespace.addr().to_string());
+    let placed = address.as_deref().map(|address| ("listen_addresses", address));
+    for (name, value) in usual.chain(placed).chain(special) {
         arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
     }
     let program = install.program("postgres");
     let log = directory.join("postgres.log");
     let label = format!("Postgres on port {port}");
     // QUIT: immediate shutdown, which removes shared memory.
-    let process = Process::spawn_as(&label, install.user(), &program, &arguments, log)?;
+    let command = command_in(namespace, install.user(), true, &program);
+    let process = Process::launch(&label, command, &arguments, log)?;
     Ok(process.stop_with(Signal::QUIT))
 }
 

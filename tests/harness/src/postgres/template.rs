@@ -25,6 +25,8 @@ local all all trust
 local replication all trust
 host all all 127.0.0.1/32 scram-sha-256
 host replication all 127.0.0.1/32 scram-sha-256
+host all all 198.18.0.0/15 scram-sha-256
+host replication all 198.18.0.0/15 scram-sha-256
 ";
 
 /// Copies the template for `install` to `data`, which must not exist.

@@ -29,7 +29,7 @@ pub struct ProxyConfig {
 impl ProxyConfig {
     /// Any pool mode; the application's user and the superuser may log in.
     pub fn new(pool_mode: &str, primary: &Postgres) -> Self {
-        Self::for_address(pool_mode, "127.0.0.1", primary.port())
+        Self::for_address(pool_mode, &primary.addr().ip().to_string(), primary.port())
     }
 
     /// The same for a server that the harness did not start, or that is not there.
@@ -77,7 +77,8 @@ impl ProxyConfig {
 
     /// Adds a replica.
     pub fn replica(self, replica: &Postgres) -> Self {
-        self.instance("127.0.0.1", replica.port(), "replica")
+        let host = replica.addr().ip().to_string();
+        self.instance(&host, replica.port(), "replica")
     }
 
     /// Adds an instance with a role.
