@@ -13,8 +13,11 @@
 //! The limits of a case are what it means to promise; the assertions allow [`report::SLACK`] times
 //! as much time, since machines are shared. What was measured is printed.
 
+mod failover;
 mod matrix;
+mod network;
 mod proxies;
+mod replicas;
 mod report;
 mod servers;
 mod stand;

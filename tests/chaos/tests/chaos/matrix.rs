@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use pgherd_harness::faults::{Direction, FaultProxy, Set, Toxic};
 
 use crate::report::{Limits, May, judge};
@@ -107,8 +107,8 @@ fn may(fault: Fault, target: Target) -> May {
     // One operation at each blow, and one on a connection that was found broken by using it.
     let blows = if target.flaps() { FLAPS as usize } else { 1 };
     let failures = match fault {
-        // A connection carries so much, again and again, while it lasts.
-        Fault::LimitData => 10,
+        // Connections end again and again while it lasts; `run` counts them.
+        Fault::LimitData => usize::MAX,
         _ if fault.cuts() => blows,
         _ => 0,
     };
@@ -117,12 +117,12 @@ fn may(fault: Fault, target: Target) -> May {
     // Half a message may have been passed on when the other half is lost.
     let codes: &[&str] = if fault == Fault::LimitData { &["cut"] } else { &[] };
     let spared = Limits { failures: 0, stall: Duration::from_millis(500) };
-    let back = Duration::from_secs(1);
     match target {
-        Target::Alone | Target::AloneFlapping => May { reads: hit, writes: hit, codes, back },
-        Target::Primary => May { reads: spared, writes: hit, codes, back },
+        Target::Alone | Target::AloneFlapping => May { codes, ..May::see(hit, hit) },
+        Target::Primary => May { codes, ..May::see(spared, hit) },
+        // What cannot be retried is what had begun to answer, and COPY.
         Target::OneReplica | Target::AllReplicas | Target::Flapping => {
-            May { reads: hit, writes: spared, codes, back }
+            May { codes, retried: true, ..May::see(hit, spared) }
         }
     }
 }
@@ -161,13 +161,16 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
         // A client that is idle loses nothing.
         Err(failure @ Failure::Error { .. }) if may.reads.failures + may.writes.failures > 0 => {
             let allowed = failure.code() == "08006" || may.codes.contains(&failure.code());
-            if !allowed {
-                bail!("the victim was told {failure}");
-            }
+            ensure!(allowed, "the victim was told {failure}");
         }
         Err(failure) => bail!("the victim: {failure}"),
     }
-    judge(workload, healed, may, || stand.auditor()).map(drop)
+    let operations = judge(workload, healed, may, || stand.auditor())?;
+    let failed = operations.iter().filter(|it| it.failure.is_some()).count() as u64;
+    let ended: u64 = faults.iter().map(|it| it.opened() - it.connections().len() as u64).sum();
+    println!("  {failed} operations failed on {ended} connections that ended");
+    ensure!(failed <= ended, "more failures than connections that ended");
+    Ok(())
 }
 
 fn join(victim: std::thread::JoinHandle<Result<(), Failure>>) -> Result<Result<(), Failure>> {
@@ -245,4 +248,16 @@ mod alone {
 }
 mod alone_flapping {
     toxics!(AloneFlapping);
+}
+mod primary {
+    toxics!(Primary);
+}
+mod one_replica {
+    toxics!(OneReplica);
+}
+mod all_replicas {
+    toxics!(AllReplicas);
+}
+mod flapping {
+    toxics!(Flapping);
 }

@@ -52,7 +52,7 @@ impl Fleet {
     ) -> Result<Vec<Operation>> {
         let limits = Limits { failures, stall: stall + Duration::from_millis(500) };
         let codes = &["57P01", "57P03", "closed"];
-        let may = May { reads: limits, writes: limits, codes, back: Duration::from_secs(1) };
+        let may = May { codes, ..May::see(limits, limits) };
         judge(workload, Instant::now(), may, || auditor(&self.primary))
     }
 }
@@ -126,6 +126,5 @@ fn without_file_descriptors() -> Result<()> {
     ensure!(newcomer.value("SELECT 'served'")? == "served");
     println!("  a newcomer was served after {:?} ({:?} of it scarce)", begun.elapsed(), LASTS);
     let limits = Limits { failures: 0, stall: Duration::from_millis(500) };
-    let may = May { reads: limits, writes: limits, codes: &[], back: Duration::from_secs(1) };
-    judge(workload, healed, may, || auditor(&primary)).map(drop)
+    judge(workload, healed, May::see(limits, limits), || auditor(&primary)).map(drop)
 }

@@ -32,8 +32,17 @@ pub struct May {
     pub writes: Limits,
     /// What failures may say, beside `08006` (the server connection broke).
     pub codes: &'static [&'static str],
+    /// No read fails that another instance could have answered instead.
+    pub retried: bool,
     /// When everyone is served again after the end of the fault.
     pub back: Duration,
+}
+
+impl May {
+    /// Nothing is told but `08006`, and everyone is served within a second of the fault's end.
+    pub fn see(reads: Limits, writes: Limits) -> Self {
+        Self { reads, writes, codes: &[], retried: false, back: Duration::from_secs(1) }
+    }
 }
 
 /// What was seen of one sort.
@@ -146,6 +155,10 @@ pub fn judge(
     wrong.extend(writes.iter().map(|text| format!("writes: {text}")));
     if report.back > may.back * SLACK {
         wrong.push(format!("everyone was served again only after {:?}", report.back));
+    }
+    let lost = operations.iter().find(|it| it.could_be_retried());
+    if let (true, Some(lost)) = (may.retried, lost) {
+        wrong.push(format!("a read was not sent to another instance: {lost:?}"));
     }
     if report.late > 0 {
         wrong.push(format!("{} failures when it should have been over", report.late));

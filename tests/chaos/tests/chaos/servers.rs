@@ -22,7 +22,7 @@ const SHUTDOWN: &[&str] = &["57P01", "57P02", "57P03"];
 /// At most so many failures for each client, and no stall beyond the fault's time.
 fn may(failures: usize, lasts: Duration, codes: &'static [&'static str]) -> May {
     let limits = Limits { failures, stall: lasts + Duration::from_millis(500) };
-    May { reads: limits, writes: limits, codes, back: Duration::from_secs(1) }
+    May { codes, ..May::see(limits, limits) }
 }
 
 /// Strikes the only server, mends it, and judges.
@@ -132,7 +132,7 @@ fn no_disk_for_tables() -> Result<()> {
     // Every write that needs another page fails.
     let writes = Limits { failures: usize::MAX, stall: Duration::from_millis(500) };
     let reads = Limits { failures: 0, ..writes };
-    let may = May { reads, writes, codes: &["53100"], back: Duration::from_secs(1) };
+    let may = May { codes: &["53100"], ..May::see(reads, writes) };
     judge(workload, healed, may, || stand.auditor())?;
     let log = stand.primary.log();
     ensure!(log.contains("No space left on device"), "the disk was never full");

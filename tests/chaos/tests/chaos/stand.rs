@@ -1,5 +1,6 @@
 //! A primary with its replicas, each behind a fault proxy, and pgherd in front of them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -92,16 +93,22 @@ pub fn prepare(primary: &Postgres) -> Result<()> {
 
 /// A proxy's configuration for instances behind these fault proxies, the primary first.
 pub fn config(faults: &[FaultProxy]) -> ProxyConfig {
-    let port = |faults: &FaultProxy| faults.addr().port();
-    let (primary, replicas) = faults.split_first().expect("there is a primary");
-    let config = ProxyConfig::for_address("transaction", "127.0.0.1", port(primary))
-        // So that the fault proxy sees the messages.
-        .server_tls("disable", "")
-        .verifier(APP_USER, VERIFIER)
-        .user(VICTIM, VICTIM_PASSWORD);
-    let config = replicas
-        .iter()
-        .fold(config, |config, replica| config.instance("127.0.0.1", port(replica), "replica"));
+    plain_config(faults.iter().map(FaultProxy::addr))
+}
+
+/// A proxy's configuration for instances at these addresses, the primary first.
+pub fn plain_config(addresses: impl IntoIterator<Item = SocketAddr>) -> ProxyConfig {
+    let mut addresses = addresses.into_iter();
+    let primary = addresses.next().expect("there is a primary");
+    let config = ProxyConfig::for_address("transaction", &primary.ip().to_string(), primary.port())
+            // So that the fault proxy sees the messages.
+            .server_tls("disable", "")
+            .verifier(APP_USER, VERIFIER)
+            .user(VICTIM, VICTIM_PASSWORD);
+    let replicas: Vec<SocketAddr> = addresses.collect();
+    let config = replicas.iter().fold(config, |config, replica| {
+        config.instance(&replica.ip().to_string(), replica.port(), "replica")
+    });
     if replicas.is_empty() { config } else { config.cluster_setting("reads", "\"replicas\"") }
 }
 

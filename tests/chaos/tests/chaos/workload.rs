@@ -113,15 +113,6 @@ impl Workload {
         Ok(this)
     }
 
-    pub fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// How many clients there are.
-    pub fn clients(&self) -> usize {
-        self.journals.len()
-    }
-
     /// Waits until every client has done so many operations that began after `since`; how long
     /// after it the slowest of them was through with its first.
     pub fn wait_done_since(

@@ -32,7 +32,7 @@ impl Work for Copies {
 fn copy_in(turn: &mut Turn<'_>) -> Result<(), Failure> {
     let (id, books) = (turn.id, turn.books);
     let client = turn.session.client()?;
-    client.send(&query("COPY copied FROM STDIN")).map_err(|_| Failure::Closed)?;
+    client.send(&query("COPY copied FROM STDIN")).map_err(|_| Failure::Closed { begun: false })?;
     until_tag(client, b'G')?;
     for from in (0..ROWS).step_by(ROWS_AT_ONCE as usize) {
         let rows = (from..from + ROWS_AT_ONCE).map(|n| format!("{id}\t{n}\n"));

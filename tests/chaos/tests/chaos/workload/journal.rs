@@ -32,9 +32,17 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// An ErrorResponse.
-    Error { sqlstate: String, message: String },
+    Error {
+        sqlstate: String,
+        message: String,
+        /// Something of the answer had come before.
+        begun: bool,
+    },
     /// The connection ended without a word.
-    Closed,
+    Closed {
+        /// Something of the answer had come before.
+        begun: bool,
+    },
     /// It ended in the middle of a message, where nothing can be said any more.
     Cut,
     /// No connection could be made.
@@ -50,7 +58,7 @@ impl Failure {
     pub fn code(&self) -> &str {
         match self {
             Self::Error { sqlstate, .. } => sqlstate,
-            Self::Closed => "closed",
+            Self::Closed { .. } => "closed",
             Self::Cut => "cut",
             Self::Unreachable(_) => "unreachable",
             Self::Silent => "silent",
@@ -59,12 +67,23 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether the client had nothing of the answer yet.
+    pub fn is_unbegun(&self) -> bool {
+        match self {
+            Self::Error { begun, .. } | Self::Closed { begun } => !begun,
+            Self::Cut => false,
+            Self::Unreachable(_) | Self::Silent | Self::Wrong(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Error { sqlstate, message } => write!(f, "{sqlstate} {message}"),
+            Self::Error { sqlstate, message, .. } => write!(f, "{sqlstate} {message}"),
             Self::Unreachable(why) | Self::Wrong(why) => write!(f, "{}: {why}", self.code()),
-            Self::Closed | Self::Cut | Self::Silent => f.write_str(self.code()),
+            Self::Closed { .. } | Self::Cut | Self::Silent => f.write_str(self.code()),
         }
     }
 }
@@ -80,6 +99,13 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether another instance could have answered instead, without the client noticing: a read
+    /// that is no COPY and of whose answer nothing had come.
+    pub fn could_be_retried(&self) -> bool {
+        let read = self.kind.is_read() && self.kind != Kind::CopyOut;
+        read && self.failure.as_ref().is_some_and(Failure::is_unbegun)
+    }
+
     pub fn took(&self) -> Duration {
         self.ended - self.begun
     }

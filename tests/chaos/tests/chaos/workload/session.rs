@@ -63,8 +63,8 @@ pub fn connect(addr: SocketAddr, login: &Login) -> Result<Client, Failure> {
     let messages = client.try_login(login).map_err(|_| lost(begun))?;
     match messages.last() {
         Some(message) if message.tag == b'Z' => Ok(client),
-        Some(message) if message.tag == b'E' => Err(refusal(message)),
-        _ => Err(Failure::Closed),
+        Some(message) if message.tag == b'E' => Err(refusal(message, false)),
+        _ => Err(Failure::Closed { begun: false }),
     }
 }
 
@@ -74,10 +74,10 @@ pub fn ask(client: &mut Client, messages: &[u8], readies: usize) -> Result<Vec<M
     // One that was closed may have said why.
     let sent = client.send(messages);
     let answer = until_ready(client, readies)?;
-    if let Some(error) = answer.iter().find(|message| message.tag == b'E') {
-        return Err(refusal(error));
+    if answer.iter().any(|message| message.tag == b'E') {
+        return Err(last_words(&answer));
     }
-    sent.map_err(|_| Failure::Closed)?;
+    sent.map_err(|_| Failure::Closed { begun: true })?;
     Ok(answer)
 }
 
@@ -105,9 +105,9 @@ pub fn until_tag(client: &mut Client, tag: u8) -> Result<(), Failure> {
     loop {
         match client.receive() {
             Ok(Some(message)) if message.tag == tag => return Ok(()),
-            Ok(Some(message)) if message.tag == b'E' => return Err(refusal(&message)),
+            Ok(Some(message)) if message.tag == b'E' => return Err(refusal(&message, false)),
             Ok(Some(_)) => {}
-            Ok(None) => return Err(Failure::Closed),
+            Ok(None) => return Err(Failure::Closed { begun: false }),
             Err(_) => return Err(lost(begun)),
         }
     }
@@ -134,13 +134,16 @@ pub fn completed(answer: &[Message]) -> Vec<String> {
 }
 
 fn last_words(answer: &[Message]) -> Failure {
-    let error = answer.iter().rev().find(|message| message.tag == b'E');
-    error.map_or(Failure::Closed, refusal)
+    let error = answer.iter().position(|message| message.tag == b'E');
+    match error.and_then(|place| answer.get(place)) {
+        Some(message) => refusal(message, error != Some(0)),
+        None => Failure::Closed { begun: !answer.is_empty() },
+    }
 }
 
-fn refusal(error: &Message) -> Failure {
+fn refusal(error: &Message, begun: bool) -> Failure {
     let field = |code| error.field(code).unwrap_or_default();
-    Failure::Error { sqlstate: field(b'C'), message: field(b'M') }
+    Failure::Error { sqlstate: field(b'C'), message: field(b'M'), begun }
 }
 
 /// The client's own errors: it waited for too long, or the connection broke in the middle.
