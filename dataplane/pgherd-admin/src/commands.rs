@@ -4,17 +4,21 @@ use std::fmt;
 
 use crate::authorise::{Outcome, Request};
 
+mod ban;
 mod reload;
 mod set;
+mod show_bans;
 mod show_clients;
 mod show_databases;
 mod show_help;
+mod show_instances;
 mod show_lists;
 mod show_pools;
 mod show_servers;
 mod show_stats;
 mod show_version;
 mod shutdown;
+mod unban;
 
 /// All commands, in the order in which `SHOW HELP` lists them. No name begins with another.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -24,8 +28,12 @@ pub(crate) const COMMANDS: &[Command] = &[
     show_clients::COMMAND,
     show_servers::COMMAND,
     show_databases::COMMAND,
+    show_instances::COMMAND,
+    show_bans::COMMAND,
     show_lists::COMMAND,
     show_version::COMMAND,
+    ban::COMMAND,
+    unban::COMMAND,
     reload::COMMAND,
     shutdown::COMMAND,
     set::COMMAND,

@@ -1,6 +1,6 @@
 //! Results from a list of columns, each with its name, its type and where its value comes from.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use pgherd_session::{AdminReply, Table};
@@ -15,6 +15,7 @@ pub(crate) struct Field<R> {
 enum Value<R> {
     Text(fn(&R) -> Option<String>),
     Int8(fn(&R) -> u64),
+    MaybeInt8(fn(&R) -> Option<u64>),
     Bool(fn(&R) -> bool),
 }
 
@@ -28,6 +29,11 @@ pub(crate) const fn int8<R>(name: &'static str, value: fn(&R) -> u64) -> Field<R
     Field { name, value: Value::Int8(value) }
 }
 
+/// A column of type `int8` that may be null.
+pub(crate) const fn maybe_int8<R>(name: &'static str, value: fn(&R) -> Option<u64>) -> Field<R> {
+    Field { name, value: Value::MaybeInt8(value) }
+}
+
 /// A column of type `bool`.
 pub(crate) const fn boolean<R>(name: &'static str, value: fn(&R) -> bool) -> Field<R> {
     Field { name, value: Value::Bool(value) }
@@ -37,7 +43,7 @@ impl<R> Field<R> {
     fn column(&self) -> Column<'static> {
         let type_oid = match self.value {
             Value::Text(_) => 25,
-            Value::Int8(_) => 20,
+            Value::Int8(_) | Value::MaybeInt8(_) => 20,
             Value::Bool(_) => 16,
         };
         Column { name: self.name, type_oid }
@@ -47,6 +53,7 @@ impl<R> Field<R> {
         match self.value {
             Value::Text(value) => value(row),
             Value::Int8(value) => Some(value(row).to_string()),
+            Value::MaybeInt8(value) => value(row).map(|n| n.to_string()),
             Value::Bool(value) => Some(if value(row) { "t" } else { "f" }.to_owned()),
         }
     }
@@ -69,6 +76,16 @@ pub(crate) fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
+/// A length of time in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The same in microseconds.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// A time as PgBouncer writes it, in UTC whatever the proxy's own zone.
 pub(crate) fn timestamp(at: SystemTime) -> String {
     DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M:%S UTC").to_string()
@@ -77,7 +94,6 @@ pub(crate) fn timestamp(at: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn times_are_in_utc() {

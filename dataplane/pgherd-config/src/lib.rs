@@ -6,7 +6,9 @@
 mod document;
 mod duration;
 mod effective;
+mod evidence;
 mod file;
+mod health;
 mod proxy;
 #[cfg(test)]
 mod reference;
@@ -19,7 +21,9 @@ mod validate;
 
 pub use duration::{Period, PeriodError};
 pub use effective::{ClientTimeouts, Listen};
+pub use evidence::EvidenceClass;
 pub use file::{ConfigError, ConfigErrors, ConfigProblem};
+pub use health::TcpSettings;
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;
 pub use shape::Deviation;

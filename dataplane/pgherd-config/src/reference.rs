@@ -198,7 +198,10 @@ impl Reference {
 
     fn meaning(&self, schema: &Json) -> String {
         let mut meaning = one_line(schema);
-        for choice in self.resolve(schema)["oneOf"].as_array().into_iter().flatten() {
+        let schema = self.resolve(schema);
+        // An array of words explains its words.
+        let words = if schema["items"].is_object() { &schema["items"] } else { schema };
+        for choice in self.resolve(words)["oneOf"].as_array().into_iter().flatten() {
             let word = choice["const"].as_str().unwrap();
             write!(meaning, "<br>`{word}`: {}", one_line(choice)).unwrap();
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Period, Secret, ServerTls};
+use crate::{EvidenceClass, Period, Secret, ServerTls};
 
 /// Everything a proxy serves: the document that a snapshot carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -50,10 +50,17 @@ pub struct Cluster {
     /// Prepared statements that are kept on a server connection in transaction mode; those that
     /// were not used for longest are closed first. At least 1.
     pub server_prepared_statements: usize,
-    /// How a replica is chosen for a read.
-    pub load_balancing: LoadBalancing,
+    /// How an instance is chosen for a read; by default `random` where the instances are equal,
+    /// and `least_connections` where their weights differ or the primary takes reads as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancing: Option<LoadBalancing>,
     /// Where statements that only read are sent.
     pub reads: Reads,
+    /// Whether reads for replicas go to the primary when no replica can take them.
+    pub read_fallback: bool,
+    /// How far a replica may be behind the primary and still get reads; 0 means any. Measured by
+    /// the health checks, so that much less than two of their intervals makes no sense.
+    pub max_replica_lag: Period,
     /// Run on each new server connection before clients use it, and again when its session state
     /// has been reset. If it fails the connection is not used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,8 +78,37 @@ pub struct Cluster {
     pub client_idle_timeout: Period,
     /// Silence after which the instance of a running query is probed; 0 means never.
     pub stall_timeout: Period,
-    /// How long an instance is banned the first time.
+    /// How often each instance is checked over a connection that is kept for it; 0 means never.
+    /// Where clusters name the same instance, the shortest counts.
+    pub health_check_interval: Period,
+    /// How long a check may take. An instance that answers neither the connection that is kept nor
+    /// a new one within that time has failed it.
+    pub health_check_timeout: Period,
+    /// The user of this cluster as whom the checks log in; by default the first one for whom there
+    /// is a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check_user: Option<String>,
+    /// Silence of a server connection after which the kernel asks whether the other end lives, in
+    /// whole seconds; 0 means as the system has it. None of the `tcp_` settings is for Unix sockets.
+    pub tcp_keepalive_idle: Period,
+    /// Time between two such questions, in whole seconds.
+    pub tcp_keepalive_interval: Period,
+    /// How many of them may stay without an answer before the connection counts as dead.
+    pub tcp_keepalive_count: u32,
+    /// How long what was sent to an instance may stay unacknowledged before the connection counts
+    /// as dead; 0 means as the system has it. Also ends the questions above.
+    pub tcp_user_timeout: Period,
+    /// How long an instance is banned the first time; twice as long each time that it is banned
+    /// again soon. Probes that succeed end a ban early; without one none ends.
     pub ban_time: Period,
+    /// How long a ban may become.
+    pub max_ban_time: Period,
+    /// Most replicas of a shard, in percent, that are banned for what was seen of them; 0 means none,
+    /// anything else at least one. Where nothing would be left to read from, none is banned.
+    #[schemars(range(max = 100))]
+    pub max_banned_percent: u8,
+    /// What gets an instance banned from reads.
+    pub ban_on: Vec<EvidenceClass>,
     /// TLS towards the instances.
     pub server_tls: ServerTls,
     /// Tables that are on every shard in full.
@@ -102,15 +138,27 @@ impl Default for Cluster {
             server_lifetime: Period::secs(3600),
             max_prepared_statements: 10_000,
             server_prepared_statements: 500,
-            load_balancing: LoadBalancing::Random,
+            load_balancing: None,
             reads: Reads::Primary,
+            read_fallback: true,
+            max_replica_lag: Period::secs(0),
             connect_query: None,
             query_timeout: Period::secs(0),
             transaction_timeout: Period::secs(0),
             idle_in_transaction_timeout: Period::secs(0),
             client_idle_timeout: Period::secs(0),
             stall_timeout: Period::secs(30),
+            health_check_interval: Period::secs(1),
+            health_check_timeout: Period::secs(1),
+            health_check_user: None,
+            tcp_keepalive_idle: Period::secs(5),
+            tcp_keepalive_interval: Period::secs(1),
+            tcp_keepalive_count: 3,
+            tcp_user_timeout: Period::secs(10),
             ban_time: Period::secs(60),
+            max_ban_time: Period::secs(600),
+            max_banned_percent: 100,
+            ban_on: EvidenceClass::that_ban(),
             server_tls: ServerTls::default(),
             reference_tables: Vec::new(),
             users: Vec::new(),
@@ -138,7 +186,7 @@ pub enum PoolMode {
 pub enum LoadBalancing {
     /// Any, with equal chances.
     Random,
-    /// The one with the fewest busy connections.
+    /// The one with the fewest busy connections for its weight.
     LeastConnections,
     /// Each in turn.
     RoundRobin,
@@ -230,7 +278,8 @@ pub struct Instance {
     /// What the instance is in its shard.
     #[serde(default)]
     pub role: InstanceRole,
-    /// Share of reads under `weighted` load balancing.
+    /// Share of reads under `weighted` load balancing, and of busy connections under
+    /// `least_connections`; 0 means none while others are there.
     #[serde(default = "default_weight")]
     pub weight: u32,
     /// Most server connections to this instance, over all clusters and users; 0 means any number.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod endpoint;
+mod health;
 mod name;
 mod password;
 mod proxy;
@@ -21,6 +22,8 @@ pub mod limits {
     pub const CLUSTERS: usize = 1_000;
     /// Users of one cluster.
     pub const USERS: usize = 10_000;
+    /// Instances of one shard.
+    pub const INSTANCES: usize = 64;
     /// Bytes of the whole document as JSON.
     pub const DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
     /// Bytes of a cluster's or user's name, as in Postgres (`NAMEDATALEN` less one).

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_config::{ServerTls, ServerTlsMode};
+use pgherd_config::{ServerTls, ServerTlsMode, TcpSettings};
 use pgherd_tls::Connector;
 use pgherd_wire::startup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::Socket;
 use crate::encryption::Encryption;
+use crate::tcp::tune;
 
 /// How long a cancel may take before it is given up.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CancelTarget {
     /// The address to which the connection was made.
     pub address: ServerAddress,
+    /// What is set on the socket.
+    pub tcp: TcpSettings,
     /// How it is encrypted; a cancel is encrypted in the same way.
     pub encryption: Encryption,
     /// Process id of the backend.
@@ -42,9 +45,13 @@ pub enum ServerAddress {
 
 impl ServerAddress {
     /// Opens a socket to this address.
-    pub(crate) async fn dial(&self) -> io::Result<Socket> {
+    pub(crate) async fn dial(&self, settings: &TcpSettings) -> io::Result<Socket> {
         Ok(match self {
-            Self::Tcp(address) => Socket::Tcp(TcpStream::connect(address).await?),
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                tune(&stream, settings)?;
+                Socket::Tcp(stream)
+            }
             Self::Unix(path) => Socket::Unix(UnixStream::connect(path).await?),
         })
     }
@@ -56,7 +63,7 @@ impl ServerAddress {
 /// Not cancel safe: a cancel that is given up half way may still arrive.
 pub async fn send_cancel(target: &CancelTarget) -> io::Result<()> {
     in_time(async {
-        let socket = target.address.dial().await?;
+        let socket = target.address.dial(&target.tcp).await?;
         deliver(socket, &target.encryption, target.pid, &target.key).await
     })
     .await

@@ -1,6 +1,7 @@
 //! Making a server connection: resolve, dial, log in.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pgherd_auth::AuthError;
 use pgherd_auth::scram::{self, Binding, ClientKeys, client};
-use pgherd_config::Secret;
+use pgherd_config::{Secret, TcpSettings};
 use pgherd_tls::Connector;
 use pgherd_wire::backend::{self, Authentication, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::{FrameError, ParamSet, frontend, sqlstate, startup};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::lookup_host;
 
@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub password: Option<Secret>,
     /// TLS towards it; `None` for none.
     pub tls: Option<Arc<Connector>>,
+    /// What is set on its sockets.
+    pub tcp: TcpSettings,
     /// Keys of the last SCRAM login, so that the next need not derive them from the password.
     keys: Mutex<Option<Arc<ClientKeys>>>,
 }
@@ -49,6 +51,7 @@ impl PartialEq for Endpoint {
             && self.user == other.user
             && self.password == other.password
             && self.tls == other.tls
+            && self.tcp == other.tcp
     }
 }
 
@@ -179,8 +182,27 @@ impl Endpoint {
             user: user.to_owned(),
             password,
             tls: None,
+            tcp: TcpSettings::default(),
             keys: Mutex::new(None),
         }
+    }
+
+    /// One for connections that belong to no pool.
+    pub(crate) fn again(&self) -> Self {
+        let password = self.password.clone();
+        Self::new(&self.host, self.port, &self.database, &self.user, password)
+            .with_tls(self.tls.clone())
+            .with_tcp(self.tcp)
+    }
+
+    /// The same for another database.
+    pub(crate) fn with_database(self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self }
+    }
+
+    /// The same with these settings of its sockets.
+    pub fn with_tcp(self, tcp: TcpSettings) -> Self {
+        Self { tcp, ..self }
     }
 
     /// The same with TLS.
@@ -211,12 +233,12 @@ impl Endpoint {
     ) -> Result<Connected, ConnectError> {
         let connect = async {
             let demanded = Encryption::demanded(&self.host, self.tls.as_ref());
-            let (first, found) = self.attempt(&demanded, params).await;
+            let (first, found) = self.attempt(&demanded, params, timeout).await;
             match first {
                 // As libpq's `prefer`: what does not go with TLS may go without.
                 Err(error) if demanded.takes_plain() && found && error.speaks_for_plain() => {
                     tracing::debug!("trying without TLS: {}", error.chain());
-                    self.attempt(&Encryption::None, params).await.0
+                    self.attempt(&Encryption::None, params, timeout).await.0
                 }
                 first => first,
             }
@@ -232,8 +254,9 @@ impl Endpoint {
         &self,
         demanded: &Encryption,
         params: &[(&str, &str)],
+        timeout: Duration,
     ) -> (Result<Connected, ConnectError>, bool) {
-        let (mut socket, address) = match self.dial().await {
+        let (mut socket, address) = match self.dial(timeout).await {
             Ok(dialled) => dialled,
             Err(error) => return (Err(error), false),
         };
@@ -249,24 +272,25 @@ impl Endpoint {
         }
     }
 
-    async fn dial(&self) -> Result<(Socket, ServerAddress), ConnectError> {
+    /// To any address of the name. No address takes all of the time from those behind it.
+    async fn dial(&self, timeout: Duration) -> Result<(Socket, ServerAddress), ConnectError> {
         if self.host.starts_with('/') {
             let path = PathBuf::from(&self.host).join(format!(".s.PGSQL.{}", self.port));
             let address = ServerAddress::Unix(path);
-            let socket = address.dial().await.map_err(ConnectError::Dial)?;
+            let socket = address.dial(&self.tcp).await.map_err(ConnectError::Dial)?;
             return Ok((socket, address));
         }
         let addresses =
             lookup_host((self.host.as_str(), self.port)).await.map_err(ConnectError::Resolve)?;
+        let addresses: Vec<SocketAddr> = addresses.collect();
+        let share = timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in addresses {
             let address = ServerAddress::Tcp(address);
-            match address.dial().await {
-                Ok(socket) => {
-                    tune(&socket).map_err(ConnectError::Dial)?;
-                    return Ok((socket, address));
-                }
-                Err(error) => last = error,
+            match tokio::time::timeout(share, address.dial(&self.tcp)).await {
+                Ok(Ok(socket)) => return Ok((socket, address)),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(ConnectError::Dial(last))
@@ -289,7 +313,8 @@ impl Endpoint {
         let mut reader = MessageReader::default();
         let mut params = ParamSet::default();
         let mut reported = Vec::new();
-        let mut cancel = CancelTarget { address, encryption, pid: 0, key: Box::default() };
+        let (tcp, key) = (self.tcp, Box::default());
+        let mut cancel = CancelTarget { address, tcp, encryption, pid: 0, key };
         self.authenticate(&mut socket, &mut reader).await?;
         loop {
             let (tag, body) = reader.next(&mut socket).await?;
@@ -419,19 +444,4 @@ async fn next_authentication<'r>(
         tag::ERROR => Err(ConnectError::Refused(Report::parse(body))),
         other => Err(ConnectError::UnexpectedMessage(other)),
     }
-}
-
-/// No delay, and a dead peer is found within half a minute even when nothing is sent.
-fn tune(socket: &Socket) -> io::Result<()> {
-    if let Socket::Tcp(stream) = socket {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(stream);
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(10))
-            .with_interval(Duration::from_secs(5))
-            .with_retries(3);
-        socket.set_tcp_keepalive(&keepalive)?;
-        socket.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
-    }
-    Ok(())
 }

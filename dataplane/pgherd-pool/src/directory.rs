@@ -1,27 +1,31 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
+mod health;
 mod replication;
 mod upkeep;
 
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ahash::AHashMap;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use pgherd_auth::scram::{Verifier, server};
 use pgherd_config::{ClientTimeouts, Cluster, ServerTls, Topology, User};
 use pgherd_tls::{Connector, TlsError};
 
 use crate::connect::Endpoint;
-use crate::limits::{Limits, Scope};
+use crate::health::Health;
+use crate::instance::InstanceState;
+use crate::limits::Scope;
 use crate::pool::{Pool, PoolSettings};
 use crate::replication::ReplicationRegistry;
-use crate::statements::StatementRegistry;
-use crate::totals::Totals;
+use crate::shard::{ShardRules, ShardState};
+use crate::shelf::{PoolKey, PoolPlan, Shelf};
+use crate::targets::{Need, NoTarget, Targets};
 
+pub use health::InstanceStatus;
 pub use replication::ReplicationCluster;
 
 /// Iterations of a verifier made from a configured password, as Postgres makes them by default.
@@ -33,14 +37,11 @@ pub struct Directory {
     current: ArcSwap<Loaded>,
     /// Raised by each new topology, so that a session can ask cheaply whether it must look again.
     generation: AtomicU64,
-    pools: Mutex<AHashMap<PoolKey, Arc<Pool>>>,
-    limits: Limits,
+    shelf: Arc<Shelf>,
+    pub(crate) health: Arc<Health>,
     /// Most server connections of one user name; 0 for any number.
     user_limit: usize,
-    totals: Mutex<Totals>,
-    statements: Arc<StatementRegistry>,
     replication: ReplicationRegistry,
-    workers: usize,
     /// Makes salts that are the same for a user at each attempt, known or not.
     salt_secret: [u8; 32],
 }
@@ -54,15 +55,9 @@ struct Loaded {
 struct LoadedCluster {
     cluster: Cluster,
     users: AHashMap<String, Arc<ClusterUser>>,
+    shards: Box<[Arc<ShardState>]>,
     /// Made of the files as they were when the topology was loaded.
     connectors: AHashMap<ServerTls, Option<Arc<Connector>>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct PoolKey {
-    cluster: String,
-    user: String,
-    database: String,
 }
 
 /// What is allowed to the clients of one user of a cluster.
@@ -173,13 +168,10 @@ impl Directory {
         Self {
             current: ArcSwap::default(),
             generation: AtomicU64::new(0),
-            pools: Mutex::default(),
-            limits: Limits::default(),
+            shelf: Arc::new(Shelf::new(workers)),
+            health: Arc::new(Health::new()),
             user_limit: 0,
-            totals: Mutex::new(Totals::new(Instant::now())),
-            statements: Arc::default(),
             replication: ReplicationRegistry::default(),
-            workers,
             salt_secret,
         }
     }
@@ -197,28 +189,42 @@ impl Directory {
     /// # Errors
     /// A file of TLS cannot be used. Then everything stays as it was.
     pub fn load(&self, topology: &Topology) -> Result<(), LoadError> {
+        let former = self.current.load_full();
         let load = |cluster: &Cluster| {
-            let loaded = self.load_cluster(cluster)?;
+            let loaded = self.load_cluster(cluster, former.clusters.get(&cluster.name))?;
             Ok((cluster.name.clone(), Arc::new(loaded)))
         };
         let clusters = topology.clusters.iter().map(load).collect::<Result<_, LoadError>>()?;
-        self.current.store(Arc::new(Loaded { clusters }));
+        let loaded = Arc::new(Loaded { clusters });
+        self.configure_health(&loaded);
+        self.current.store(loaded);
         self.generation.fetch_add(1, Ordering::Release);
         self.forget_replication();
 
-        let mut pools = self.pools.lock();
+        let mut content = self.shelf.content.lock();
         let current = self.current.load();
-        self.limits.update(|scope| self.allowed(&current, scope));
-        let (keep, gone) = pools.drain().partition(|(key, pool)| {
-            self.settings(&key.database, &key.user)
-                .is_ok_and(|settings| settings == *pool.settings())
-        });
-        *pools = keep;
+        self.shelf.limits.update(|scope| self.allowed(&current, scope));
+        content.targets.drain().for_each(|(_, targets)| targets.replace());
+        let (keep, gone) = content.pools.drain().partition(|(key, pool)| self.is_served(key, pool));
+        content.pools = keep;
         let gone: AHashMap<PoolKey, Arc<Pool>> = gone;
         for (key, pool) in gone {
-            self.retire(&key.database, pool);
+            self.shelf.retire(&key.database, pool);
         }
         Ok(())
+    }
+
+    /// Whether the present topology would make this pool as it is.
+    fn is_served(&self, key: &PoolKey, pool: &Pool) -> bool {
+        let Ok(loaded) = self.cluster(&key.database) else { return false };
+        let Some(user) = loaded.users.get(&key.user) else { return false };
+        let shard = loaded.shards.get(key.shard);
+        let instances = shard.iter().flat_map(|shard| shard.instances.iter());
+        let is_it = |it: &&Arc<InstanceState>| it.key.host == key.host && it.key.port == key.port;
+        instances.filter(is_it).any(|instance| {
+            let settings = loaded.pool_settings(user, &key.database, key.shard, instance.index());
+            settings.is_some_and(|settings| pool.serves(&settings, instance))
+        })
     }
 
     /// Reads the files of TLS again. Pools for which nothing changed live on.
@@ -231,7 +237,11 @@ impl Directory {
         self.load(&Topology { clusters })
     }
 
-    fn load_cluster(&self, cluster: &Cluster) -> Result<LoadedCluster, LoadError> {
+    fn load_cluster(
+        &self,
+        cluster: &Cluster,
+        former: Option<&Arc<LoadedCluster>>,
+    ) -> Result<LoadedCluster, LoadError> {
         let users = cluster
             .users
             .iter()
@@ -243,7 +253,20 @@ impl Directory {
             })
             .collect();
         let connectors = connectors(cluster)?;
-        Ok(LoadedCluster { cluster: cluster.clone(), users, connectors })
+        let shards = cluster.shards.iter().enumerate().map(|(number, shard)| {
+            let rules = ShardRules::new(cluster, shard);
+            let former = former.and_then(|former| former.shards.get(number));
+            match former.filter(|former| former.is(shard, &rules)) {
+                Some(same) => Arc::clone(same),
+                None => {
+                    let former = former.map(Arc::as_ref);
+                    let name = &cluster.name;
+                    Arc::new(ShardState::new(name, number, shard, rules, former, &self.health))
+                }
+            }
+        });
+        let shards = shards.collect();
+        Ok(LoadedCluster { cluster: cluster.clone(), users, shards, connectors })
     }
 
     /// Changes when the topology does.
@@ -293,53 +316,73 @@ impl Directory {
         })
     }
 
-    /// The pool for a client, made when it is the first.
+    /// The pool of the primary for a client, made when it is the first.
     pub fn pool(&self, database: &str, user: &str) -> Result<Arc<Pool>, LookupError> {
-        // Under the lock: a topology that is loaded meanwhile finds this pool and retires it.
-        let mut pools = self.pools.lock();
-        let settings = self.settings(database, user)?;
-        let key = PoolKey {
-            cluster: settings.cluster.clone(),
-            user: user.to_owned(),
-            database: database.to_owned(),
-        };
-        if let Some(pool) = pools.get(&key)
-            && !pool.is_retired()
-            && *pool.settings() == settings
-        {
-            return Ok(Arc::clone(pool));
+        loop {
+            match self.targets(database, user)?.choose(&Need::WRITE, 0) {
+                Ok(pool) => return Ok(pool),
+                Err(NoTarget::Replaced) => {}
+                Err(NoTarget::NoPrimary | NoTarget::NoReplica | NoTarget::NoneLeft) => {
+                    return Err(LookupError::NoInstance);
+                }
+            }
         }
-        let current = self.current.load();
-        let scopes = scopes(&settings).map(|scope| {
-            let most = self.allowed(&current, &scope);
-            (scope, most)
+    }
+
+    /// Where the statements of a client can go. What it returns is good for as long as
+    /// [`Directory::generation`] says the same.
+    pub fn targets(&self, database: &str, user: &str) -> Result<Arc<Targets>, LookupError> {
+        // Under the lock: a topology that is loaded meanwhile finds these targets and replaces
+        // them.
+        let mut content = self.shelf.content.lock();
+        let names = (database.to_owned(), user.to_owned());
+        if let Some(targets) = content.targets.get(&names) {
+            return Ok(Arc::clone(targets));
+        }
+        let loaded = self.cluster(database)?;
+        let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
+        let number = 0;
+        let shard = loaded.shards.get(number).ok_or(LookupError::NoInstance)?;
+        let plans = shard.instances.iter().map(|instance| {
+            let settings = loaded
+                .pool_settings(entry, database, number, instance.index())
+                .ok_or(LookupError::NoInstance)?;
+            let key = PoolKey {
+                database: database.to_owned(),
+                user: user.to_owned(),
+                cluster: settings.cluster.clone(),
+                shard: number,
+                host: instance.key.host.clone(),
+                port: instance.key.port,
+            };
+            let current = self.current.load();
+            let scopes = scopes(&settings).map(|scope| {
+                let most = self.allowed(&current, &scope);
+                (scope, most)
+            });
+            let (settings, instance) = (Arc::new(settings), Arc::clone(instance));
+            Ok(PoolPlan { key, settings, instance, scopes })
         });
-        let budgets = self.limits.budgets(scopes);
-        let pool = Pool::new(settings, Arc::clone(&self.statements), self.workers, budgets);
-        if let Some(former) = pools.insert(key, Arc::clone(&pool)) {
-            self.retire(database, former);
-        }
-        Ok(pool)
+        let plans = plans.collect::<Result<_, LookupError>>()?;
+        let targets = Arc::new(Targets::new(Arc::clone(shard), plans, Arc::clone(&self.shelf)));
+        content.targets.insert(names, Arc::clone(&targets));
+        Ok(targets)
     }
 
     /// All pools that exist now.
     pub fn pools(&self) -> Vec<Arc<Pool>> {
-        self.pools.lock().values().cloned().collect()
+        self.shelf.content.lock().pools.values().cloned().collect()
     }
 
     /// All pools that exist now, each with the database name by which its clients found it; in the
-    /// order of these names and of the users.
+    /// order of these names, of the users, and of the instances in the topology.
     pub fn named_pools(&self) -> Vec<(String, Arc<Pool>)> {
-        let mut named: Vec<(String, Arc<Pool>)> = self
-            .pools
-            .lock()
-            .iter()
-            .map(|(key, pool)| (key.database.clone(), Arc::clone(pool)))
-            .collect();
-        named.sort_by(|(a, pool_a), (b, pool_b)| {
-            (a, &pool_a.settings().user).cmp(&(b, &pool_b.settings().user))
+        let content = self.shelf.content.lock();
+        let mut named: Vec<(&PoolKey, &Arc<Pool>)> = content.pools.iter().collect();
+        named.sort_by_key(|(key, pool)| {
+            (&key.database, &key.user, key.shard, pool.instance().index())
         });
-        named
+        named.into_iter().map(|(key, pool)| (key.database.clone(), Arc::clone(pool))).collect()
     }
 
     /// Calls `each` with every cluster of the topology, in the order of their names.
@@ -357,8 +400,9 @@ impl Directory {
         for loaded in current.clusters.values() {
             if loaded.cluster.min_pool_size > 0 && loaded.cluster.name != "*" {
                 for user in loaded.users.keys() {
-                    // A pool that cannot be made tells the client that asks for it.
-                    let _ = self.pool(&loaded.cluster.name, user);
+                    if let Ok(targets) = self.targets(&loaded.cluster.name, user) {
+                        targets.warm_up();
+                    }
                 }
             }
         }
@@ -373,19 +417,23 @@ impl Directory {
             .cloned()
             .ok_or(LookupError::UnknownDatabase)
     }
+}
 
-    fn settings(&self, database: &str, user: &str) -> Result<PoolSettings, LookupError> {
-        let loaded = self.cluster(database)?;
-        let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
-        let (cluster, user) = (&loaded.cluster, &entry.user);
-        let shard = cluster.shards.first().ok_or(LookupError::NoInstance)?;
-        let instance = pgherd_balance::for_write(shard)
-            .and_then(|index| shard.instances.get(index))
-            .ok_or(LookupError::NoInstance)?;
-        let connector = loaded.connectors.get(cluster.effective_server_tls(instance));
+impl LoadedCluster {
+    /// The settings of the pool of a user on one instance.
+    fn pool_settings(
+        &self,
+        entry: &ClusterUser,
+        database: &str,
+        shard: usize,
+        index: usize,
+    ) -> Option<PoolSettings> {
+        let (cluster, user) = (&self.cluster, &entry.user);
+        let instance = cluster.shards.get(shard)?.instances.get(index)?;
+        let connector = self.connectors.get(cluster.effective_server_tls(instance));
         let size = cluster.effective_pool_size(user);
         let reserve_size = cluster.effective_reserve_pool_size(user);
-        Ok(PoolSettings {
+        Some(PoolSettings {
             cluster: entry.cluster.clone(),
             user: user.name.clone(),
             endpoint: Endpoint::new(
@@ -395,7 +443,8 @@ impl Directory {
                 user.effective_server_user(),
                 user.effective_server_password().cloned(),
             )
-            .with_tls(connector.cloned().flatten()),
+            .with_tls(connector.cloned().flatten())
+            .with_tcp(cluster.tcp()),
             mode: cluster.effective_pool_mode(user),
             size,
             min_size: cluster.min_pool_size.min(size),

@@ -40,9 +40,10 @@ impl Growth {
         loop {
             let permit = self.pool.budgets.permit(&self.pool, || self.is_wanted()).await;
             let Some(permit) = permit else { return };
+            let begun = Instant::now();
             match self.connect(permit).await {
                 Ok((conn, welcome)) => return self.deliver(conn, welcome),
-                Err(error) => self.note_failure(&Arc::new(error)),
+                Err(error) => self.note_failure(&Arc::new(error), begun),
             }
             // After a refusal the next attempt is made when its time has come.
             if !self.is_wanted() || self.pool.state.lock().refusal.is_some() {
@@ -117,7 +118,7 @@ impl Growth {
         self.pool.give(conn);
     }
 
-    fn note_failure(&self, error: &Arc<ConnectError>) {
+    fn note_failure(&self, error: &Arc<ConnectError>, begun: Instant) {
         self.complain(error);
         let transient = error.is_transient();
         {
@@ -132,6 +133,9 @@ impl Growth {
         }
         if !transient {
             self.pool.fail_waiters(error);
+        }
+        if let Some(class) = error.evidence() {
+            self.pool.instance().report(class, &error.chain(), Some(begun));
         }
     }
 

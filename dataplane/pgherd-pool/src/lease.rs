@@ -20,6 +20,7 @@ pub struct Lease {
 impl Lease {
     /// For a connection that has been taken out of the pool.
     pub(crate) fn new(conn: Box<ServerConn>, pool: Arc<Pool>) -> Self {
+        pool.instance().busier();
         Self { conn: Some(conn), pool, used: false }
     }
 
@@ -54,6 +55,8 @@ impl Lease {
         if self.conn.as_mut()?.is_alive() {
             Some(self)
         } else {
+            // Somebody may have ended this backend, or all of them.
+            self.pool.instance().look_now();
             self.used = true;
             None
         }
@@ -122,6 +125,7 @@ impl DerefMut for Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.pool.instance().less_busy();
         if let Some(conn) = self.conn.take() {
             if !self.used {
                 self.pool.give(conn);

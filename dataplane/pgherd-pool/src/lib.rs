@@ -5,30 +5,42 @@
 //! client and lives through changes of the topology.
 
 mod cancel;
+mod catalog;
+mod clock;
 mod connect;
 mod directory;
 mod encryption;
 mod entry;
+mod evidence;
 mod farewell;
 mod growth;
+mod health;
+mod instance;
 mod lease;
 mod limits;
 mod pool;
 mod replication;
 mod server;
+mod shard;
+mod shelf;
 mod socket;
 mod statements;
 mod stats;
+mod targets;
+mod tcp;
 mod totals;
 
 pub use cancel::{CancelTarget, ServerAddress, forward_cancel, send_cancel};
+pub use catalog::Volatilities;
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
-    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, LoadError, LookupError,
-    ReplicationCluster, connectors,
+    ClientLimits, ClientRules, ClusterUser, Credentials, Directory, InstanceStatus, LoadError,
+    LookupError, ReplicationCluster, connectors,
 };
 pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
+pub use health::{Doubt, Sight, Vitals};
+pub use instance::{InstanceState, Role};
 pub use lease::Lease;
 pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use replication::{
@@ -41,6 +53,8 @@ pub use statements::{
     StatementRegistry, Unnamed,
 };
 pub use stats::{PoolStats, WorkerStats};
+pub use targets::{Access, Need, NoTarget, RoleWish, Targets};
 
+pub use pgherd_balance::InstanceKey;
 pub use pgherd_wire::startup::Replication;
 pub use totals::{DatabaseStats, PoolName};

@@ -19,6 +19,7 @@ use state::State;
 
 use crate::connect::{ConnectError, Endpoint};
 use crate::entry::ServerEntry;
+use crate::instance::InstanceState;
 use crate::limits::Budgets;
 use crate::statements::StatementRegistry;
 use crate::stats::{PoolStats, WorkerStats};
@@ -59,7 +60,8 @@ pub struct PoolSettings {
 /// A pool of server connections.
 #[derive(Debug)]
 pub struct Pool {
-    settings: PoolSettings,
+    settings: Arc<PoolSettings>,
+    instance: Arc<InstanceState>,
     statements: Arc<StatementRegistry>,
     pub(crate) state: Mutex<State>,
     pub(crate) budgets: Budgets,
@@ -101,13 +103,15 @@ pub struct PoolCounts {
 impl Pool {
     /// An empty pool for as many workers as given.
     pub(crate) fn new(
-        settings: PoolSettings,
+        settings: Arc<PoolSettings>,
+        instance: Arc<InstanceState>,
         statements: Arc<StatementRegistry>,
         workers: usize,
         budgets: Budgets,
     ) -> Arc<Self> {
         let pool = Arc::new(Self {
             settings,
+            instance,
             statements,
             state: Mutex::default(),
             retired: AtomicBool::new(false),
@@ -120,12 +124,23 @@ impl Pool {
             made_at: Instant::now(),
         });
         pool.budgets.join(&pool);
+        pool.instance.adopt(&pool);
         pool
     }
 
     /// The settings of this pool.
     pub fn settings(&self) -> &PoolSettings {
         &self.settings
+    }
+
+    /// The instance to which its connections go.
+    pub fn instance(&self) -> &Arc<InstanceState> {
+        &self.instance
+    }
+
+    /// Whether it is the pool that would be made of these.
+    pub(crate) fn serves(&self, settings: &PoolSettings, instance: &Arc<InstanceState>) -> bool {
+        *self.settings == *settings && Arc::ptr_eq(&self.instance, instance)
     }
 
     /// The statements of all clients of this process.

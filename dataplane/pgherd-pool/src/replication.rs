@@ -107,12 +107,11 @@ impl ReplicationSource {
         let welcome = connected.reported.iter().map(|name| (name.clone(), value(name))).collect();
         let totals = registry.totals(self.key());
         totals.opened.fetch_add(1, Ordering::Relaxed);
-        let tls = connected.socket.tls_info();
         let entry = Arc::new(ReplicationEntry {
             kind,
             database: database.to_owned(),
             source: self,
-            server: ServerEntry::new(connected.info.cancel, tls),
+            server: ServerEntry::new(connected.info.cancel, &connected.socket),
             totals,
         });
         registry.register(&entry);

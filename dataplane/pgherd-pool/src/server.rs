@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::cancel::CancelTarget;
 use crate::connect::{ConnectError, Connected};
-use crate::entry::ServerEntry;
+use crate::entry::{Registered, ServerEntry};
 use crate::limits::Permit;
 use crate::socket::Socket;
 use crate::statements::{Note, ServerStatements};
@@ -48,7 +48,7 @@ pub struct ServerConn {
     /// What it said of itself.
     pub info: ServerInfo,
     /// What the pool's register shows of it.
-    pub(crate) entry: Arc<ServerEntry>,
+    pub(crate) entry: Registered,
     /// The worker with whose runtime the socket is registered.
     pub(crate) home: usize,
     /// When it was made.
@@ -97,8 +97,8 @@ impl ServerConn {
         permit: Permit,
     ) -> Self {
         let now = Instant::now();
-        let tls = connected.socket.tls_info();
-        let entry = Arc::new(ServerEntry::new(Arc::clone(&connected.info.cancel), tls));
+        let target = Arc::clone(&connected.info.cancel);
+        let entry = Registered(Arc::new(ServerEntry::new(target, &connected.socket)));
         Self {
             socket: connected.socket,
             owed: Owed::default(),
@@ -342,7 +342,7 @@ pub fn note_parameter(params: &mut Arc<ParamSet>, name: &str, value: &str) {
 const MAX_MESSAGE: usize = 1 << 20;
 
 /// Reads whole messages in dialogues where nobody else reads: logins and the proxy's statements.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct MessageReader {
     buf: Vec<u8>,
     taken: usize,

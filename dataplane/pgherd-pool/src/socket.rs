@@ -1,6 +1,7 @@
 //! A stream socket to a client or a server: TCP or a Unix socket, with TLS over it or without.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -61,6 +62,16 @@ impl Socket {
             }
             Self::Tls(stream) => stream.get_ref().reset_on_close(),
             Self::Unix(_) | Self::Closed => {}
+        }
+    }
+
+    /// Another file descriptor for the same socket.
+    pub(crate) fn second_handle(&self) -> Option<OwnedFd> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Unix(stream) => stream.as_fd().try_clone_to_owned().ok(),
+            Self::Tls(stream) => stream.get_ref().second_handle(),
+            Self::Closed => None,
         }
     }
 

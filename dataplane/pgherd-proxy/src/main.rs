@@ -9,6 +9,7 @@ mod placement;
 mod run;
 mod settings;
 mod unix_socket;
+mod watch;
 mod workers;
 
 use std::process::ExitCode;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::fleet::{self, FleetMember};
 use crate::listener::Listener;
 use crate::options::Options;
+use crate::watch::InstanceWatch;
 use crate::workers::Workers;
 use crate::{limits, listener, metrics, settings};
 
@@ -111,6 +112,7 @@ async fn serve(
         None
     };
 
+    let watch = InstanceWatch::start(&shared)?;
     let workers = Arc::new(Workers::start(worker_count, &shared)?);
     let mut acceptors = JoinSet::new();
     for listener in listeners {
@@ -153,6 +155,7 @@ async fn serve(
     acceptors.shutdown().await;
     drain(&shared, agent.as_ref(), &mut signals, file.proxy.shutdown_timeout.limit()).await;
     workers.stop();
+    watch.stop();
     tasks.shutdown().await;
     tracing::info!("ended");
     Ok(())

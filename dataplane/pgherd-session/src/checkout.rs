@@ -30,7 +30,7 @@ impl Session {
                 Some(lease) => lease,
                 None => match Box::pin(self.wait_for_lease(&mut since)).await? {
                     Ok(lease) => lease,
-                    Err(CheckoutError::Retired) => continue,
+                    Err(CheckoutError::Retired | CheckoutError::Banned) => continue,
                     Err(error) => {
                         self.refuse(&login::checkout_error(&error, false));
                         return Ok(false);

@@ -275,7 +275,7 @@ async fn greet(
         match session_parameters(&pool, worker.index, limit, startup).await {
             Ok((welcome, params)) => break (generation, pool, welcome, params),
             // Replaced while this login waited in its queue.
-            Err(LoginError::Checkout(CheckoutError::Retired)) => {}
+            Err(LoginError::Checkout(CheckoutError::Retired | CheckoutError::Banned)) => {}
             Err(error) => return Err(error),
         }
     };

@@ -23,7 +23,8 @@ export interface Cluster {
   pool_mode: string;
   pool_size: number;
   reads: string;
-  load_balancing: string;
+  /** Absent: by the instances. */
+  load_balancing?: string;
   users: { name: string }[];
   shards: { instances: Instance[] }[];
 }

@@ -34,8 +34,12 @@ mod tests {
             SHOW CLIENTS | Each client that is logged in: where it comes from and what it does.
             SHOW SERVERS | Each server connection: where it goes, what it does, for which client.
             SHOW DATABASES | Each cluster, by the name that clients use, with its instances.
+            SHOW INSTANCES | Each instance: its role, whether it takes reads, its lag, its place in the log.
+            SHOW BANS | Each ban: of which instance, by whom, why, since when, how long it may last yet.
             SHOW LISTS | How many databases, users, pools, clients and server connections there are.
             SHOW VERSION | The version of the proxy.
+            BAN | BAN host[:port] [reason] [duration]: no reads for an instance, until UNBAN or the time is over.
+            UNBAN | UNBAN host[:port]: lifts the bans of an instance, whoever made them on this proxy.
             RELOAD | Read the settings file again; what is wrong with it is said, and nothing changes.
             SHUTDOWN | Take no new clients, let transactions finish, then end the proxy.
             SET | Accepted without effect for session parameters, which drivers set unasked.

@@ -1,9 +1,9 @@
 //! Rules for one cluster: its pools, users, shards and instances.
 
-use crate::{Cluster, InstanceRole, LoadBalancing, Reads, Shard, User};
+use crate::{Cluster, InstanceRole, Reads, Shard, User};
 
 use super::{
-    Findings, endpoint, limits, name, password,
+    Findings, endpoint, health, limits, name, password,
     rule::{Caution, Rule},
     tls,
 };
@@ -18,6 +18,7 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     let zero = cluster.connect_timeout.limit().is_none();
     findings.reject_if(zero, format!("{at}/connect_timeout"), Rule::PeriodZero);
     tls::check_server(&cluster.server_tls, &format!("{at}/server_tls"), findings);
+    health::check(cluster, at, findings);
     check_users(cluster, at, findings);
     check_min_pool_size(cluster, at, findings);
     check_shards(cluster, at, findings);
@@ -110,6 +111,10 @@ fn check_shards(cluster: &Cluster, at: &str, findings: &mut Findings) {
 
 fn check_shard(shard: &Shard, at: &str, findings: &mut Findings) {
     findings.reject_if(shard.instances.is_empty(), at, Rule::NoInstances);
+    let (count, most) = (shard.instances.len(), limits::INSTANCES);
+    if count > most {
+        return findings.reject(at, Rule::TooMany { what: "instances", count, most });
+    }
     let addresses: Vec<String> =
         shard.instances.iter().map(|instance| instance.address().to_lowercase()).collect();
     let names = addresses.iter().map(String::as_str);
@@ -140,7 +145,7 @@ fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
         }
     } else if shard.instances.len() > 1 {
         let auto = shard.instances.iter().any(|instance| instance.role == InstanceRole::Auto);
-        findings.reject(at, if auto { Rule::PrimaryUnnamed } else { Rule::PrimaryMissing });
+        findings.reject_if(!auto, at, Rule::PrimaryMissing);
     }
 }
 
@@ -151,11 +156,9 @@ fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut F
     let usual = Cluster::default();
     let settings = [
         ("reads", cluster.reads != Reads::Primary),
-        ("load_balancing", cluster.load_balancing != LoadBalancing::Random),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
         ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
-        ("ban_time", cluster.ban_time != usual.ban_time),
     ];
     for (setting, set) in settings {
         findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });

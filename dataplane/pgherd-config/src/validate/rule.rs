@@ -74,11 +74,7 @@ pub(crate) enum Rule {
     ServerPasswordIsVerifier,
     #[error("the shard already has a primary, `{first}`; only one instance can be it")]
     SecondPrimary { first: String },
-    #[error(
-        "role = \"auto\" is not available yet for shards of several instances: name the primary"
-    )]
-    PrimaryUnnamed,
-    #[error("the shard has replicas only: name the primary")]
+    #[error("the shard has replicas only: name the primary, or let role = \"auto\" find it")]
     PrimaryMissing,
     #[error("sharding is not available yet: a cluster has exactly one shard in this version")]
     Sharding,
@@ -90,6 +86,14 @@ pub(crate) enum Rule {
     TooMany { what: &'static str, count: usize, most: usize },
     #[error("the document has {bytes} bytes; at most {} are allowed", limits::DOCUMENT_BYTES)]
     DocumentTooLarge { bytes: usize },
+    #[error("must be 0 or whole seconds from 1s to 32767s, as the kernel takes them")]
+    NotKernelSeconds,
+    #[error("the cluster has no user `{name}`")]
+    UnknownUser { name: String },
+    #[error("`{user}` has no password for the instances: set its `server_password`")]
+    UserWithoutServerPassword { user: String },
+    #[error("role = \"auto\" is found out by health checks: health_check_interval cannot be 0")]
+    AutoWithoutChecks,
     #[error("must be from 0 to 1")]
     NotARatio,
     #[error("{count} more problems are not listed")]
@@ -108,9 +112,14 @@ impl Rule {
             Self::NoUsers => "no_users",
             Self::NoShards => "no_shards",
             Self::NoInstances => "no_instances",
-            Self::OutOfRange { .. } | Self::PeriodZero | Self::PortZero | Self::NotARatio => {
-                "out_of_range"
-            }
+            Self::OutOfRange { .. }
+            | Self::PeriodZero
+            | Self::PortZero
+            | Self::NotKernelSeconds
+            | Self::NotARatio => "out_of_range",
+            Self::UnknownUser { .. } => "unknown_user",
+            Self::UserWithoutServerPassword { .. } => "server_password_missing",
+            Self::AutoWithoutChecks => "health_checks_needed",
             Self::MinAboveSize { .. } => "min_pool_size_above_pool_size",
             Self::HostEmpty
             | Self::HostWithPort { .. }
@@ -131,7 +140,7 @@ impl Rule {
             Self::ServerPasswordMissing => "server_password_missing",
             Self::ServerPasswordIsVerifier => "server_password_is_verifier",
             Self::SecondPrimary { .. } => "several_primaries",
-            Self::PrimaryUnnamed | Self::PrimaryMissing => "primary_not_named",
+            Self::PrimaryMissing => "primary_not_named",
             Self::Sharding => "not_available",
             Self::StatementEmpty | Self::StatementMalformed => "bad_statement",
             Self::TooMany { .. } => "too_many",

@@ -242,17 +242,12 @@ fn shards_and_instances() {
             "/shards/0/instances/1/role [several_primaries] the shard already has a primary, `a:5432`; only one instance can be it"
         ],
     );
-    check_instances(
-        json!([{"host": "a"}, {"host": "b", "role": "replica"}]),
-        expect![[
-            r#"/shards/0/instances [primary_not_named] role = "auto" is not available yet for shards of several instances: name the primary"#
-        ]],
-    );
+    check_instances(json!([{"host": "a"}, {"host": "b", "role": "replica"}]), expect!["valid"]);
     check_instances(
         json!([{"host": "a", "role": "replica"}, {"host": "b", "role": "replica"}]),
-        expect![
-            "/shards/0/instances [primary_not_named] the shard has replicas only: name the primary"
-        ],
+        expect![[
+            r#"/shards/0/instances [primary_not_named] the shard has replicas only: name the primary, or let role = "auto" find it"#
+        ]],
     );
     check_instances(
         json!([{"host": "a", "port": 0}]),

@@ -53,11 +53,12 @@ impl Directory {
         database: &str,
         user: &str,
     ) -> Result<ReplicationSource, LookupError> {
-        let settings = self.settings(database, user)?;
+        let targets = self.targets(database, user)?;
+        let settings = &targets.primary().ok_or(LookupError::NoInstance)?.settings;
         Ok(ReplicationSource {
-            cluster: settings.cluster,
-            user: settings.user,
-            endpoint: settings.endpoint,
+            cluster: settings.cluster.clone(),
+            user: settings.user.clone(),
+            endpoint: settings.endpoint.again(),
             connect_timeout: settings.connect_timeout,
         })
     }

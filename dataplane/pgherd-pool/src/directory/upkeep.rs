@@ -8,6 +8,7 @@ use super::{Directory, Loaded};
 use crate::limits::Scope;
 use crate::pool::Pool;
 use crate::stats::PoolStats;
+use crate::targets::Targets;
 use crate::totals::{DatabaseStats, PoolName};
 
 /// How long a pool of a cluster for every name is kept for nobody, where connections are never
@@ -30,52 +31,49 @@ impl Directory {
     /// Pools of a cluster for every name are as many as the names that clients think of: those
     /// that nobody has used for a while go.
     fn drop_unused(&self, now: Instant) {
-        let mut pools = self.pools.lock();
-        let unused: Vec<_> = pools
-            .iter()
-            .filter(|(key, pool)| {
-                let patience = pool.settings().idle_timeout.unwrap_or(UNUSED);
-                // Sessions hold a reference, whether they have a connection or not.
-                key.cluster == "*"
-                    && Arc::strong_count(pool) == 1
-                    && pool.unused_for(now).is_some_and(|unused| unused > patience)
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in unused {
-            if let Some(pool) = pools.remove(&key) {
+        let mut content = self.shelf.content.lock();
+        // References of ours: that of the register, and that of the targets.
+        let is_unused = |pool: &Arc<Pool>| {
+            let patience = pool.settings().idle_timeout.unwrap_or(UNUSED);
+            // Sessions hold a reference, whether they have a connection or not.
+            Arc::strong_count(pool) <= 2
+                && pool.unused_for(now).is_some_and(|unused| unused > patience)
+        };
+        let unused = content.targets.extract_if(|_, targets| {
+            targets.is_for_every_name()
+                && Arc::strong_count(targets) == 1
+                && targets.made().all(is_unused)
+        });
+        let unused: Vec<Arc<Targets>> = unused.map(|(_, targets)| targets).collect();
+        for key in unused.iter().flat_map(|targets| targets.keys()) {
+            if let Some(pool) = content.pools.remove(key) {
                 tracing::debug!(database = key.database, user = key.user, "unused pool dropped");
-                self.retire(&key.database, pool);
+                self.shelf.retire(&key.database, pool);
             }
         }
     }
 
-    /// Closes a pool and keeps its counters. Under the lock of the pools, so that nobody who adds
-    /// them up misses it or counts it twice.
-    pub(super) fn retire(&self, database: &str, pool: Arc<Pool>) {
-        pool.retire();
-        self.totals.lock().retire(PoolName::new(database, &pool), pool);
-    }
-
     /// The counters of all pools since the proxy started, of those that are no more, too.
     pub fn pool_totals(&self) -> BTreeMap<PoolName, PoolStats> {
-        let pools = self.pools.lock();
-        let live =
-            pools.iter().map(|(key, pool)| (PoolName::new(&key.database, pool), pool.stats()));
-        self.totals.lock().pools(live)
+        let content = self.shelf.content.lock();
+        let live = content
+            .pools
+            .iter()
+            .map(|(key, pool)| (PoolName::new(&key.database, pool), pool.stats()));
+        self.shelf.totals.lock().pools(live)
     }
 
     /// What was done for each database, since the proxy started and of late.
     pub fn database_stats(&self) -> BTreeMap<String, DatabaseStats> {
         let pools = self.pool_totals();
-        self.totals.lock().databases(&pools, Instant::now())
+        self.shelf.totals.lock().databases(&pools, Instant::now())
     }
 
     fn take_averages(&self, now: Instant) {
-        self.totals.lock().fold();
-        if self.totals.lock().is_due(now) {
+        self.shelf.totals.lock().fold();
+        if self.shelf.totals.lock().is_due(now) {
             let pools = self.pool_totals();
-            self.totals.lock().end_period(&pools, now);
+            self.shelf.totals.lock().end_period(&pools, now);
         }
     }
 

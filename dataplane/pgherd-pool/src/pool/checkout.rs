@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pgherd_config::EvidenceClass;
 use tokio::sync::oneshot;
 
 use super::Pool;
@@ -30,6 +31,9 @@ pub enum CheckoutError {
     /// The instance takes no connection of this pool, and waiting would not help.
     #[error("no server connection could be made")]
     Refused(#[source] Arc<ConnectError>),
+    /// The instance was banned while the client waited; the caller chooses another one.
+    #[error("the instance has been banned")]
+    Banned,
     /// The topology changed; the caller looks its pool up again.
     #[error("the pool has been replaced")]
     Retired,
@@ -95,6 +99,8 @@ impl Pool {
                 Err(_) if reserve.take().is_some() => self.grow(worker),
                 Err(_) => {
                     let cause = self.last_error();
+                    let detail = "no connection came free in time, and nothing ended";
+                    self.instance.report(EvidenceClass::CheckoutTimeout, detail, Some(since));
                     return Err(CheckoutError::Timeout { waited: since.elapsed(), cause });
                 }
             }
@@ -120,6 +126,7 @@ impl Pool {
             let id = state.next_waiter;
             state.next_waiter += 1;
             state.waiters.push_back(Waiter { id, since, grant });
+            self.instance.busier();
             id
         };
         // One may have come back between the look at the idle ones and the queueing.
@@ -162,6 +169,7 @@ struct Place<'p> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.pool.instance.less_busy();
         let mut state = self.pool.state.lock();
         // Numbers ascend in the queue.
         if let Ok(index) = state.waiters.binary_search_by_key(&self.id, |waiter| waiter.id) {

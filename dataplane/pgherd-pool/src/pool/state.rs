@@ -73,7 +73,8 @@ impl State {
     ) -> Option<Box<ServerConn>> {
         let now = Instant::now();
         self.used_at = Some(now);
-        if pool.is_retired() || conn.expires_at.is_some_and(|at| now > at) {
+        let expired = conn.expires_at.is_some_and(|at| now > at) || conn.entry.is_forsaken();
+        if pool.is_retired() || expired {
             return Some(conn);
         }
         if self.yields > 0 {
@@ -116,7 +117,7 @@ impl State {
     }
 
     /// Whether one more connection is to be made, and may be.
-    pub(super) fn wants_another(&self, settings: &PoolSettings, now: Instant) -> bool {
+    pub(super) fn wants_another(&self, settings: &PoolSettings, now: Instant, shut: bool) -> bool {
         let most_connecting = match &self.refusal {
             Some(refusal) if now < refusal.until => return false,
             // One tries whether things have changed; the others wait for what comes of it.
@@ -126,7 +127,8 @@ impl State {
         if self.connecting >= most_connecting {
             return false;
         }
-        let wanted = self.connecting < self.waiters.len() || self.total < settings.min_size;
+        let short = self.total < settings.min_size && !shut;
+        let wanted = self.connecting < self.waiters.len() || short;
         if self.total < settings.size && wanted {
             return true;
         }

@@ -1,11 +1,14 @@
 //! Growing and shrinking: making connections, taking them back, closing those of no more use.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::{CheckoutError, Pool};
+use crate::cancel::ServerAddress;
 use crate::growth::Growth;
+use crate::instance::Role;
 use crate::server::ServerConn;
 
 impl Pool {
@@ -16,7 +19,8 @@ impl Pool {
         {
             let now = Instant::now();
             let mut state = self.state.lock();
-            while !self.is_retired() && state.wants_another(&self.settings, now) {
+            let shut = self.is_shut();
+            while !self.is_retired() && state.wants_another(&self.settings, now, shut) {
                 state.total += 1;
                 state.connecting += 1;
                 wanted += 1;
@@ -130,7 +134,7 @@ impl Pool {
             let mut state = self.state.lock();
             let lost = state.last_error.as_ref().is_some_and(|error| error.is_transient());
             let full = state.connecting > 0 || state.total >= self.settings.size;
-            if !lost || full || self.is_retired() {
+            if !lost || full || self.is_retired() || self.is_shut() {
                 return;
             }
             state.total += 1;
@@ -152,6 +156,62 @@ impl Pool {
             let _ = waiter.grant.send(Err(CheckoutError::Retired));
         }
         for conn in idle {
+            let worker = conn.home;
+            self.part_with(conn, worker);
+        }
+    }
+}
+
+impl Pool {
+    /// Whether clients are sent elsewhere, so that no connection is made for nobody.
+    fn is_shut(&self) -> bool {
+        match self.instance.role() {
+            Role::Primary => false,
+            Role::Replica => !self.instance.is_open(),
+            Role::Unknown | Role::Fenced => true,
+        }
+    }
+
+    /// The instance is not to be used any more: idle connections are closed, and waiting clients
+    /// are sent to choose another one. With `cut`, what is in flight is ended as well.
+    pub(crate) fn shut_out(self: &Arc<Self>, cut: bool) {
+        let (idle, waiters, lent) = {
+            let mut state = self.state.lock();
+            let lent: Vec<_> = if cut {
+                state.entries.iter().filter_map(Weak::upgrade).collect()
+            } else {
+                Vec::new()
+            };
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.waiters), lent)
+        };
+        for waiter in waiters {
+            // A waiter that has gone needs no answer.
+            let _ = waiter.grant.send(Err(CheckoutError::Banned));
+        }
+        for entry in lent {
+            entry.cut();
+        }
+        for conn in idle {
+            let worker = conn.home;
+            self.part_with(conn, worker);
+        }
+    }
+
+    /// The name of the instance leads to these addresses now: connections to others go as soon as
+    /// nobody has them.
+    pub(crate) fn forsake(self: &Arc<Self>, addresses: &[SocketAddr]) {
+        let gone: Vec<_> = {
+            let mut state = self.state.lock();
+            for entry in state.entries.iter().filter_map(Weak::upgrade) {
+                if let ServerAddress::Tcp(address) = &entry.target.address
+                    && !addresses.contains(address)
+                {
+                    entry.forsake();
+                }
+            }
+            state.idle.extract_if(.., |conn| conn.entry.is_forsaken()).collect()
+        };
+        for conn in gone {
             let worker = conn.home;
             self.part_with(conn, worker);
         }

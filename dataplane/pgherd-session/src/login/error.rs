@@ -203,7 +203,7 @@ pub(crate) fn checkout_error(error: &CheckoutError, fatal: bool) -> ErrorRespons
         CheckoutError::Timeout { cause: Some(cause), .. } | CheckoutError::Refused(cause) => {
             connect_error(cause)
         }
-        CheckoutError::Retired => ErrorResponse::error(
+        CheckoutError::Retired | CheckoutError::Banned => ErrorResponse::error(
             sqlstate::CONNECTION_FAILURE,
             "the cluster has been removed or changed",
         ),

@@ -87,6 +87,20 @@ impl ProxyConfig {
         self
     }
 
+    /// Adds an instance with this role.
+    pub fn instance(mut self, server: &Postgres, role: &'static str) -> Self {
+        self.instances.push(("127.0.0.1".to_owned(), server.port(), role));
+        self
+    }
+
+    /// Gives the first instance another role than that of the primary.
+    pub fn role(mut self, role: &'static str) -> Self {
+        if let Some((_, _, first)) = self.instances.first_mut() {
+            *first = role;
+        }
+        self
+    }
+
     /// Adds a user.
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned(), String::new()));

@@ -5,6 +5,7 @@ mod asynchronous;
 mod cancel;
 mod fleet;
 mod following;
+mod health;
 mod large_messages;
 mod layering;
 mod leaks;

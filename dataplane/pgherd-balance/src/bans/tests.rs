@@ -1,0 +1,1 @@
+//! The rules of bans, one by one and under any sequence of events.
