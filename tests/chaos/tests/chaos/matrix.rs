@@ -33,6 +33,8 @@ pub enum Fault {
 /// With whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// The proxy: what is between it and its clients.
+    Proxy,
     /// The only instance that there is.
     Alone,
     /// The same, on and off.
@@ -78,7 +80,7 @@ impl Fault {
 impl Target {
     fn replicas(self) -> usize {
         match self {
-            Self::Alone | Self::AloneFlapping => 0,
+            Self::Proxy | Self::Alone | Self::AloneFlapping => 0,
             Self::Primary | Self::OneReplica | Self::AllReplicas | Self::Flapping => 2,
         }
     }
@@ -89,14 +91,15 @@ impl Target {
 
     /// Whether what is hit takes the writes.
     fn writes(self) -> bool {
-        matches!(self, Self::Alone | Self::AloneFlapping | Self::Primary)
+        !matches!(self, Self::OneReplica | Self::AllReplicas | Self::Flapping)
     }
 
-    fn among(self, faults: &[FaultProxy]) -> &[FaultProxy] {
+    fn of(self, stand: &Stand) -> &[FaultProxy] {
         match self {
-            Self::Alone | Self::AloneFlapping | Self::Primary => &faults[..1],
-            Self::OneReplica | Self::Flapping => &faults[1..2],
-            Self::AllReplicas => &faults[1..],
+            Self::Proxy => std::slice::from_ref(&stand.front),
+            Self::Alone | Self::AloneFlapping | Self::Primary => &stand.faults[..1],
+            Self::OneReplica | Self::Flapping => &stand.faults[1..2],
+            Self::AllReplicas => &stand.faults[1..],
         }
     }
 }
@@ -118,7 +121,14 @@ fn may(fault: Fault, target: Target) -> May {
     let codes: &[&str] = if fault == Fault::LimitData { &["cut"] } else { &[] };
     let spared = Limits { failures: 0, stall: Duration::from_millis(500) };
     match target {
-        Target::Alone | Target::AloneFlapping => May { codes, ..May::see(hit, hit) },
+        Target::Proxy if fault.cuts() => {
+            // Who is cut off tries again at once, and nobody is there to say why.
+            let hit = Limits { failures: usize::MAX, ..hit };
+            May { codes: &["closed", "cut", "unreachable"], ..May::see(hit, hit) }
+        }
+        Target::Proxy | Target::Alone | Target::AloneFlapping => {
+            May { codes, ..May::see(hit, hit) }
+        }
         Target::Primary => May { codes, ..May::see(spared, hit) },
         // What cannot be retried is what had begun to answer, and COPY.
         Target::OneReplica | Target::AllReplicas | Target::Flapping => {
@@ -137,7 +147,7 @@ fn check(fault: Fault, phase: Phase, target: Target) {
 fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
     let stand = Stand::start(target.replicas(), seed, |config| config)?;
     let workload = stand.workload()?;
-    let faults = target.among(&stand.faults);
+    let faults = target.of(&stand);
     let victim = Victim::ready(&stand, phase, target.writes())?;
     let victim = victim.strike(faults, &fault.set(target))?;
     if target.flaps() {
@@ -158,8 +168,7 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
     let may = may(fault, target);
     match outcome {
         Ok(()) => {}
-        // A client that is idle loses nothing.
-        Err(failure @ Failure::Error { .. }) if may.reads.failures + may.writes.failures > 0 => {
+        Err(failure) if fault.cuts() => {
             let allowed = failure.code() == "08006" || may.codes.contains(&failure.code());
             ensure!(allowed, "the victim was told {failure}");
         }
@@ -170,6 +179,7 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
     let ended: u64 = faults.iter().map(|it| it.opened() - it.connections().len() as u64).sum();
     println!("  {failed} operations failed on {ended} connections that ended");
     ensure!(failed <= ended, "more failures than connections that ended");
+    stand.wait_all_given_back()?;
     Ok(())
 }
 
@@ -243,6 +253,9 @@ macro_rules! toxics {
     };
 }
 
+mod proxy {
+    toxics!(Proxy);
+}
 mod alone {
     toxics!(Alone);
 }

@@ -1,5 +1,6 @@
 //! A primary with its replicas, each behind a fault proxy, and pgherd in front of them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ const VERIFIER: &str = "SCRAM-SHA-256$1:cGdoZXJkLXRlc3Qtc2FsdA==$ZUCg1kCa31X6qIH
 pub struct Stand {
     // In this order: who connects ends before whom it connects to.
     pub proxy: Proxy,
+    /// In front of pgherd, where the clients connect.
+    pub front: FaultProxy,
     /// In front of the primary, then of each replica.
     pub faults: Vec<FaultProxy>,
     pub replicas: Vec<Postgres>,
@@ -46,17 +49,30 @@ impl Stand {
         let faults = servers.map(|server| FaultProxy::for_postgres(server.addr(), seed));
         let faults = faults.collect::<Result<Vec<_>>>()?;
         let proxy = Proxy::start(&change(config(&faults)).to_toml())?;
-        Ok(Self { proxy, faults, replicas, primary, seed })
+        let front = FaultProxy::for_postgres(proxy.addr(), seed)?;
+        Ok(Self { proxy, front, faults, replicas, primary, seed })
     }
 
     /// The usual clients, working.
     pub fn workload(&self) -> Result<Workload> {
-        Workload::start(self.proxy.addr(), &Login::default(), self.seed, Clients::default())
+        Workload::start(self.front.addr(), &Login::default(), self.seed, Clients::default())
     }
 
     /// A client of the user whom nobody else uses.
     pub fn victim() -> Login {
         Login::new(VICTIM, VICTIM_PASSWORD, "app")
+    }
+
+    /// Waits until no client holds a server connection.
+    pub fn wait_all_given_back(&self) -> Result<()> {
+        let mut admin = self.proxy.admin()?;
+        poll::until(SOON, "the server connections to be given back", || {
+            let pools = admin.table("SHOW POOLS")?;
+            let held = |pool: &BTreeMap<String, String>| {
+                ["cl_active", "cl_waiting", "sv_active"].iter().any(|column| pool[*column] != "0")
+            };
+            Ok((!pools.iter().any(held)).then_some(()))
+        })
     }
 
     /// Looks at what is committed, beside all proxies. What clients left behind has ended by then.

@@ -102,7 +102,7 @@ pub struct Victim {
 impl Victim {
     /// Brings it to where it is at rest, and arms.
     pub fn ready(stand: &Stand, phase: Phase, writes: bool) -> Result<Self> {
-        let mut session = Session::new(stand.proxy.addr(), Stand::victim());
+        let mut session = Session::new(stand.front.addr(), Stand::victim());
         if phase != Phase::Login
             && let Err(failure) = Phase::Idle.act(&mut session, writes)
         {
