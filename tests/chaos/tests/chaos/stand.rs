@@ -123,7 +123,7 @@ pub fn plain_config(addresses: impl IntoIterator<Item = SocketAddr>) -> ProxyCon
             .user(VICTIM, VICTIM_PASSWORD);
     let replicas: Vec<SocketAddr> = addresses.collect();
     let config = replicas.iter().fold(config, |config, replica| {
-        config.instance(&replica.ip().to_string(), replica.port(), "replica")
+        config.instance_at(&replica.ip().to_string(), replica.port(), "replica")
     });
     if replicas.is_empty() { config } else { config.cluster_setting("reads", "\"replicas\"") }
 }

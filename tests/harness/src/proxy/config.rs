@@ -78,11 +78,11 @@ impl ProxyConfig {
     /// Adds a replica.
     pub fn replica(self, replica: &Postgres) -> Self {
         let host = replica.addr().ip().to_string();
-        self.instance(&host, replica.port(), "replica")
+        self.instance_at(&host, replica.port(), "replica")
     }
 
-    /// Adds an instance with a role.
-    pub fn instance(mut self, host: &str, port: u16, role: &'static str) -> Self {
+    /// Adds an instance at an address with this role.
+    pub fn instance_at(mut self, host: &str, port: u16, role: &'static str) -> Self {
         self.instances.push((host.to_owned(), port, role));
         self
     }
