@@ -18,6 +18,8 @@ pub struct ClientTimeouts {
     pub idle_in_transaction: Option<Duration>,
     /// Without a statement, outside of transactions.
     pub idle: Option<Duration>,
+    /// Without a word of the server while it has something to answer: its instance is probed.
+    pub stall: Option<Duration>,
 }
 
 /// How a SCRAM verifier begins, as Postgres stores it in `pg_authid.rolpassword`.
@@ -26,7 +28,7 @@ const VERIFIER_PREFIX: &str = "SCRAM-SHA-256$";
 impl ClientTimeouts {
     /// The shortest of them, if there is any.
     pub fn shortest(&self) -> Option<Duration> {
-        let all = [self.query, self.transaction, self.idle_in_transaction, self.idle];
+        let all = [self.query, self.transaction, self.idle_in_transaction, self.idle, self.stall];
         all.into_iter().flatten().min()
     }
 }
@@ -121,6 +123,7 @@ impl Cluster {
             transaction: transaction.limit(),
             idle_in_transaction: idle_in_transaction.limit(),
             idle: user.client_idle_timeout.unwrap_or(self.client_idle_timeout).limit(),
+            stall: self.stall_timeout.limit(),
         }
     }
 }

@@ -105,6 +105,17 @@ impl Buffer {
         self.bytes.is_empty() || self.filled < self.bytes.len()
     }
 
+    /// Looks once more at what stands behind a position.
+    pub fn rewind(&mut self, position: usize) {
+        debug_assert!(position <= self.scanned);
+        self.scanned = position;
+    }
+
+    /// Everything that is there, looked at or not.
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         self.scanned == self.filled

@@ -12,6 +12,8 @@ pub(crate) struct Direction {
     pub(crate) passing: usize,
     /// Bytes of a message that still come and go nowhere.
     pub(crate) dropping: usize,
+    /// From here on the buffer keeps what was dealt with.
+    held: Option<usize>,
 }
 
 impl Direction {
@@ -46,16 +48,59 @@ impl Direction {
 
     /// Throws away what was dealt with, unless some of it has yet to be written.
     pub(crate) fn compact(&mut self) {
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && self.held.is_none() {
             self.buffer.compact();
         }
     }
 
     /// Gives the buffer back when there is nothing in it and nothing of it has yet to be written.
     pub(crate) fn park(&mut self, pool: &BufferPool) {
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && self.held.is_none() {
             self.buffer.park(pool);
         }
+    }
+
+    /// Keeps what comes next in the buffer, also when it has been dealt with.
+    pub(crate) fn hold(&mut self) {
+        self.held = Some(self.buffer.position());
+    }
+
+    /// Does so no longer.
+    pub(crate) fn unhold(&mut self) {
+        self.held = None;
+    }
+
+    /// What was kept, and what has come since.
+    pub(crate) fn held_bytes(&self) -> &[u8] {
+        self.held.map_or(&[], |from| self.buffer.range(from, self.buffer.len()))
+    }
+
+    /// Begins once more with what was kept. Nothing of it may be left to be written.
+    pub(crate) fn rewind(&mut self) {
+        if let Some(from) = self.held.take() {
+            self.passing = 0;
+            self.dropping = 0;
+            self.buffer.rewind(from);
+        }
+    }
+
+    /// The rest of the message that is half way through goes nowhere.
+    pub(crate) fn drop_rest(&mut self) {
+        self.dropping += std::mem::take(&mut self.passing);
+    }
+
+    /// Throws away what has come and was not dealt with.
+    pub(crate) fn drop_unscanned(&mut self) {
+        let unscanned = self.buffer.unscanned().len();
+        self.buffer.advance(unscanned);
+    }
+
+    /// Throws everything away. Nothing may be left to be written.
+    pub(crate) fn forget(&mut self) {
+        self.passing = 0;
+        self.dropping = 0;
+        self.drop_unscanned();
+        self.compact();
     }
 
     /// Whether no message is half way through.

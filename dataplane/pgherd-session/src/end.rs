@@ -2,6 +2,7 @@
 
 use std::io;
 
+use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::owed::UnexpectedReply;
 use pgherd_wire::{ErrorResponse, FrameError, sqlstate};
 
@@ -24,6 +25,12 @@ pub(crate) enum End {
     ServerClosed,
     #[error("the server connection broke")]
     ServerIo(#[source] io::Error),
+    #[error("the server has ended the connection: {}", .0.message)]
+    ServerFatal(Box<Report>),
+    #[error("the server does not answer")]
+    ServerSilent,
+    #[error("the server refused the request (SQLSTATE {0}), another one may not")]
+    Elsewhere(String),
     #[error("the server broke the protocol")]
     ServerFrame(#[source] FrameError),
     #[error("the server broke the protocol")]
@@ -46,7 +53,7 @@ pub(crate) enum End {
 
 impl End {
     /// What the client is told before the connection is closed.
-    pub(crate) fn for_client(&self) -> Option<ErrorResponse<'static>> {
+    pub(crate) fn for_client(&self) -> Option<ErrorResponse<'_>> {
         Some(match self {
             Self::Terminated | Self::ClientGone | Self::ClientIo(_) => return None,
             Self::ClientFrame(_) => {
@@ -63,6 +70,17 @@ impl End {
                 sqlstate::CONNECTION_FAILURE,
                 "the server closed the connection unexpectedly",
             ),
+            Self::ServerFatal(report) => {
+                let told = ErrorResponse::fatal(&report.code, report.message.as_str());
+                ErrorResponse {
+                    detail: report.detail.as_deref().map(Into::into),
+                    hint: report.hint.as_deref().map(Into::into),
+                    ..told
+                }
+            }
+            Self::ServerSilent | Self::Elsewhere(_) => {
+                ErrorResponse::fatal(sqlstate::CONNECTION_FAILURE, "the server does not answer")
+            }
             Self::ServerFrame(_) | Self::ServerUnexpected(_) | Self::ServerMalformed(_) => {
                 ErrorResponse::fatal(
                     sqlstate::PROTOCOL_VIOLATION,

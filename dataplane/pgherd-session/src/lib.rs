@@ -20,6 +20,7 @@ mod pins;
 mod prepared;
 mod relay;
 mod replication;
+mod routing;
 mod salvage;
 mod session;
 mod setting_names;

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
-use pgherd_pool::{CheckoutError, LookupError, Pool, Socket};
+use pgherd_pool::{CheckoutError, LookupError, Need, NoTarget, Pool, RoleWish, Socket, Targets};
 use pgherd_tls::Acceptor;
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;
@@ -30,6 +30,8 @@ pub(crate) use replication::ReplicationClient;
 
 use crate::admission::{Admission, Full, ProcessLimits};
 use crate::clients::{ClientIdentity, Registration};
+use crate::routing::survival::bit;
+use crate::routing::wishes::Wishes;
 use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
@@ -58,6 +60,9 @@ pub(crate) struct Client {
     pub(crate) registration: Registration,
     pub(crate) admission: Admission,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) targets: Arc<Targets>,
+    /// What it asks of the proxy itself.
+    pub(crate) wishes: Wishes,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
     /// The session parameters that it starts with.
@@ -261,19 +266,35 @@ async fn greet(
     let database = &*identity.database;
     let shared = &worker.shared;
     let admission = admit(shared, &identity)?;
-    let (generation, pool, welcome, params) = loop {
+    let (asked, wishes) = parameters::asked(startup)?;
+    let mut avoid = 0;
+    let (generation, targets, pool, welcome, params) = loop {
         // Before the look: a topology that comes meanwhile makes the session look again.
         let generation = shared.directory.generation();
-        let found = shared.directory.pool(database, &identity.user);
-        let pool = found.map_err(|error| match error {
+        let found = shared.directory.targets(database, &identity.user);
+        let targets = found.map_err(|error| match error {
             LookupError::NoInstance => LoginError::NoInstance(database.to_owned()),
             LookupError::UnknownDatabase | LookupError::UnknownUser => {
                 LoginError::UnknownDatabase(database.to_owned())
             }
         })?;
+        let pool = match choose(&targets, avoid) {
+            Ok(pool) => pool,
+            Err(NoTarget::Replaced) => continue,
+            Err(_) => return Err(LoginError::NoInstance(database.to_owned())),
+        };
         let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
-        match session_parameters(&pool, worker.index, limit, startup).await {
-            Ok((welcome, params)) => break (generation, pool, welcome, params),
+        match session_parameters(&pool, worker.index, limit, &asked).await {
+            Ok((welcome, params)) => break (generation, targets, pool, welcome, params),
+            // Any instance will do.
+            Err(LoginError::Checkout(CheckoutError::Refused(error)))
+                if avoid & bit(pool.instance().index()) == 0 =>
+            {
+                avoid |= bit(pool.instance().index());
+                if choose(&targets, avoid).is_err() {
+                    return Err(LoginError::Checkout(CheckoutError::Refused(error)));
+                }
+            }
             // Replaced while this login waited in its queue.
             Err(LoginError::Checkout(CheckoutError::Retired | CheckoutError::Banned)) => {}
             Err(error) => return Err(error),
@@ -296,10 +317,22 @@ async fn greet(
         registration,
         admission,
         pool,
+        targets,
+        wishes,
         generation,
         params,
         unread: std::mem::take(&mut dialogue.buf),
     })
+}
+
+/// The instance on which a login tries its parameters: the primary rather than others, unless it
+/// is to be avoided.
+fn choose(targets: &Targets, avoid: u64) -> Result<Arc<Pool>, NoTarget> {
+    if avoid == 0 {
+        return targets.for_login();
+    }
+    let role = Some(RoleWish::Any);
+    targets.choose(&Need { avoid, role, ..Need::READ }, rand::random())
 }
 
 /// Counts the client in, unless there are too many.

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 
 use ahash::AHashMap;
 use bytes::Bytes;
-use pgherd_pool::{Pool, Socket, Statement, Unnamed};
+use pgherd_pool::{Pool, Socket, Statement, Targets, Unnamed};
 use pgherd_wire::ParamSet;
 
 use crate::admission::Admission;
 use crate::clients::Registration;
 use crate::login::Client;
+use crate::routing::Written;
+use crate::routing::wishes::Wishes;
 use crate::session::Session;
 use crate::shared::Worker;
 
@@ -23,6 +25,9 @@ pub struct Migrant {
     client: Socket,
     registration: Registration,
     pool: Arc<Pool>,
+    targets: Arc<Targets>,
+    wishes: Wishes,
+    written: Written,
     admission: Admission,
     generation: u64,
     params: Arc<ParamSet>,
@@ -39,6 +44,7 @@ impl Session {
     pub(crate) fn can_move(&self) -> bool {
         self.has_worked
             && self.lease.is_none()
+            && !self.routing.has_lost_transaction
             && [&self.from_client, &self.from_server].into_iter().all(|direction| {
                 direction.is_between_messages()
                     && direction.outbox.is_empty()
@@ -54,6 +60,9 @@ impl Session {
             client: self.client,
             registration: self.registration,
             pool: self.pool,
+            targets: self.targets,
+            wishes: self.routing.wishes,
+            written: self.routing.written,
             admission: self.admission,
             generation: self.generation,
             params: self.params,
@@ -71,6 +80,8 @@ impl Session {
         let login = Client {
             registration: migrant.registration,
             pool: migrant.pool,
+            targets: migrant.targets,
+            wishes: migrant.wishes,
             admission: migrant.admission,
             generation: migrant.generation,
             params: migrant.params,
@@ -82,6 +93,7 @@ impl Session {
         session.unnamed = migrant.unnamed;
         session.portal_sets = migrant.portal_sets;
         session.discarding = migrant.discarding;
+        session.routing.written = migrant.written;
         Ok(session)
     }
 }

@@ -88,6 +88,11 @@ impl Prepared {
         }
     }
 
+    /// The server connection is gone, and everything that was on it.
+    pub(crate) fn lose_server(&mut self) {
+        *self = Self::default();
+    }
+
     /// Nothing is open any more.
     pub(crate) fn forget_portals(&mut self) {
         self.portals.clear();

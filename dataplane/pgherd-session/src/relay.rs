@@ -56,9 +56,7 @@ impl Session {
         // An idle session that keeps its server connection keeps no buffers; what an outbox has
         // not written yet lies in one.
         for direction in [&mut self.from_client, &mut self.from_server] {
-            if direction.outbox.is_empty() {
-                direction.buffer.park(&self.worker.buffers);
-            }
+            direction.park(&self.worker.buffers);
         }
         if self.worker.shared.phase() != Phase::Running && self.is_idle() {
             return Poll::Ready(Stop::End(End::ShuttingDown));
@@ -80,7 +78,7 @@ impl Session {
     /// Whether nothing is under way in either direction and no transaction is open.
     fn is_idle(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.owed.is_free())
-            && !self.has_request()
+            && (self.routing.leaves || !self.has_request())
             && self.from_client.outbox.is_empty()
             && self.from_client.is_between_messages()
             && self.from_server.buffer.is_empty()
@@ -105,10 +103,13 @@ impl Session {
 
     /// Moves replies to the client. `true` when something was moved.
     fn poll_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        match self.poll_flush_client(cx) {
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
-            Poll::Pending => return Ok(false),
+        // What comes before the answer to a request that may be sent again is held back.
+        if self.routing.kept.is_none() {
+            match self.poll_flush_client(cx) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Err(End::ClientIo(error)),
+                Poll::Pending => return Ok(false),
+            }
         }
         let Some(lease) = &mut self.lease else { return Ok(false) };
         if self.from_server.buffer.is_empty() && lease.socket.poll_read_ready(cx).is_pending() {
@@ -118,10 +119,17 @@ impl Session {
         match self.from_server.buffer.poll_fill(cx, &mut lease.socket, buffers) {
             Poll::Pending => return Ok(false),
             Poll::Ready(Ok(0)) => return Err(End::ServerClosed),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Ok(_)) => {
+                if let Some(watch) = &self.watch {
+                    watch.server_spoke();
+                }
+            }
             Poll::Ready(Err(error)) => return Err(End::ServerIo(error)),
         }
         self.scan_server()?;
+        if self.routing.kept.is_some() {
+            return Ok(true);
+        }
         if self.is_releasable() || self.is_to_settle() {
             // The caller releases first and writes to the client afterwards.
             return Ok(true);
@@ -165,6 +173,7 @@ impl Session {
         if self.from_client.buffer.is_empty() && self.client.poll_read_ready(cx).is_pending() {
             return Ok(moved);
         }
+        self.unkeep_what_is_long();
         let buffers = &self.worker.buffers;
         match self.from_client.buffer.poll_fill(cx, &mut self.client, buffers) {
             Poll::Pending => return Ok(moved),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::PoolMode;
-use pgherd_pool::{ClientRules, Lease, Pool, Socket, Statement, Unnamed, WorkerStats};
+use pgherd_pool::{ClientRules, Lease, Pool, Socket, Statement, Targets, Unnamed, WorkerStats};
 use pgherd_wire::backend;
 use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
@@ -25,6 +25,7 @@ use crate::end::End;
 use crate::login::{self, Client, LoggedIn};
 use crate::migrant::Migrant;
 use crate::prepared::Prepared;
+use crate::routing::Routing;
 use crate::settle::SessionState;
 use crate::shared::{Phase, Worker};
 use crate::timeouts::{Activity, Watch};
@@ -37,7 +38,12 @@ pub(crate) struct Session {
     pub(crate) registration: Registration,
     /// Counts the client for as long as the session lives.
     pub(crate) admission: Admission,
+    /// Where its statements can go.
+    pub(crate) targets: Arc<Targets>,
+    /// The instance to which they went last.
     pub(crate) pool: Arc<Pool>,
+    /// Which instance they go to.
+    pub(crate) routing: Routing,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
     /// What is allowed to this client.
@@ -184,9 +190,11 @@ impl Session {
         let entry = &login.registration.entry;
         let rules = worker.shared.directory.rules(&entry.database, &entry.user);
         let watch = Watch::begin(&worker, rules.timeouts, entry);
-        Self {
+        let mut session = Self {
             rules,
             watch,
+            targets: login.targets,
+            routing: Routing::new(login.wishes),
             timing: Timing::default(),
             generation: login.generation,
             worker,
@@ -216,7 +224,9 @@ impl Session {
             rollback_due: false,
             after_reset: false,
             has_worked: false,
-        }
+        };
+        session.look_at_mode();
+        session
     }
 
     pub(crate) fn entry(&self) -> &ClientEntry {
@@ -255,6 +265,7 @@ impl Session {
                         Box::pin(self.release_after_cancels()).await;
                     }
                 }
+                Stop::End(end) if self.survives(&end) => {}
                 Stop::End(end) => break end,
             }
         };
@@ -301,6 +312,9 @@ impl Session {
             let buffers = &self.worker.buffers;
             match self.from_client.buffer.poll_fill(cx, &mut self.client, buffers) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Wake::End(End::ClientGone)),
+                Poll::Ready(Ok(n)) if self.routing.has_choice() => {
+                    self.routing.received += n as u64;
+                }
                 Poll::Ready(Ok(n)) => WorkerStats::add(&self.stats().bytes_received, n as u64),
                 Poll::Ready(Err(error)) => {
                     return Poll::Ready(Wake::End(End::ClientIo(error)));
@@ -348,7 +362,11 @@ impl Session {
             frontend::tag::SYNC if self.discarding => {
                 self.discarding = false;
                 let outbox = &mut self.from_server.outbox;
-                outbox.own(|out| backend::put_ready(out, TransactionStatus::Idle));
+                let status = match self.routing.has_lost_transaction {
+                    true => TransactionStatus::Failed,
+                    false => TransactionStatus::Idle,
+                };
+                outbox.own(|out| backend::put_ready(out, status));
             }
             tag if !is_frontend_tag(tag) => return Err(End::UnknownMessage(tag)),
             // Left over from a COPY that has ended: Postgres ignores them too.
@@ -357,7 +375,13 @@ impl Session {
             | frontend::tag::COPY_FAIL
             | frontend::tag::FLUSH => {}
             _ if self.discarding => {}
-            _ if is_ready_to_send(unscanned, header) => return Ok(Head::NeedsServer),
+            _ if is_ready_to_send(unscanned, header) => {
+                let Some(command) = self.command_at_head(header) else {
+                    return Ok(Head::NeedsServer);
+                };
+                self.run_command(header, command);
+                return Ok(Head::Answered);
+            }
             _ => return Ok(Head::Incomplete),
         }
         self.from_client.discard(header.total_len());

@@ -1,6 +1,6 @@
 //! What all sessions of a process share, and what those of one worker share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, Ordering};
@@ -15,7 +15,11 @@ use crate::admin::AdminConsole;
 use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
+use crate::routing::kept::Refuted;
 use crate::timeouts::Watches;
+
+/// Bytes that a worker spends on what it knows of statements' texts.
+const MAX_ANALYSES: usize = 16 << 20;
 
 /// How far the process is on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,6 +160,10 @@ pub struct Worker {
     relief: Cell<(usize, usize)>,
     /// The sessions that have limits of time.
     pub watches: Watches,
+    /// What statements do, by their texts.
+    pub(crate) analyses: RefCell<pgherd_sql::Cache>,
+    /// Texts that only look as if they would not write.
+    pub(crate) refuted: Refuted,
 }
 
 impl Worker {
@@ -167,6 +175,8 @@ impl Worker {
             buffers: BufferPool::default(),
             relief: Cell::default(),
             watches: Watches::default(),
+            analyses: RefCell::new(pgherd_sql::Cache::new(MAX_ANALYSES)),
+            refuted: Refuted::default(),
         })
     }
 

@@ -30,6 +30,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long a query may go on after it was cancelled first.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// What a session is doing, as far as a limit applies to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
@@ -59,6 +62,10 @@ pub(crate) enum Expired {
     Transaction,
     IdleInTransaction,
     Idle,
+    /// The server has said nothing for so long that its instance is to be probed.
+    Stall,
+    /// And the instance does not answer either.
+    Silence,
 }
 
 /// A session with limits, as the sweep sees it.
@@ -67,6 +74,8 @@ pub(crate) struct Watch {
     limits: ClientTimeouts,
     entry: Arc<ClientEntry>,
     activity: Cell<Activity>,
+    /// Raised by everything that the server says.
+    heard: Cell<u32>,
     /// Raised by every statement and every transaction that ends.
     statements: Cell<u32>,
     transactions: Cell<u32>,
@@ -82,6 +91,9 @@ struct Seen {
     activity: Activity,
     statements: u32,
     transactions: u32,
+    heard: u32,
+    /// Since when the server has been silent.
+    silent_since: Instant,
     /// Since when it is doing that, and since when it is in this transaction.
     since: Instant,
     transaction_since: Instant,
@@ -109,6 +121,7 @@ impl Watch {
             limits,
             entry: Arc::clone(entry),
             activity: Cell::new(Activity::Idle),
+            heard: Cell::new(0),
             statements: Cell::new(0),
             transactions: Cell::new(0),
             expired: Cell::new(None),
@@ -117,6 +130,8 @@ impl Watch {
                 activity: Activity::Idle,
                 statements: 0,
                 transactions: 0,
+                heard: 0,
+                silent_since: now,
                 since: now,
                 transaction_since: now,
                 cancelled: None,
@@ -129,6 +144,10 @@ impl Watch {
 
     pub(crate) fn limits(&self) -> ClientTimeouts {
         self.limits
+    }
+
+    pub(crate) fn server_spoke(&self) {
+        self.heard.set(self.heard.get().wrapping_add(1));
     }
 
     pub(crate) fn statement_ended(&self) {
@@ -152,6 +171,10 @@ impl Watch {
         if !in_transaction || !was_in_transaction || self.transactions.get() != seen.transactions {
             seen.transactions = self.transactions.get();
             seen.transaction_since = now;
+        }
+        if activity != Activity::Running || self.heard.get() != seen.heard {
+            seen.heard = self.heard.get();
+            seen.silent_since = now;
         }
         let expired = self.judge(&mut seen, in_transaction, now);
         self.seen.set(seen);
@@ -180,6 +203,10 @@ impl Watch {
                 }
                 seen.cancelled = Some((first, now));
                 Some(if now - first >= GRACE { Expired::Cancel } else { Expired::Query })
+            }
+            Activity::Running if over(self.limits.stall, seen.silent_since) => {
+                seen.silent_since = now;
+                Some(Expired::Stall)
             }
             _ => None,
         }
@@ -238,6 +265,8 @@ impl Session {
         let Some(expired) = watch.expired.take() else { return Ok(()) };
         match expired {
             Expired::Query => self.cancel_query(),
+            Expired::Stall => self.probe_instance(),
+            Expired::Silence => return Err(End::ServerSilent),
             Expired::Cancel => return Err(End::QueryTimeout),
             Expired::Transaction => return Err(End::TransactionTimeout),
             Expired::IdleInTransaction => return Err(End::IdleInTransactionTimeout),
@@ -258,6 +287,29 @@ impl Session {
     pub(crate) fn waits_for_cancel(&self) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.cancelling.get())
             && self.lease.as_ref().is_some_and(|lease| lease.owed.is_answered())
+    }
+
+    /// The server has been silent: finds out over another connection whether its instance is too.
+    fn probe_instance(&self) {
+        let (Some(watch), Some(lease)) = (&self.watch, &self.lease) else { return };
+        // It waits for the client, not the client for it.
+        if !self.from_server.outbox.is_empty() || lease.owed.is_copy_in() {
+            return;
+        }
+        let instance = Arc::clone(self.pool.instance());
+        let (watch, heard) = (Rc::clone(watch), watch.heard.get());
+        let statements = watch.statements.get();
+        // It ends by itself within seconds, or with the worker.
+        tokio::task::spawn_local(async move {
+            let answers = instance.probe(PROBE).await;
+            let is_same = watch.heard.get() == heard && watch.statements.get() == statements;
+            if !answers && is_same {
+                let instance = instance.key.to_string();
+                tracing::warn!(instance, "a query and a probe are both without an answer");
+                watch.expired.set(Some(Expired::Silence));
+                watch.entry.wake();
+            }
+        });
     }
 
     fn cancel_query(&mut self) {

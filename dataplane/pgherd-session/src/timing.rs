@@ -88,6 +88,9 @@ impl Session {
     fn end_statement(&mut self, now: Instant) {
         if let Some(begun) = self.timing.statement.take() {
             WorkerStats::add(&self.stats().query_micros, micros(begun, now));
+            if self.routing.has_choice() {
+                self.pool.instance().finished(now - begun);
+            }
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) enum LoginError {
     AmbiguousCluster(String),
     #[error("no server connection for replication")]
     ReplicationServer(#[source] Box<ConnectError>),
+    #[error("parameter {name:?} cannot be {value:?}")]
+    OwnParameter { name: String, value: String },
     #[error("the options parameter is not understood")]
     Options,
     #[error("authentication failed for user {user:?}")]
@@ -182,6 +184,10 @@ impl LoginError {
                 "the proxy is starting up: it waits for its topology",
             ),
             Self::Checkout(error) => Some(checkout_error(error, true)),
+            Self::OwnParameter { name, value } => {
+                let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
+                Some(ErrorResponse::fatal(sqlstate::INVALID_PARAMETER_VALUE, text))
+            }
             Self::Parameters(ServerError::Reported(report)) => {
                 Some(ErrorResponse::fatal(&report.code, report.message.as_str()))
             }

@@ -8,6 +8,10 @@ use pgherd_wire::startup::{self, Startup};
 use pgherd_wire::{ParamSet, params};
 
 use super::LoginError;
+use crate::routing::wishes::Wishes;
+
+/// How the names of the proxy's own parameters begin.
+const PREFIX: &str = "pgherd.";
 
 /// What a fresh connection to the instance reports, and what this client starts with. Parameters
 /// that the client brings are tried on the instance once, which also says how it writes them.
@@ -15,10 +19,9 @@ pub(super) async fn session_parameters(
     pool: &Arc<Pool>,
     worker: usize,
     limit: Duration,
-    startup: &Startup<'_>,
+    asked: &[(String, String)],
 ) -> Result<(Arc<ParamSet>, Arc<ParamSet>), LoginError> {
-    let asked = asked_parameters(startup)?;
-    if let (Some(welcome), Some(params)) = (pool.welcome(), pool.accepted(&asked)) {
+    if let (Some(welcome), Some(params)) = (pool.welcome(), pool.accepted(asked)) {
         return Ok((welcome, params));
     }
     let mut lease =
@@ -28,7 +31,7 @@ pub(super) async fn session_parameters(
     for (name, value) in pool.base().iter() {
         wanted.set(name, value);
     }
-    for (name, value) in &asked {
+    for (name, value) in asked {
         wanted.set(name, value);
     }
     let sql = lease.params.sql_to(&wanted);
@@ -48,10 +51,28 @@ pub(super) async fn session_parameters(
             wanted.set(name, value);
         }
     }
-    let params = pool.accept(asked, wanted);
+    let params = pool.accept(asked.to_vec(), wanted);
     lease.params = Arc::clone(&params);
     lease.release();
     Ok((welcome, params))
+}
+
+/// What a startup packet asks of the server, and what of the proxy itself.
+pub(super) fn asked(startup: &Startup<'_>) -> Result<(Vec<(String, String)>, Wishes), LoginError> {
+    let mut asked = asked_parameters(startup)?;
+    let mut own = Vec::new();
+    asked.retain(|(name, value)| match name.get(..PREFIX.len()) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => {
+            own.push((name[PREFIX.len()..].to_ascii_lowercase(), value.clone()));
+            false
+        }
+        _ => true,
+    });
+    let wishes = Wishes::of_startup(&own).map_err(|(name, value)| LoginError::OwnParameter {
+        name: format!("{PREFIX}{name}"),
+        value: value.clone(),
+    })?;
+    Ok((asked, wishes))
 }
 
 /// The session parameters in a startup packet, in Postgres's spelling where it reports them.

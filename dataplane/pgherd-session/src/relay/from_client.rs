@@ -67,6 +67,10 @@ impl Session {
             if !is_ready_to_send(unscanned, header) {
                 return Ok(moved);
             }
+            if self.routing.has_choice() && !self.stays() {
+                self.blocked = true;
+                return Ok(moved);
+            }
             if self.waits_for_statement(header.tag) {
                 self.blocked = true;
                 return Ok(moved);
@@ -240,6 +244,15 @@ impl Session {
 
     /// `false` when it must wait.
     fn take_query(&mut self, header: Header) -> bool {
+        if let Some(command) = self.command_at_head(header) {
+            let waits =
+                self.lease.as_ref().is_some_and(|it| !it.owed.is_empty() && !it.owed.is_copy_in());
+            if waits {
+                return self.wait_for_answers();
+            }
+            self.run_command(header, command);
+            return true;
+        }
         // It drops the unnamed statement, which must not come back with what is discarded before.
         if !self.is_settled() {
             return self.block();

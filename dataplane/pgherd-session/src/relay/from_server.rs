@@ -13,6 +13,7 @@ use super::parameters::Told;
 use super::sql_statements;
 use crate::end::End;
 use crate::pins::Pins;
+use crate::routing::kept;
 use crate::session::Session;
 
 /// The longest message that is waited for as a whole: those are short by nature.
@@ -30,6 +31,18 @@ impl Session {
             let Some(header) = Header::peek(unscanned).map_err(End::ServerFrame)? else {
                 return Ok(());
             };
+            if self.routing.kept.is_some() && !kept::is_prelude(header.tag) {
+                if header.tag == tag::ERROR {
+                    if unscanned.len() < header.total_len() && header.body_len <= MAX_WHOLE {
+                        return Ok(());
+                    }
+                    if let Some(end) = self.refusal(header) {
+                        return Err(end);
+                    }
+                }
+                self.unkeep();
+            }
+            let unscanned = self.from_server.buffer.unscanned();
             let audience = match header.tag {
                 tag::READY_FOR_QUERY | tag::PARAMETER_STATUS | tag::COMMAND_COMPLETE => {
                     if header.body_len > MAX_WHOLE {
@@ -43,6 +56,11 @@ impl Session {
                 tag::ERROR => {
                     if unscanned.len() < header.total_len() && header.body_len <= MAX_WHOLE {
                         return Ok(());
+                    }
+                    if self.routing.has_choice()
+                        && let Some(report) = self.fatal_report(header)
+                    {
+                        return Err(End::ServerFatal(report));
                     }
                     let own_words = self.take_error(header);
                     if let Some(body) = own_words {
@@ -114,6 +132,11 @@ impl Session {
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.prepared.seen = 0;
                 let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
+                if status == TransactionStatus::Idle && self.routing.wishes.end_with_transaction() {
+                    self.routing.wishes.end_transaction(self.routing.committed);
+                    self.look_at_mode();
+                }
+                let Some(lease) = &mut self.lease else { return Ok(audience) };
                 if lease.owed.is_free() {
                     self.prepared.forget_portals();
                 }
@@ -149,8 +172,12 @@ impl Session {
                 }
             }
             _ => {
-                let consequence =
-                    Consequence::of(backend::parse_command_tag(body).ok_or(malformed)?);
+                let tag = backend::parse_command_tag(body).ok_or(malformed)?;
+                self.routing.committed = tag != b"ROLLBACK";
+                if self.routing.has_choice() && changes_functions(tag) {
+                    self.targets.refresh_catalog();
+                }
+                let consequence = Consequence::of(tag);
                 let plain_set = lease.owed.head_effect().is_some_and(|note| note.plain_set);
                 let sql = lease.owed.head_effect().and_then(|note| note.sql.clone());
                 if lease.owed.head_request() == Some(Request::Execute) {
@@ -241,6 +268,13 @@ impl Session {
         Audience::Proxy
     }
 
+    /// The last words of the server, if these are.
+    fn fatal_report(&self, header: Header) -> Option<Box<Report>> {
+        let body = self.from_server.buffer.unscanned().get(HEADER_LEN..header.total_len())?;
+        let report = Report::parse(body);
+        report.is_fatal().then(|| Box::new(report))
+    }
+
     /// Returns the error in other words when it speaks of a name that the client does not know.
     fn take_error(&mut self, header: Header) -> Option<Vec<u8>> {
         WorkerStats::add(&self.stats().errors, 1);
@@ -282,7 +316,7 @@ impl Session {
     }
 
     /// Takes a request out of the books: it was never executed, or it `failed`.
-    fn undo(&mut self, note: Note, failed: bool) {
+    pub(crate) fn undo(&mut self, note: Note, failed: bool) {
         let Some(lease) = &mut self.lease else { return };
         match note.undo {
             Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
@@ -313,6 +347,14 @@ impl Session {
             Effect::ServerClosed(name) => lease.statements.doom(name),
         }
     }
+}
+
+/// Whether a statement with this command tag may have changed what functions do.
+fn changes_functions(tag: &[u8]) -> bool {
+    [&b"FUNCTION"[..], b"PROCEDURE", b"EXTENSION", b"ROUTINE"]
+        .iter()
+        .any(|kind| tag.ends_with(kind))
+        || tag == b"DO"
 }
 
 /// What a command tag says of the state of the session.

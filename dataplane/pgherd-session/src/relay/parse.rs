@@ -169,6 +169,7 @@ impl Session {
     /// this client goes. The answer is due in its place all the same.
     pub(super) fn take_close(&mut self, header: Header, name: &[u8]) {
         self.batch_defines = true;
+        self.unkeep_statements();
         if name.is_empty() {
             let undo = self.replace_unnamed(None, 0);
             self.pass(header, Request::Close, undo.into());

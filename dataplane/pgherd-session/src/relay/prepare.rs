@@ -141,6 +141,7 @@ impl Session {
         marks: Marks,
     ) -> bool {
         self.batch_defines = true;
+        self.unkeep_statements();
         if self.prepared.is_sql_name(name) {
             // It is taken on this server connection, where Postgres says so.
             self.pass(header, Request::Parse, Note::default());

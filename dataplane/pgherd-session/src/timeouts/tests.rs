@@ -22,6 +22,8 @@ fn watch(limits: ClientTimeouts) -> Watch {
         activity: Activity::Idle,
         statements: 0,
         transactions: 0,
+        heard: 0,
+        silent_since: now,
         since: now,
         transaction_since: now,
         cancelled: None,
@@ -30,6 +32,7 @@ fn watch(limits: ClientTimeouts) -> Watch {
         limits,
         entry,
         activity: Cell::new(Activity::Idle),
+        heard: Cell::new(0),
         statements: Cell::new(0),
         transactions: Cell::new(0),
         expired: Cell::new(None),
@@ -70,6 +73,7 @@ fn statements_that_follow_each_other_are_not_one() {
         transaction: Some(50 * MS),
         idle_in_transaction: Some(50 * MS),
         idle: Some(50 * MS),
+        stall: None,
     };
     for activity in [Activity::Idle, Activity::Waiting, Activity::Running] {
         let watch = watch(limits);
@@ -112,4 +116,26 @@ fn doing_nothing_expires_inside_and_outside_of_transactions() {
     let waiting = watch(limits);
     waiting.activity.set(Activity::Waiting);
     assert_eq!(expired(&waiting, 100, |_, _| {}), []);
+}
+
+#[test]
+fn silence_is_looked_into_again_and_again_and_words_end_it() {
+    let limits = ClientTimeouts { stall: Some(100 * MS), ..ClientTimeouts::default() };
+    let silent = watch(limits);
+    silent.activity.set(Activity::Running);
+    let found = expired(&silent, 25, |_, _| {});
+    assert_eq!(found, [(10, Expired::Stall), (20, Expired::Stall)]);
+    let slow = watch(limits);
+    slow.activity.set(Activity::Running);
+    let found = expired(&slow, 100, |step, watch| {
+        if step % 9 == 0 {
+            watch.server_spoke();
+        }
+    });
+    assert_eq!(found, []);
+    for activity in [Activity::Idle, Activity::Waiting, Activity::IdleInTransaction] {
+        let idle = watch(limits);
+        idle.activity.set(activity);
+        assert_eq!(expired(&idle, 100, |_, _| {}), [], "{activity:?}");
+    }
 }

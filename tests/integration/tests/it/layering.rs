@@ -16,6 +16,7 @@ const DATA_PLANE: &[&str] = &[
     "pgherd-config",
     "pgherd-balance",
     "pgherd-sharding",
+    "pgherd-parser",
     "pgherd-sql",
     "pgherd-plan",
     "pgherd-tls",
@@ -33,6 +34,7 @@ const NO_IO: &[&str] = &[
     "pgherd-config",
     "pgherd-balance",
     "pgherd-sharding",
+    "pgherd-parser",
     "pgherd-sql",
     "pgherd-plan",
 ];

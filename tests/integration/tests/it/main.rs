@@ -14,6 +14,7 @@ mod pools;
 mod prepared_statements;
 mod random_sequences;
 mod replication;
+mod routing;
 mod state;
 mod tls;
 mod tree;

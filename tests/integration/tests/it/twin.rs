@@ -31,6 +31,12 @@ macro_rules! chapters {
                 Stand::start(Subject::Transaction).check(&rows::$chapter::rows());
             }
 
+            /// Reads go to a replica, which is never behind.
+            #[test]
+            fn with_reads_on_a_replica() {
+                Stand::start(Subject::Split).check(&rows::$chapter::rows());
+            }
+
             #[test]
             fn in_session_mode() {
                 Stand::start(Subject::Session).check(&rows::$chapter::rows());

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use pgherd_harness::certificates::Authority;
+use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 use pgherd_harness::raw::{Client, Login, Message, frontend};
@@ -34,6 +35,8 @@ pub enum Subject {
     Postgres,
     /// The proxy in transaction mode with an interfering client.
     Transaction,
+    /// The same with reads on a replica that has replayed every commit before it is answered.
+    Split,
     /// The same with TLS between the client and the proxy and between it and Postgres.
     Encrypted,
     /// The proxy in session mode.
@@ -56,6 +59,7 @@ enum Way {
 pub struct Stand {
     subject: Subject,
     proxy: Option<Proxy>,
+    _replica: Option<Postgres>,
     postgres: Postgres,
     /// What a client needs for TLS.
     tls: Option<Arc<ClientConfig>>,
@@ -77,7 +81,7 @@ struct Interferer {
 impl Subject {
     /// Whether a client's next transaction may meet another server connection.
     fn shares_connections(self) -> bool {
-        matches!(self, Self::Transaction | Self::Encrypted)
+        matches!(self, Self::Transaction | Self::Split | Self::Encrypted)
     }
 }
 
@@ -97,8 +101,17 @@ impl Stand {
         let postgres = postgres.tls(&certificate, &authority.path()).start()?;
         let transaction =
             || ProxyConfig::transaction(&postgres).pool_size(2).proxy_setting("workers", "1");
+        let replica = match subject {
+            Subject::Split => Some(synchronous_replica(&postgres)?),
+            _ => None,
+        };
         let config = match subject {
             Subject::Postgres => None,
+            Subject::Split => {
+                let split = transaction().server_tls("disable", "");
+                let split = split.cluster_setting("reads", "\"replicas\"");
+                replica.as_ref().map(|replica| split.replica(replica))
+            }
             // Idle connections stay with a worker: with one worker, its clients meet.
             Subject::Transaction => Some(transaction().server_tls("disable", "")),
             Subject::Encrypted => {
@@ -111,7 +124,7 @@ impl Stand {
         let tls = (subject == Subject::Encrypted).then(|| authority.client(true, None));
         let proxy = config.map(|config| Proxy::start(&config.to_toml())).transpose()?;
         Client::login(postgres.addr())?.rows(SCHEMA)?;
-        Ok(Self { subject, proxy, postgres, tls: tls.transpose()? })
+        Ok(Self { subject, proxy, _replica: replica, postgres, tls: tls.transpose()? })
     }
 
     /// Runs every row in every way, and panics with all differences.
@@ -173,6 +186,20 @@ impl Stand {
         }
         Client::login(self.proxy.as_ref().map_or(self.postgres.addr(), Proxy::addr))
     }
+}
+
+/// A replica that shows every change as soon as its transaction has been answered.
+fn synchronous_replica(primary: &Postgres) -> Result<Postgres> {
+    let replica = primary.streaming_replica()?;
+    for setting in ["synchronous_commit = 'remote_apply'", "synchronous_standby_names = '*'"] {
+        primary.sql(&format!("ALTER SYSTEM SET {setting}"))?;
+    }
+    primary.sql("SELECT pg_reload_conf()")?;
+    poll::until(Duration::from_secs(15), "the replica to be synchronous", || {
+        let state = primary.sql("SELECT sync_state FROM pg_stat_replication")?;
+        Ok((state == [["sync"]]).then_some(()))
+    })?;
+    Ok(replica)
 }
 
 fn ways(row: &Row) -> Vec<Way> {

@@ -1,0 +1,7 @@
+//! Which instance statements go to, and what clients notice when instances fail.
+
+mod failover;
+mod failures;
+mod overrides;
+mod places;
+mod stand;
