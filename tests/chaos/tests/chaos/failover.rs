@@ -96,7 +96,11 @@ impl Cluster {
     }
 
     /// Ends the primary, promotes, lets the old one come back, and judges.
-    fn fail_over(mut self, end: impl FnOnce(&mut Postgres) -> Result<()>) -> Result<()> {
+    fn fail_over(
+        mut self,
+        failures: usize,
+        end: impl FnOnce(&mut Postgres) -> Result<()>,
+    ) -> Result<()> {
         let workload = self.workload()?;
         let begun = Instant::now();
         end(&mut self.old)?;
@@ -106,8 +110,7 @@ impl Cluster {
         let back = workload.wait_done_since(promoted, 2, SOON).context("with a new primary")?;
         println!("  all served by the new primary {back:?} after that");
         self.bring_back()?;
-        // Reads that ran in the primary's place, and writes, each once.
-        let writes = Limits { failures: 1, stall: (promoted - begun) + NOTICED };
+        let writes = Limits { failures, stall: (promoted - begun) + NOTICED };
         let reads = Limits { failures: 1, stall: Duration::from_millis(500) };
         let codes = &["57P01", "57P02", "57P03", "cut"];
         let may = May { codes, back: NOTICED, retried: true, ..May::see(reads, writes) };
@@ -120,13 +123,14 @@ impl Cluster {
 fn the_primary_is_killed() -> Result<()> {
     let cluster = Cluster::start()?;
     cluster.replicate_synchronously()?;
-    cluster.fail_over(Postgres::kill9)
+    cluster.fail_over(1, Postgres::kill9)
 }
 
 /// A planned change: the primary is stopped, which hands all it has to its replicas.
 #[test]
 fn the_primary_is_switched_over() -> Result<()> {
-    Cluster::start()?.fail_over(Postgres::stop)
+    // Who comes back at once may be given a connection that has not heard of the end yet.
+    Cluster::start()?.fail_over(2, Postgres::stop)
 }
 
 /// The primary is frozen, not dead, when another one is promoted.
