@@ -30,7 +30,7 @@ core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | te
 on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration -p pgherd-types -p pgherd-sharding $(nextest_profile)
 
 
-.PHONY: help demo build test doctest unit test-versions versions drivers drivers-upstream bench fuzz lint docs web web-test
+.PHONY: help demo build test doctest unit test-versions versions drivers drivers-upstream bench chaos fuzz lint docs web web-test
 
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ drivers-upstream: packages-test build ## Run drivers' own test suites directly a
 bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARGS=--quick: 3 minutes).
 	cargo build --release -p pgherd-proxy -p pgherd-bench
 	target/release/pgherd-bench $(ARGS)
+
+chaos: packages-test build ## Run the whole chaos suite (ARGS='-E "test(reset)"'; PGHERD_CHAOS_SEED=n).
+	$(nextest) --profile chaos -p pgherd-chaos $(ARGS)
 
 fuzz: packages-build ## Give each property CASES random cases and each fuzz target FUZZ_SECONDS (ARGS=TARGET).
 	PROPTEST_CASES=$(CASES) $(nextest) --profile fuzz -p pgherd-wire -p pgherd-auth

@@ -82,7 +82,8 @@ impl HaProxy {
 fn config(addr: SocketAddr, backends: &[Backend]) -> String {
     let mut text = format!(
         "global\n  # maxconn follows from the limit of file descriptors\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
-         timeout client 1h\n  timeout server 1h\n  timeout check 2s\n  option clitcpka\n\
+         timeout client 1h\n  timeout server 1h\n  timeout check 2s\n  option clitcpka\n  \
+         option redispatch 1\n\
          listen pgherd\n  bind {addr}\n  balance roundrobin\n"
     );
     let checked = backends.iter().any(|backend| backend.ready.is_some());

@@ -27,6 +27,7 @@
 pub mod binaries;
 pub mod certificates;
 pub mod control;
+pub mod faults;
 pub mod haproxy;
 pub mod netns;
 pub mod poll;

@@ -258,6 +258,12 @@ impl Postgres {
         Ok(())
     }
 
+    /// Stops it as `pg_ctl stop -m immediate` does: without a checkpoint.
+    pub fn stop_immediately(&mut self) -> Result<()> {
+        self.process.signal(Signal::QUIT)?;
+        self.process.wait(START).map(drop)
+    }
+
     /// Ends it with all its processes, as a crash of the machine does.
     pub fn kill9(&mut self) -> Result<()> {
         let killed = self.signal_all(Signal::KILL)?;

@@ -76,9 +76,14 @@ impl ProxyConfig {
     }
 
     /// Adds a replica.
-    pub fn replica(mut self, replica: &Postgres) -> Self {
+    pub fn replica(self, replica: &Postgres) -> Self {
         let host = replica.addr().ip().to_string();
-        self.instances.push((host, replica.port(), "replica"));
+        self.instance_at(&host, replica.port(), "replica")
+    }
+
+    /// Adds an instance at an address with this role.
+    pub fn instance_at(mut self, host: &str, port: u16, role: &'static str) -> Self {
+        self.instances.push((host.to_owned(), port, role));
         self
     }
 

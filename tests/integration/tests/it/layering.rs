@@ -45,8 +45,14 @@ const CONTROL_PLANE: &[&str] = &["pgherd-store", "pgherd-fleet", "pgherd-api", "
 const PROTO: &str = "pgherd-proto";
 const SPEAK_PROTO: &[&str] = &["pgherd-agent", "pgherd-fleet", "pgherd-integration"];
 /// Test and demo programs: they run the binaries and link none of them.
-const TEST_PROGRAMS: &[&str] =
-    &["pgherd-harness", "pgherd-integration", "pgherd-drivers", "pgherd-bench", "pgherd-demo"];
+const TEST_PROGRAMS: &[&str] = &[
+    "pgherd-harness",
+    "pgherd-integration",
+    "pgherd-chaos",
+    "pgherd-drivers",
+    "pgherd-bench",
+    "pgherd-demo",
+];
 const HARNESS: &str = "pgherd-harness";
 /// The fuzz targets: they call the parsers of any crate of the data plane, and nobody uses them.
 /// What libFuzzer needs stands outside of the workspace, in `tests/fuzz/runner`.

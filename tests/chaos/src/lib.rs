@@ -1,0 +1,1 @@
+//! Faults under load: see `tests/chaos/main.rs`.
