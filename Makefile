@@ -22,7 +22,7 @@ nextest_profile = $(if $(CI),--profile ci,)
 
 # The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
 MAJORS ?= 13 14 15 16 17 18
-values = package(pgherd-types) | package(pgherd-sharding)
+values = package(pgherd-types) | package(pgherd-sharding) | test(builtins::every)
 core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | $(values)
 # The part of it that `make test` runs, against the oldest and the newest.
 core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | $(values)

@@ -164,3 +164,21 @@ fn trees_live_side_by_side_and_on_many_threads() {
         thread.join().expect("no panic");
     }
 }
+
+/// The parser warns on stderr by itself; what clients send must not fill the proxy's log.
+#[test]
+fn warnings_are_not_printed() {
+    const CHILD: &str = "PGHERD_TEST_WARNS";
+    let sql = format!("CREATE GLOBAL TEMP TABLE t (a int); SELECT {}", "x".repeat(100));
+    if std::env::var_os(CHILD).is_some() {
+        assert_eq!(parse(&sql).statements().count(), 2);
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "warnings_are_not_printed", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("this program starts");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !printed.contains("GLOBAL"), "{printed}");
+}

@@ -47,10 +47,12 @@ fn texts() -> Vec<(&'static str, String)> {
             "insert_100",
             format!("INSERT INTO t (a, b) VALUES {}(1, 'x')", "(1, 'text'), ".repeat(99)),
         ),
+        // The most that a worker ever parses.
+        ("largest", format!("SELECT {}1", "1+".repeat(32_700))),
     ]
 }
 
-const CASES: [usize; 6] = [0, 1, 2, 3, 4, 5];
+const CASES: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
 
 #[divan::bench(args = CASES)]
 fn hit(bencher: divan::Bencher<'_, '_>, case: usize) {
