@@ -88,7 +88,7 @@ impl Session {
         let mut search = Search::default();
         loop {
             self.find_pool()?;
-            if !self.targets.is_single()
+            if (!self.targets.is_single() || self.pool.is_retired())
                 && !self.choose(&mut search)
                 && !Box::pin(self.wait_for_target(&mut search, &mut since)).await?
             {
@@ -171,11 +171,9 @@ impl Session {
             let targets = directory.targets(&entry.database, &entry.user);
             self.targets = targets.map_err(|_| End::NotServed)?;
             // Where there is a choice it is made next.
-            match self.targets.for_login() {
-                Ok(pool) => self.pool = pool,
-                // Replaced once more: the next look finds others.
-                Err(NoTarget::Replaced) => return Ok(()),
-                Err(_) => return Err(End::NotServed),
+            // Replaced once more, or none is open: whoever needs one waits for it.
+            if let Ok(pool) = self.targets.for_login() {
+                self.pool = pool;
             }
             let entry = &self.registration.entry;
             self.rules = directory.rules(&entry.database, &entry.user);

@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
@@ -268,6 +269,7 @@ async fn greet(
     let admission = admit(shared, &identity)?;
     let (asked, wishes) = parameters::asked(startup)?;
     let mut avoid = 0;
+    let begun = Instant::now();
     let (generation, targets, pool, welcome, params) = loop {
         // Before the look: a topology that comes meanwhile makes the session look again.
         let generation = shared.directory.generation();
@@ -278,12 +280,20 @@ async fn greet(
                 LoginError::UnknownDatabase(database.to_owned())
             }
         })?;
+        let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
+        let changed = targets.changed();
         let pool = match choose(&targets, avoid) {
             Ok(pool) => pool,
             Err(NoTarget::Replaced) => continue,
+            // All are down at the moment, perhaps.
+            Err(_) if begun.elapsed() < limit => {
+                avoid = 0;
+                let left = limit.saturating_sub(begun.elapsed());
+                let _changed_or_not = tokio::time::timeout(left, changed).await;
+                continue;
+            }
             Err(_) => return Err(LoginError::NoInstance(database.to_owned())),
         };
-        let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
         match session_parameters(&pool, worker.index, limit, &asked).await {
             Ok((welcome, params)) => break (generation, targets, pool, welcome, params),
             // Any instance will do.

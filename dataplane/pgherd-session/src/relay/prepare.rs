@@ -9,6 +9,7 @@ use pgherd_wire::frontend::{self, Target, definition_text, tag};
 use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{ErrorResponse, sqlstate};
 
+use super::sql_statements::EMPTY_DEFINITION;
 use crate::outbox::Outbox;
 use crate::prepared::Checking;
 use crate::session::Session;
@@ -151,7 +152,8 @@ impl Session {
             // Postgres refuses a name that is taken, in its own words.
             match self.prepare_named(name) {
                 Named::Wait => return self.block(),
-                Named::Stale | Named::Unknown => {}
+                Named::Stale => self.parse_as_taken(header, name, definition),
+                Named::Unknown => {}
                 Named::Ready { name, server_name } => {
                     let outbox = &mut self.from_client.outbox;
                     outbox.own(|out| frontend::put_parse(out, &server_name, definition));
@@ -175,6 +177,20 @@ impl Session {
         parse(lease, outbox, &statement, definition, Audience::Client, undo, name);
         self.from_client.discard(header.total_len());
         true
+    }
+
+    /// Has Postgres refuse a name that is taken where the statement of that name is not any more
+    /// what it was: an empty one stands in for it.
+    fn parse_as_taken(&mut self, header: Header, name: &[u8], definition: &[u8]) {
+        let Some(lease) = &mut self.lease else { return };
+        let outbox = &mut self.from_client.outbox;
+        let server_name = lease.statements.passing_name();
+        outbox.own(|out| frontend::put_parse(out, &server_name, EMPTY_DEFINITION));
+        lease.owed.push(Request::Parse, Audience::Proxy, Note::default());
+        lease.statements.doom(server_name.clone());
+        outbox.own(|out| frontend::put_parse(out, &server_name, definition));
+        self.owe(Request::Parse, Effect::Uses(Bytes::copy_from_slice(name)));
+        self.from_client.discard(header.total_len());
     }
 
     /// Refuses the client's message with the proxy's own words, in its place among the replies:

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::sql_names;
 
 /// A text without parameters that does nothing.
-const EMPTY_DEFINITION: &[u8] = b"\0\0\0";
+pub(super) const EMPTY_DEFINITION: &[u8] = b"\0\0\0";
 
 /// What a text says of prepared statements by name.
 pub(super) fn uses(text: &[u8]) -> Option<Arc<[SqlUse]>> {
