@@ -12,8 +12,9 @@ PROFILE ?= release
 ONCE ?=
 # More arguments for the program behind `make demo` and `make bench`, as in ARGS='--quick'.
 ARGS ?=
-# How many cases `make fuzz` gives each property.
+# How many cases `make fuzz` gives each property, and for how long it runs each target.
 CASES ?= 100000
+FUZZ_SECONDS ?= 60
 
 profile_dir = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 nextest = $$(deploy/cargo-tool.sh cargo-nextest) nextest run
@@ -21,11 +22,12 @@ nextest_profile = $(if $(CI),--profile ci,)
 
 # The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
 MAJORS ?= 13 14 15 16 17 18
-core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::)
+values = package(pgherd-types) | package(pgherd-sharding)
+core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | $(values)
 # The part of it that `make test` runs, against the oldest and the newest.
-core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::)
+core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | $(values)
 # Tests with a Postgres of npm's, by major version.
-on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration $(nextest_profile)
+on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration -p pgherd-types -p pgherd-sharding $(nextest_profile)
 
 
 .PHONY: help demo build test doctest unit test-versions versions drivers drivers-upstream bench fuzz lint docs web web-test
@@ -65,8 +67,9 @@ bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARG
 	cargo build --release -p pgherd-proxy -p pgherd-bench
 	target/release/pgherd-bench $(ARGS)
 
-fuzz: packages-build ## Give the properties of the protocol crates CASES random cases each.
+fuzz: packages-build ## Give each property CASES random cases and each fuzz target FUZZ_SECONDS (ARGS=TARGET).
 	PROPTEST_CASES=$(CASES) $(nextest) --profile fuzz -p pgherd-wire -p pgherd-auth
+	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh $(ARGS)
 
 lint: packages-build ## Formatting, clippy, licences, bans, sources, and the types of the dashboard.
 	cargo fmt --all --check

@@ -12,6 +12,8 @@ set -euo pipefail
 needs() {
     cat <<'LIST'
 build,demo,test,bench | command -v cc                       | build-essential
+build,demo,test,bench | command -v clang                    | clang
+build,demo,test,bench | has_libclang                        | libclang-dev
 demo,test,bench       | postgres_has initdb                 | postgresql
 demo,test,bench       | postgres_has pgbench                | postgresql
 demo,test,bench       | command -v psql                     | postgresql-client
@@ -44,6 +46,8 @@ postgres_has() {
 
 # With a virtual environment there is a Node.js as well: see node.sh.
 has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
+# bindgen loads it: it reads the headers of Postgres's parser.
+has_libclang() { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null; }
 has_libpq_headers() { [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
 has_jar() { [ -e "/usr/share/java/$1.jar" ]; }
 has_go() { [ -d "/usr/share/gocode/src/$1" ]; }

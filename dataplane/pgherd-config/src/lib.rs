@@ -14,6 +14,7 @@ mod proxy;
 mod reference;
 mod secret;
 mod shape;
+mod sharding;
 mod snapshot;
 mod tls;
 mod topology;
@@ -27,9 +28,12 @@ pub use health::TcpSettings;
 pub use proxy::{Admin, AdminUser, Metrics, Proxy, ProxyFile, Telemetry};
 pub use secret::Secret;
 pub use shape::Deviation;
+pub use sharding::{
+    KeyProblem, KeyRange, KeyText, KeyedShard, ListKeys, RangeKeys, ShardedSchema, ShardedTable,
+    ShardingAlgorithm,
+};
 pub use tls::{ClientTls, ClientTlsMode, ServerTls, ServerTlsMode, is_pem};
 pub use topology::{
-    Cluster, Instance, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, ShardedTable,
-    ShardingAlgorithm, Topology, User,
+    Cluster, Instance, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, Topology, User,
 };
 pub use validate::{Invalid, Warning, limits};

@@ -75,9 +75,41 @@ struct Key<'a> {
     required: bool,
 }
 
+/// Puts the keys of all tables of an array into the first: some keys exclude each other.
+fn gather(node: &mut Node) {
+    match &mut node.value {
+        Value::Table(entries) => entries.iter_mut().for_each(|entry| gather(&mut entry.node)),
+        Value::Array(items) => {
+            let others = items.split_off(items.len().min(1));
+            for other in others {
+                let first = items.first_mut().map(|first| &mut first.value);
+                let (Some(Value::Table(first)), Value::Table(entries)) = (first, other.value)
+                else {
+                    continue;
+                };
+                for entry in entries {
+                    match first.iter_mut().find(|known| known.key == entry.key) {
+                        None => first.push(entry),
+                        Some(known) => {
+                            if let (Value::Array(known), Value::Array(more)) =
+                                (&mut known.node.value, entry.node.value)
+                            {
+                                known.extend(more);
+                            }
+                        }
+                    }
+                }
+            }
+            items.iter_mut().for_each(gather);
+        }
+        _ => {}
+    }
+}
+
 impl Reference {
     fn new() -> Self {
-        let order = Node::from_json(&serde_json::to_vec(&complete()).unwrap()).unwrap();
+        let mut order = Node::from_json(&serde_json::to_vec(&complete()).unwrap()).unwrap();
+        gather(&mut order);
         Self { schema: Json::from(schemars::schema_for!(ProxyFile)), order }
     }
 
@@ -178,6 +210,9 @@ impl Reference {
         let schema = self.resolve(schema);
         if schema["format"] == "period" {
             return "duration".to_owned();
+        }
+        if schema["format"] == "key" {
+            return "string, integer or boolean".to_owned();
         }
         if schema["oneOf"].is_array() {
             return "word".to_owned();

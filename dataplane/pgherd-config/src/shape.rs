@@ -10,6 +10,7 @@ use crate::{
     Period, PeriodError,
     document::{Node, Value, escape},
     duration::PERIOD_FORMAT,
+    sharding::KEY_FORMAT,
 };
 
 /// One way in which a document differs from what its type allows.
@@ -120,6 +121,12 @@ impl<'a> Walk<'a> {
         }
         if schema.get("format").and_then(Json::as_str) == Some(PERIOD_FORMAT) {
             return self.period(node, pointer);
+        }
+        if schema.get("format").and_then(Json::as_str) == Some(KEY_FORMAT) {
+            if !matches!(node.value, Value::Text(_) | Value::Integer(Some(_)) | Value::Bool) {
+                self.wrong_type(pointer, node, "a string, an integer or a boolean");
+            }
+            return;
         }
         if let Some(words) = allowed_words(schema) {
             return self.word(node, words, pointer);

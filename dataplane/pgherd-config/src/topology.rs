@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EvidenceClass, Period, Secret, ServerTls};
+use crate::{EvidenceClass, Period, Secret, ServerTls, ShardedSchema, ShardedTable};
 
 /// Everything a proxy serves: the document that a snapshot carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -118,6 +118,8 @@ pub struct Cluster {
     pub users: Vec<User>,
     /// How rows are placed on shards.
     pub sharded_tables: Vec<ShardedTable>,
+    /// Schemas that are on one shard with all their tables, such as one for each tenant.
+    pub sharded_schemas: Vec<ShardedSchema>,
     /// The shards, in order; one shard for a cluster that is not sharded.
     pub shards: Vec<Shard>,
 }
@@ -164,6 +166,7 @@ impl Default for Cluster {
             reference_tables: Vec::new(),
             users: Vec::new(),
             sharded_tables: Vec::new(),
+            sharded_schemas: Vec::new(),
             shards: Vec::new(),
         }
     }
@@ -313,36 +316,4 @@ pub enum InstanceRole {
     Primary,
     /// Follows the primary and takes reads.
     Replica,
-}
-
-/// How the rows of tables with a given column are placed on shards.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ShardedTable {
-    /// Narrows the rule to one table.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// The column that holds the sharding key.
-    pub column: String,
-    /// Type of the column.
-    #[serde(rename = "type")]
-    pub column_type: String,
-    /// How a key becomes a shard.
-    #[serde(default)]
-    pub algorithm: ShardingAlgorithm,
-}
-
-/// How a sharding key becomes a shard.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum ShardingAlgorithm {
-    /// As Postgres's `PARTITION BY HASH`.
-    #[default]
-    Hash,
-    /// By listed values.
-    List,
-    /// By ranges.
-    Range,
 }

@@ -7,6 +7,7 @@ mod name;
 mod password;
 mod proxy;
 mod rule;
+mod sharding;
 mod tls;
 
 use std::io::{self, Write};

@@ -175,6 +175,8 @@ pub struct Exchanged {
     pub at: usize,
     /// How many characters the client wrote.
     pub written: usize,
+    /// How many characters stand there instead.
+    pub put: usize,
     /// The name.
     pub server_name: Bytes,
 }

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use pgherd_pool::Socket;
 use pgherd_session::{Migrant, Shared, Worker, resume, serve, sweep};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use crate::placement;
 
@@ -91,17 +91,30 @@ impl Workers {
         for (index, arrivals) in arrivals.into_iter().enumerate() {
             let (shared, seats) = (Arc::clone(shared), Arc::clone(&seats));
             let stopped = stopped.clone();
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("cannot start a runtime")?;
+            let (started, starts) = std::sync::mpsc::channel();
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let thread = WorkerThread { worker: Worker::new(index, shared), seats };
-                    LocalSet::new().block_on(&runtime, thread.work(arrivals, stopped));
+                    // It belongs to its thread, and so is made there.
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build_local(LocalOptions::default());
+                    let (runtime, outcome) = match runtime {
+                        Ok(runtime) => (Some(runtime), Ok(())),
+                        Err(error) => (None, Err(error)),
+                    };
+                    // Nobody listens any more when another worker could not start.
+                    let _ = started.send(outcome);
+                    if let Some(runtime) = runtime {
+                        let thread = WorkerThread { worker: Worker::new(index, shared), seats };
+                        runtime.block_on(thread.work(arrivals, stopped));
+                    }
                 })
                 .context("cannot start a worker thread")?;
+            starts
+                .recv()
+                .context("a worker thread has panicked")?
+                .context("cannot start a runtime")?;
             threads.push(thread);
         }
         Ok(Self { seats, stop, threads: Mutex::new(threads) })
@@ -186,7 +199,7 @@ impl WorkerThread {
     fn admit(&self, arrival: Arrival) {
         let (worker, seats) = (self.worker.clone(), Arc::clone(&self.seats));
         let counted = Counted(Arc::clone(&seats), worker.index);
-        // The task ends with its session, or with the LocalSet of this worker.
+        // The task ends with its session, or with the runtime of this worker.
         tokio::task::spawn_local(async move {
             let leaves = match arrival {
                 Arrival::Accepted(client) => match client.register() {

@@ -12,6 +12,7 @@ use pgherd_wire::{ErrorResponse, TransactionStatus, backend, frontend, sqlstate}
 use crate::clients::{ClientState, Detach};
 use crate::end::End;
 use crate::login;
+use crate::patience::in_time;
 use crate::session::Session;
 use crate::timeouts::{Activity, Watch};
 
@@ -130,7 +131,7 @@ impl Session {
     async fn synchronise(&self, mut lease: Lease) -> Result<Lease, ServerError> {
         let sql = lease.params.sql_to(&self.params);
         if !sql.is_empty() {
-            lease.execute(&sql).await?;
+            in_time(lease.execute(&sql)).await?;
         }
         lease.params = Arc::clone(&self.params);
         Ok(lease)

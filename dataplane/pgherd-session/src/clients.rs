@@ -371,10 +371,11 @@ impl ClientRegistry {
     pub(crate) fn begin_cancel(&self, pid: i32, key: &[u8]) -> Option<CancelInFlight> {
         let slot = (pid.cast_unsigned() & ((1 << SLOT_BITS) - 1)).checked_sub(1)?;
         let entry = self.slots.lock().entries.get(slot as usize)?.clone()?;
-        if entry.proxy_number != Self::owner(pid) {
+        // The whole of it: the sign belongs to no number.
+        if entry.cancel_key().0 != pid || !entry.secret.is(key) {
             return None;
         }
-        if entry.secret.is(key) { entry.begin_cancel() } else { None }
+        entry.begin_cancel()
     }
 
     /// The proxy that gave out a process id.

@@ -6,16 +6,21 @@
 
 mod admin;
 mod admission;
+mod blank;
 mod buffer;
 mod cancel;
 mod checkout;
 mod clients;
 mod direction;
 mod end;
+mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod login;
 mod mentions;
 mod migrant;
 mod outbox;
+mod patience;
 mod pins;
 mod prepared;
 mod relay;

@@ -3,6 +3,7 @@
 //! This looks for words, it does not parse. It errs towards suspicion: one too many costs a
 //! question to the server, one too few shows one client's state to another.
 
+use crate::blank;
 use crate::pins::Pins;
 
 /// Bytes before a chunk of text that are looked at again with the next chunk, so that no word is
@@ -33,7 +34,9 @@ pub fn find(text: &[u8]) -> Pins {
     }
     for at in memchr::memchr2_iter(b'h', b'H', text) {
         let (before, rest) = text.split_at(at);
-        if starts_with(rest, b"hold") && last_word(before).eq_ignore_ascii_case(b"with") {
+        if starts_with(rest, b"hold")
+            && (last_word(before).eq_ignore_ascii_case(b"with") || is_cut_off(before))
+        {
             found = found.and(Pins::HELD_CURSOR);
         }
     }
@@ -55,12 +58,19 @@ fn makes_temporary(before: &[u8]) -> bool {
         .iter()
         .any(|start| word.eq_ignore_ascii_case(start))
         // A comment between the words hides the first one.
-        || before.trim_ascii_end().ends_with(b"*/")
+        || blank::trim_end(before).ends_with(b"*/")
+        || is_cut_off(before)
+}
+
+/// Whether the word before so much white space has begun in the chunk before, if there is any.
+fn is_cut_off(before: &[u8]) -> bool {
+    let word = blank::trim_end(before).len();
+    word < b"replace ".len() && before.len() - word >= OVERLAP / 2
 }
 
 /// The last word before some white space; empty when the text does not end in white space.
 fn last_word(text: &[u8]) -> &[u8] {
-    let trimmed = text.trim_ascii_end();
+    let trimmed = blank::trim_end(text);
     if trimmed.len() == text.len() {
         return &[];
     }
@@ -71,7 +81,7 @@ fn last_word(text: &[u8]) -> &[u8] {
 /// Whether a simple query may be `DISCARD …` or `DEALLOCATE …`, after which the client has other
 /// statements than before.
 pub fn forgets_statements(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
+    let text = blank::trim_start(text);
     starts_with(text, b"discard") || starts_with(text, b"deallocate")
 }
 
@@ -128,6 +138,7 @@ mod tests {
         check("create\n temporary table t (a int)", Pins::TEMPORARY);
         check("CREATE OR REPLACE TEMP VIEW v AS SELECT 1", Pins::TEMPORARY);
         check("CREATE /* x */ TEMP TABLE t ()", Pins::TEMPORARY);
+        check("CREATE\x0bTEMP TABLE t ()", Pins::TEMPORARY);
         check("SELECT 1 INTO LOCAL TEMP t", Pins::TEMPORARY);
         check("CREATE TABLE pg_temp.t (a int)", Pins::TEMPORARY);
         check("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Pins::HELD_CURSOR);
@@ -161,6 +172,20 @@ mod tests {
             let start = cut.saturating_sub(OVERLAP);
             let both = find(&text.as_bytes()[..cut]).and(find(&text.as_bytes()[start..]));
             assert!(!both.is_empty(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn white_space_longer_than_the_overlap_hides_nothing() {
+        for (before, behind) in [("CREATE", "TEMP TABLE t ()"), ("WITH", "HOLD")] {
+            let text = format!("{before}{}{behind}", " ".repeat(300));
+            for cut in 0..text.len() {
+                let start = cut.saturating_sub(OVERLAP);
+                let seam = &text.as_bytes()[start..text.len().min(cut + OVERLAP)];
+                let both = find(&text.as_bytes()[..cut]).and(find(seam));
+                let all = both.and(find(&text.as_bytes()[cut..]));
+                assert!(!all.is_empty(), "cut at {cut}");
+            }
         }
     }
 

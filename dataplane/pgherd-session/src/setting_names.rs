@@ -4,6 +4,19 @@
 //! Postgres lists all parameters that a session has set but the custom ones; they can be asked for
 //! by name only.
 
+use crate::blank;
+
+/// How far is read behind each `SET`: a text may be full of them. Who writes more before the name is
+/// taken to set what is not known.
+const MAX_READ: usize = 4096;
+
+/// How much is read of the arguments of all calls of `set_config` in one text, whose values may be
+/// long: a text may be full of these, too.
+const MAX_ARGUMENTS: usize = 1 << 20;
+
+/// Names that are told; the others are not known.
+const MAX_NAMES: usize = 256;
+
 /// What a text says of the custom parameters that it sets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct SettingNames {
@@ -21,7 +34,7 @@ pub struct SettingNames {
 
 /// Whether a text begins with `SET`, behind comments.
 pub fn begins_with_set(text: &[u8]) -> bool {
-    starts_with_word(skip_blank(text), b"set")
+    starts_with_word(blank::skip(text), b"set")
 }
 
 /// Whether there may be a `RESET` in a text.
@@ -37,23 +50,24 @@ pub fn has_several(text: &[u8]) -> bool {
 
 /// Whether a text begins with `RESET`, or with `DISCARD`, which does the same and more.
 pub fn begins_with_reset(text: &[u8]) -> bool {
-    let text = skip_blank(text);
+    let text = blank::skip(text);
     starts_with_word(text, b"reset") || starts_with_word(text, b"discard")
 }
 
 /// Looks for `SET [SESSION | LOCAL] a.b` and `set_config('a.b', …)`. Names too many do no harm.
 pub fn find(text: &[u8]) -> SettingNames {
     let mut found = SettingNames::default();
-    if starts_with_word(skip_blank(text), b"discard") {
+    if starts_with_word(blank::skip(text), b"discard") {
         found.resets.push("all".to_owned());
     }
+    let mut budget = MAX_ARGUMENTS;
     for at in memchr::memchr2_iter(b's', b'S', text) {
         if starts_with_word(&text[at..], b"set")
             && at >= 2
             && starts_with_word(&text[at - 2..], b"reset")
             && !at.checked_sub(3).is_some_and(|before| is_identifier(text[before]))
         {
-            found.take_reset(&text[at + 3..]);
+            found.take_reset(beginning(&text[at + 3..]).0);
             continue;
         }
         let preceded = at.checked_sub(1).is_some_and(|before| is_identifier(text[before]));
@@ -63,32 +77,46 @@ pub fn find(text: &[u8]) -> SettingNames {
         let rest = &text[at + 3..];
         match rest.first() {
             Some(b'_') if starts_with_word(&rest[1..], b"config") => {
-                found.take_set_config(&rest[b"_config".len()..]);
+                found.take_set_config(&rest[b"_config".len()..], &mut budget);
             }
-            Some(next) if !is_identifier(*next) => found.take_set(rest),
+            Some(next) if !is_identifier(*next) => {
+                let (rest, is_cut) = beginning(rest);
+                found.take_set(rest, is_cut);
+            }
             _ => {}
         }
     }
     found
 }
 
+/// As much of a text as is read, and whether there is more.
+fn beginning(text: &[u8]) -> (&[u8], bool) {
+    (&text[..text.len().min(MAX_READ)], text.len() > MAX_READ)
+}
+
 impl SettingNames {
-    fn take_set(&mut self, rest: &[u8]) {
-        let mut rest = skip_blank(rest);
+    fn take_set(&mut self, rest: &[u8], is_cut: bool) {
+        let mut rest = blank::skip(rest);
         for scope in [&b"session"[..], b"local"] {
             if starts_with_word(rest, scope) {
-                rest = skip_blank(&rest[scope.len()..]);
+                rest = blank::skip(&rest[scope.len()..]);
                 break;
             }
         }
-        let Some((name, rest)) = name(rest) else { return };
-        let rest = skip_blank(rest);
-        let is_default = |rest: &[u8]| starts_with_word(skip_blank(rest), b"default");
+        let name = name(rest);
+        self.unknown |= is_cut
+            && match (&name, rest.first()) {
+                (Some((_, behind)), _) => blank::skip(behind).is_empty(),
+                (None, first) => first.is_none_or(|&it| is_identifier(it) || it == b'"'),
+            };
+        let Some((name, rest)) = name else { return };
+        let rest = blank::skip(rest);
+        let is_default = |rest: &[u8]| starts_with_word(blank::skip(rest), b"default");
         let to_default = match name.as_str() {
             "time" => {
                 starts_with_word(rest, b"zone") && {
                     let zone = &rest[b"zone".len()..];
-                    is_default(zone) || starts_with_word(skip_blank(zone), b"local")
+                    is_default(zone) || starts_with_word(blank::skip(zone), b"local")
                 }
             }
             _ => {
@@ -109,7 +137,7 @@ impl SettingNames {
     }
 
     fn take_reset(&mut self, rest: &[u8]) {
-        if let Some((name, _)) = name(skip_blank(rest)) {
+        if let Some((name, _)) = name(blank::skip(rest)) {
             self.add_reset(if name == "time" { "timezone".to_owned() } else { name });
         }
     }
@@ -119,9 +147,11 @@ impl SettingNames {
         self.resets.push(name);
     }
 
-    fn take_set_config(&mut self, rest: &[u8]) {
-        let rest = skip_blank(rest);
-        let Some(arguments) = rest.strip_prefix(b"(").and_then(arguments) else {
+    fn take_set_config(&mut self, rest: &[u8], budget: &mut usize) {
+        let blank = beginning(rest).0;
+        let rest = &rest[blank.len() - blank::skip(blank).len()..];
+        let arguments = rest.strip_prefix(b"(").and_then(|rest| arguments(rest, budget));
+        let Some(arguments) = arguments else {
             self.unknown = true;
             self.outlives = true;
             return;
@@ -139,8 +169,12 @@ impl SettingNames {
     }
 
     fn add(&mut self, name: String) {
-        if !self.names.contains(&name) {
-            self.names.push(name);
+        if self.names.contains(&name) {
+            return;
+        }
+        match self.names.len() < MAX_NAMES {
+            true => self.names.push(name),
+            false => self.unknown = true,
         }
     }
 }
@@ -152,21 +186,6 @@ fn is_identifier(byte: u8) -> bool {
 fn starts_with_word(text: &[u8], word: &[u8]) -> bool {
     text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
         && !text.get(word.len()).is_some_and(|&next| is_identifier(next))
-}
-
-/// Without leading white space and comments.
-fn skip_blank(mut text: &[u8]) -> &[u8] {
-    loop {
-        text = text.trim_ascii_start();
-        let end = if text.starts_with(b"--") {
-            memchr::memchr(b'\n', text)
-        } else if text.starts_with(b"/*") {
-            memchr::memmem::find(text, b"*/").map(|end| end + 1)
-        } else {
-            return text;
-        };
-        text = end.map_or(&[], |end| &text[end + 1..]);
-    }
 }
 
 /// `a` or `a.b`, with either part in quotes, and what stands behind it.
@@ -188,26 +207,32 @@ fn name(mut text: &[u8]) -> Option<(String, &[u8])> {
             return None;
         }
         name.push_str(&part);
-        match skip_blank(rest).strip_prefix(b".") {
+        match blank::skip(rest).strip_prefix(b".") {
             Some(rest) => {
                 name.push('.');
-                text = skip_blank(rest);
+                text = blank::skip(rest);
             }
             None => return Some((name, rest)),
         }
     }
 }
 
-/// The arguments of a call, cut at its commas; `None` when its end is not in the text.
-fn arguments(text: &[u8]) -> Option<Vec<&[u8]>> {
+/// The arguments of a call, cut at its commas; `None` when its end is not in the text, or farther
+/// away than the budget allows.
+fn arguments<'t>(text: &'t [u8], budget: &mut usize) -> Option<Vec<&'t [u8]>> {
+    let text = &text[..text.len().min(*budget)];
     let mut arguments = Vec::new();
     let (mut depth, mut start, mut at) = (0_usize, 0, 0);
     while let Some(&byte) = text.get(at) {
         match byte {
-            b'\'' | b'"' => at += 1 + memchr::memchr(byte, &text[at + 1..])?,
+            b'\'' | b'"' => match memchr::memchr(byte, &text[at + 1..]) {
+                Some(length) => at += 1 + length,
+                None => break,
+            },
             b'(' | b'[' => depth += 1,
             b')' if depth == 0 => {
                 arguments.push(&text[start..at]);
+                *budget -= at;
                 return Some(arguments);
             }
             b')' | b']' => depth = depth.saturating_sub(1),
@@ -219,6 +244,7 @@ fn arguments(text: &[u8]) -> Option<Vec<&[u8]>> {
         }
         at += 1;
     }
+    *budget -= text.len();
     None
 }
 
@@ -257,6 +283,7 @@ mod tests {
         check("SET my.var = 1", &["my.var"], false);
         check("set session My.\"Var\" to 'x'; SET LOCAL a.b.c = 2", &["my.Var", "a.b.c"], false);
         check("SET /* x */ my . var = 1; RESET x", &["my.var"], false);
+        check("SET\x0bmy.var = 1; SET -- x\r/* /* */ */a.b = 1", &["my.var", "a.b"], false);
         let resets =
             find(b"reset Work_Mem; RESET my.var; RESET TIME ZONE; RESET ALL; SELECT preset").resets;
         assert_eq!(resets, ["work_mem", "my.var", "timezone", "all"]);
@@ -296,7 +323,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_far_away_is_not_known() {
+        let blank = " ".repeat(MAX_READ);
+        for text in
+            ["SET|a.b = 1", "SET a.|b = 1", "SET a|.b = 1", "SET a.\"|\" = 1", "SET a.b|c = 1"]
+        {
+            let far = text.replacen('|', &blank, 1);
+            assert!(find(far.as_bytes()).unknown, "{text}");
+        }
+        assert!(!find(format!("UPDATE t SET (a) = ('{blank}')").as_bytes()).unknown);
+        assert!(!find(format!("SET a = '{blank}'").as_bytes()).unknown);
+        let long =
+            format!("SELECT set_config('a.b', '{blank}', false), set_config($1, '{blank}', true)");
+        check(&long, &["a.b"], false);
+        let many: String = (0..=MAX_NAMES).map(|n| format!("SET a.b{n} = 1;")).collect();
+        assert!(find(many.as_bytes()).unknown);
+    }
+
+    #[test]
+    fn a_text_full_of_calls_is_read_in_time() {
+        let begun = std::time::Instant::now();
+        for text in ["set_config(", "set_config('", "SET /*", "SET \"", "SET a."] {
+            find(text.repeat(64 * 1024 / text.len()).as_bytes());
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn a_set_is_seen_behind_comments() {
+        assert!(begins_with_set(b"\x0b/* /* */ */ SET a = 1"));
         assert!(begins_with_set(b"/* x */ -- y\n SET a = 1") && begins_with_set(b"set x to 1"));
         assert!(
             !begins_with_set(b"SETTLE") && !begins_with_set(b"/* SET") && !begins_with_set(b"")

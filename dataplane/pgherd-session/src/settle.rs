@@ -17,6 +17,7 @@ use pgherd_wire::{frame, frontend};
 
 use crate::clients::Detach;
 use crate::end::End;
+use crate::patience::in_time;
 use crate::pins::Pins;
 use crate::session::Session;
 use crate::setting_names::{self, SettingNames};
@@ -297,7 +298,7 @@ impl Session {
         let result = if asked.is_empty() {
             Ok(())
         } else {
-            answer.ask(&mut lease, &question(asked, &names)).await
+            in_time(answer.ask(&mut lease, &question(asked, &names))).await
         };
         self.from_server.outbox.own(|out| out.append(&mut answer.notices));
         match result {
@@ -345,7 +346,8 @@ impl Session {
         let sql = lease.params.sql_to(&self.params);
         if !sql.is_empty() {
             let mut answer = Answer::default();
-            let result = lease.ask(&sql, |tag, body| answer.take(tag, body)).await;
+            let asking = lease.ask(&sql, |tag, body| answer.take(tag, body));
+            let result = in_time(asking).await;
             match result {
                 Ok(_) => lease.params = Arc::clone(&self.params),
                 Err(ServerError::Reported(report)) => {

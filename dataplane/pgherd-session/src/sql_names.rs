@@ -8,15 +8,17 @@ use std::ops::Range;
 use bytes::Bytes;
 use pgherd_pool::{SqlUse, SqlVerb};
 
+use crate::blank;
+
 /// The longest text that is looked at.
-pub(crate) const MAX_TEXT: usize = 64 * 1024;
+pub const MAX_TEXT: usize = 64 * 1024;
 
 /// The longest name, `NAMEDATALEN` less one: what is longer is cut by Postgres.
 const MAX_NAME: usize = 63;
 
 /// A cheap look whether [`find`] may find anything.
-pub(crate) fn may_be_any(text: &[u8]) -> bool {
-    let text = text.trim_ascii_start();
+pub fn may_be_any(text: &[u8]) -> bool {
+    let text = blank::trim_start(text);
     let Some(first) = text.first() else { return false };
     let begins =
         |word: &[u8]| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
@@ -30,11 +32,11 @@ pub(crate) fn may_be_any(text: &[u8]) -> bool {
     };
     likely
         || memchr::memchr(b';', text)
-            .is_some_and(|at| !text.get(at + 1..).unwrap_or_default().trim_ascii().is_empty())
+            .is_some_and(|at| !blank::trim_end(text.get(at + 1..).unwrap_or_default()).is_empty())
 }
 
 /// Every such place, in order.
-pub(crate) fn find(text: &[u8]) -> Vec<SqlUse> {
+pub fn find(text: &[u8]) -> Vec<SqlUse> {
     let mut found = Vec::new();
     let mut tokens = Lexer { text, at: 0 };
     let mut statement: Vec<Token> = Vec::new();
@@ -188,14 +190,8 @@ impl Lexer<'_> {
     }
 
     fn skip_blanks(&mut self) {
-        while let Some(rest) = self.text.get(self.at..) {
-            self.at += match rest {
-                [b, ..] if b.is_ascii_whitespace() || *b == 0x0b => 1,
-                [b'-', b'-', ..] => memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len()),
-                [b'/', b'*', ..] => comment(rest),
-                _ => return,
-            };
-        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at = self.text.len() - blank::skip(rest).len();
     }
 }
 
@@ -230,23 +226,6 @@ fn dollar_quoted(text: &[u8]) -> usize {
     memchr::memmem::find(&text[open.len()..], open).map_or(text.len(), |at| at + 2 * open.len())
 }
 
-/// Length of a comment, in which others may be.
-fn comment(text: &[u8]) -> usize {
-    let (mut depth, mut at) = (1, 2);
-    while depth > 0 {
-        let Some(next) = memchr::memchr2(b'/', b'*', text.get(at..).unwrap_or_default()) else {
-            return text.len();
-        };
-        at += next;
-        match text.get(at..at + 2) {
-            Some(b"/*") => (depth, at) = (depth + 1, at + 2),
-            Some(b"*/") => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-    }
-    at
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +253,7 @@ mod tests {
         check("DEALLOCATE PREPARE s1", "Deallocate s1 s1");
         check("DEALLOCATE prepare", "Deallocate prepare prepare");
         check("EXPLAIN ANALYZE VERBOSE EXECUTE a", "Execute a a");
+        check("\x0bEXECUTE\x0ba", "Execute a a");
         check("EXPLAIN (COSTS off, FORMAT json) EXECUTE a(1)", "Execute a a");
         check("CREATE TEMP TABLE t (a) AS EXECUTE q(1) WITH DATA", "Execute q q");
         check("DEALLOCATE ALL; DISCARD ALL", "ForgetAll  , ForgetAll  ");

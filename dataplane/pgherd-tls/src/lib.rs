@@ -16,7 +16,7 @@ mod verify;
 pub use acceptor::Acceptor;
 pub use certificate::{common_name, end_point};
 pub use connector::Connector;
-pub use error::TlsError;
+pub use error::{TlsError, chain};
 pub use stream::{TlsInfo, TlsStream};
 
 /// What both sides say in ALPN when they mean Postgres.

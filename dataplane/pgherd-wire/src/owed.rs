@@ -293,7 +293,7 @@ impl<E> Owed<E> {
         self.begun = true;
         if self.copy_in != CopyIn::No && self.syncs_in_copy > 0 {
             // Whether the server read those Syncs before or after it gave the copy up is unknown.
-            self.doubt = Some(Doubt::default());
+            self.doubt = Some(Doubt::about(self.syncs_in_copy));
         }
         self.end_copy();
         match self.head_request() {

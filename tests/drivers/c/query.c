@@ -221,7 +221,7 @@ static void transaction_status(PGconn *conn) {
 }
 
 static void timeouts(PGconn *conn) {
-    run(conn, "SET statement_timeout = '50ms'");
+    run(conn, "SET statement_timeout = '300ms'");
     EXPECT(conn, PQsendQuery(conn, "SELECT pg_sleep(10)") == 1);
     expect_error(conn, "57014");
     END(conn);

@@ -93,7 +93,7 @@ void wait_readable(PGconn *conn) {
 }
 
 void wait_true(PGconn *conn, const char *statement) {
-    for (time_t end = time(NULL) + 5;;) {
+    for (time_t end = time(NULL) + 30;;) {
         char *got = value(conn, statement);
         bool done = strcmp(got, "t") == 0;
         free(got);
@@ -164,23 +164,25 @@ int main(int count, char **arguments) {
     const struct test *files[] = {pipeline_tests, query_tests, copy_tests, session_tests, type_tests};
     pid_t neighbours[NEIGHBOURS];
     const char *mode = getenv("PGHERD_MODE") ? getenv("PGHERD_MODE") : "direct";
-    int passed = 0, broken = 0, known = 0;
+    int passed = 0, broken = 0;
     for (int n = 0; n < NEIGHBOURS; n++) {
         if ((neighbours[n] = fork()) == 0) be_neighbour(n);
     }
     for (size_t file = 0; file < sizeof files / sizeof *files; file++) {
         for (const struct test *test = files[file]; test->name; test++) {
             if (count > 1 && !strstr(test->name, arguments[1])) continue;
-            bool expected = !test->fails_in || !strstr(test->fails_in, mode), good = run_test(test);
-            if (good != expected) printf("FAILED %s%s\n", test->name, good ? ": it passes, against what is known" : "");
-            else if (!good) printf("known: %s: %s\n", test->name, test->because);
-            good != expected ? broken++ : good ? passed++ : known++;
+            if (run_test(test)) {
+                passed++;
+            } else {
+                printf("FAILED %s\n", test->name);
+                broken++;
+            }
         }
     }
     for (int n = 0; n < NEIGHBOURS; n++) {
         kill(neighbours[n], SIGTERM);
         if (!succeeded(neighbours[n])) printf("FAILED neighbour %d\n", n), broken++;
     }
-    printf("libpq %d, %s: %d passed, %d failed, %d known\n", PQlibVersion(), mode, passed, broken, known);
+    printf("libpq %d, %s: %d passed, %d failed\n", PQlibVersion(), mode, passed, broken);
     return broken > 0 || passed == 0;
 }

@@ -11,8 +11,6 @@
 struct test {
     const char *name;
     void (*run)(PGconn *conn);
-    // For what the proxy does not do yet: in which of its modes, and why. A test that passes all the same fails.
-    const char *fails_in, *because;
 };
 
 extern const struct test pipeline_tests[], query_tests[], copy_tests[], session_tests[], type_tests[];
@@ -44,7 +42,7 @@ const char *own_name(void);
 const char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Waits until there is something to read.
 void wait_readable(PGconn *conn);
-// Polls `statement` until it says "t", at most for 5 seconds.
+// Polls `statement` until it says "t", at most for 30 seconds.
 void wait_true(PGconn *conn, const char *statement);
 // `size` bytes of a text that repeats nowhere soon; to be freed.
 char *long_text(size_t size);

@@ -83,14 +83,6 @@ func connectWith(t *testing.T, config *pgx.ConnConfig) *pgx.Conn {
 	return conn
 }
 
-// Ends the test where a known gap of transaction pooling shows; PGHERD_GAPS=run runs it all the same.
-func fallsShort(t *testing.T, what string) {
-	if os.Getenv("PGHERD_MODE") == "transaction" && os.Getenv("PGHERD_GAPS") != "run" {
-		fmt.Println("skipped:", what)
-		t.SkipNow()
-	}
-}
-
 func ok(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -165,14 +165,14 @@ func TestPgxCancelRequest(t *testing.T) {
 }
 
 func TestPgxStatementTimeout(t *testing.T) {
-	conn := connect(t, "statement_timeout=60", "application_name=timed")
+	conn := connect(t, "statement_timeout=300", "application_name=timed")
 	for n := 0; n < 3; n++ {
 		_, err := conn.Exec(ctx, "SELECT pg_sleep(30)")
 		fails(t, "57014", err)
 	}
-	equal(t, "60ms timed", value(t, conn, "SELECT current_setting('statement_timeout') || ' ' || current_setting('application_name')"))
+	equal(t, "300ms timed", value(t, conn, "SELECT current_setting('statement_timeout') || ' ' || current_setting('application_name')"))
 	exec(t, conn, "SET statement_timeout = 0")
-	exec(t, conn, "SELECT pg_sleep(0.1)")
+	exec(t, conn, "SELECT pg_sleep(0.4)")
 }
 
 func TestPgxNotifications(t *testing.T) {

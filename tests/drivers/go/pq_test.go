@@ -230,7 +230,7 @@ func TestPqContextThatEnds(t *testing.T) {
 		equal(t, true, time.Since(started) < patience)
 		equal(t, 1, scan(t, db.QueryRow("SELECT 1")))
 		// In a transaction: it is rolled back.
-		short, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+		short, cancel = context.WithTimeout(ctx, 500*time.Millisecond)
 		tx, err := db.BeginTx(short, nil)
 		ok(t, err)
 		_, err = tx.ExecContext(short, "SELECT pg_sleep(30)")

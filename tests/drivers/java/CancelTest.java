@@ -94,16 +94,16 @@ class CancelTest {
     @Test
     void statementTimeout() throws Exception {
         try (Connection connection = Fixture.connect()) {
-            Fixture.execute(connection, "SET statement_timeout = 50");
+            Fixture.execute(connection, "SET statement_timeout = 300");
             for (int n = 0; n < 3; n++) {
                 Fixture.fails("57014", () -> Fixture.value(connection, "SELECT pg_sleep(30)::text"));
                 Fixture.usable(connection);
             }
             connection.setAutoCommit(false);
             Fixture.execute(connection, "SET LOCAL statement_timeout = 0");
-            Fixture.value(connection, "SELECT pg_sleep(0.1)::text");
+            Fixture.value(connection, "SELECT pg_sleep(0.4)::text");
             connection.commit();
-            assertEquals("50ms", Fixture.value(connection, "SHOW statement_timeout"));
+            assertEquals("300ms", Fixture.value(connection, "SHOW statement_timeout"));
             connection.commit();
         }
     }

@@ -15,12 +15,10 @@ import java.util.List;
 import java.util.Properties;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.function.Executable;
 import org.postgresql.PGConnection;
 
 final class Fixture {
-    static final String MODE = System.getenv().getOrDefault("PGHERD_MODE", "direct");
     private static final AtomicInteger COUNT = new AtomicInteger();
 
     static {
@@ -105,14 +103,6 @@ final class Fixture {
 
     static PGConnection pg(Connection connection) throws SQLException {
         return connection.unwrap(PGConnection.class);
-    }
-
-    /** Ends the test, as aborted, where a known gap of transaction pooling shows; it is told and counted (run by PGHERD_GAPS=run). */
-    static void fallsShort(String what) {
-        if (MODE.equals("transaction") && !"run".equals(System.getenv("PGHERD_GAPS"))) {
-            System.err.println("skipped: " + what);
-            Assumptions.abort(what);
-        }
     }
 
     /** Under transaction pooling the server connections thus change hands between any two transactions. */

@@ -12,16 +12,6 @@ export function uniqueName(stem) {
   return names.at(-1);
 }
 
-// A test body that shows what the proxy does not do yet in a pool mode; passing there all the same is a failure.
-export function knownToFail(mode, because, body) {
-  if (process.env.PGHERD_MODE !== mode) return body;
-  return async (t) => {
-    t.diagnostic(`known to fail in ${mode} mode: ${because}`);
-    const passed = await body(t).then(() => true, () => false);
-    if (passed) throw new Error('it passes, against what is known');
-  };
-}
-
 // A connected client that is closed when the test `t` ends.
 export async function connect(t, config = {}) {
   const client = new pg.Client(config);

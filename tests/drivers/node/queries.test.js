@@ -162,10 +162,15 @@ test('a query is cancelled on the server, and no other', async (t) => {
   const [victim, bystander, killer] = await Promise.all([connect(t), connect(t), connect(t)]);
   // The public API has no cancel: this is what the driver itself offers to those who need one.
   const other = bystander.query('SELECT 7 AS n FROM pg_sleep(0.5)');
-  const query = new pg.Query('SELECT pg_sleep(20)');
+  const mark = uniqueName('mark');
+  const query = new pg.Query(`SELECT pg_sleep(20) AS ${mark}`);
   const outcome = new Promise((resolve) => query.once('error', resolve));
   victim.query(query);
-  await killer.query('SELECT pg_sleep(0.1)');
+  // A cancel that comes before the query meets nothing.
+  for (let sleeping = []; sleeping.length === 0;) {
+    const { rows } = await killer.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%${mark}%'`);
+    sleeping = rows;
+  }
   const canceller = new pg.Client();
   canceller.cancel(victim, query);
   assert.equal((await outcome).code, '57014');

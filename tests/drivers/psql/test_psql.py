@@ -15,9 +15,6 @@ from conftest import MODE, environment, program, succeed
 SCRIPTS = Path(__file__).parent / "scripts"
 VERSION = int(re.search(rb"(\d+)", succeed("direct", "psql", "--version")[len("psql (PostgreSQL) ") - 1:]).group(1))
 
-# What the proxy does not do yet: (script, mode) -> why. One that says the same all the same fails.
-KNOWN = {}
-
 
 def told(way, script, database, directory, *arguments):
     """All that psql says about a script, with the numbers that differ by nature made equal."""
@@ -36,8 +33,6 @@ def scripts():
         name, *since = path.name.removesuffix(".sql").split(".")
         missing = bool(since) and VERSION < int(since[0])
         marks = [pytest.mark.skip(reason=f"psql {VERSION} lacks what this needs")] if missing else []
-        if (name, MODE) in KNOWN:
-            marks.append(pytest.mark.xfail(reason=KNOWN[name, MODE], strict=True))
         yield pytest.param(path, id=name, marks=marks)
 
 
@@ -92,12 +87,12 @@ def interrupted(script, ready, *arguments):
     psql.stdin.write(script.encode())
     psql.stdin.close()
     psql.stdin = None
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not ready(psql):
         assert time.monotonic() < end
         time.sleep(0.02)
     psql.send_signal(signal.SIGINT)
-    out, err = psql.communicate(timeout=10)
+    out, err = psql.communicate(timeout=30)
     return psql.returncode, out.decode(), err.decode()
 
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+import threading
+import time
 import uuid
 
 import asyncpg
@@ -29,6 +31,23 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("session_state"):
             item.add_marker(skip)
+
+
+def until_sleeping(mark):
+    """Waits until a statement with this mark sleeps on the server: a cancel that comes before meets nothing."""
+    running = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE %s"
+    end = time.monotonic() + 30
+    with psycopg.connect(autocommit=True) as conn:
+        while not conn.execute(running, (f"%{mark}%",)).fetchall():
+            assert time.monotonic() < end, f"{mark} does not run"
+            time.sleep(0.01)
+
+
+def when_sleeping(mark, act):
+    """Does this as soon as a statement with the mark sleeps."""
+    thread = threading.Thread(target=lambda: (until_sleeping(mark), act()))
+    thread.start()
+    return thread
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from conftest import until_sleeping
 
 MEGABYTE = 1 << 20
 
@@ -175,12 +176,12 @@ async def test_a_timeout_in_a_transaction_fails_it_and_only_it(pg, name):
     assert await pg.fetchval(f"SELECT count(*) FROM {name}") == 0
 
 
-async def test_a_cancelled_task_cancels_its_query_and_no_other(pg):
+async def test_a_cancelled_task_cancels_its_query_and_no_other(pg, name):
     other = await asyncpg.connect()
     try:
         bystander = asyncio.create_task(other.fetchval("SELECT 7 FROM pg_sleep(0.5)"))
-        victim = asyncio.create_task(pg.fetch("SELECT pg_sleep(20)"))
-        await asyncio.sleep(0.15)
+        victim = asyncio.create_task(pg.fetch(f"SELECT pg_sleep(20) AS {name}"))
+        await asyncio.to_thread(until_sleeping, name)
         victim.cancel()
         with pytest.raises(asyncio.CancelledError):
             await victim

@@ -42,7 +42,7 @@ async def test_settings_given_at_login():
 async def test_settings_last_until_the_pool_takes_the_connection_back():
     async with asyncpg.create_pool(min_size=1, max_size=1) as pool:
         async with pool.acquire() as conn:
-            await conn.execute("SET statement_timeout = '50ms'")
+            await conn.execute("SET statement_timeout = '300ms'")
             with pytest.raises(asyncpg.QueryCanceledError):
                 await conn.execute("SELECT pg_sleep(5)")
         async with pool.acquire() as conn:

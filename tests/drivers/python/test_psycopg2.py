@@ -3,10 +3,10 @@
 import io
 import os
 import select
-import threading
 
 import psycopg2
 import pytest
+from conftest import when_sleeping
 from psycopg2 import errors, extensions, extras, pool
 
 
@@ -113,12 +113,11 @@ def test_a_large_object(db):
     db.commit()
 
 
-def test_cancel_from_another_thread(db, cur):
-    timer = threading.Timer(0.3, db.cancel)
-    timer.start()
+def test_cancel_from_another_thread(db, cur, name):
+    cancel = when_sleeping(name, db.cancel)
     with pytest.raises(errors.QueryCanceled):
-        cur.execute("SELECT pg_sleep(30)")
-    timer.join()
+        cur.execute(f"SELECT pg_sleep(30) AS {name}")
+    cancel.join()
     db.rollback()
     cur.execute("SELECT 1")
 

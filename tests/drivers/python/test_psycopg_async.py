@@ -4,6 +4,7 @@ import asyncio
 
 import psycopg
 import pytest
+from conftest import until_sleeping
 from psycopg import errors
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -51,9 +52,9 @@ async def test_a_task_that_is_given_up_cancels_its_query(aconn):
         assert await cur.fetchone() == (1,)
 
 
-async def test_cancel_safe(aconn):
-    query = asyncio.create_task(aconn.execute("SELECT pg_sleep(20)"))
-    await asyncio.sleep(0.1)
+async def test_cancel_safe(aconn, name):
+    query = asyncio.create_task(aconn.execute(f"SELECT pg_sleep(20) AS {name}"))
+    await asyncio.to_thread(until_sleeping, name)
     await aconn.cancel_safe()
     with pytest.raises(errors.QueryCanceled):
         await query

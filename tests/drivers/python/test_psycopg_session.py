@@ -12,7 +12,7 @@ def test_listen_and_notify(auto, name):
     with psycopg.connect(autocommit=True) as other:
         timer = threading.Timer(0.1, lambda: [other.execute(f"NOTIFY {name}, '{n}'") for n in range(3)])
         timer.start()
-        heard = [note.payload for note in auto.notifies(timeout=5, stop_after=3)]
+        heard = [note.payload for note in auto.notifies(timeout=30, stop_after=3)]
         timer.join()
     assert heard == ["0", "1", "2"]
     auto.execute(f"UNLISTEN {name}")
@@ -25,7 +25,7 @@ def test_temporary_tables(auto, name):
 
 
 def test_settings_last(auto):
-    auto.execute("SET statement_timeout = '50ms'")
+    auto.execute("SET statement_timeout = '300ms'")
     with pytest.raises(errors.QueryCanceled):
         auto.execute("SELECT pg_sleep(5)")
     auto.execute("SET TIME ZONE 'Asia/Kathmandu'")

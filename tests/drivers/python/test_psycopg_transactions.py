@@ -91,10 +91,10 @@ def test_a_serialization_failure_reaches_the_right_client(table):
 
 def test_set_local_ends_with_the_transaction(auto):
     with auto.transaction():
-        auto.execute("SET LOCAL statement_timeout = '50ms'")
+        auto.execute("SET LOCAL statement_timeout = '300ms'")
         with pytest.raises(errors.QueryCanceled), auto.transaction():
             auto.execute("SELECT pg_sleep(5)")
-    auto.execute("SELECT pg_sleep(0.1)")
+    auto.execute("SELECT pg_sleep(0.4)")
 
 
 def test_closing_in_the_middle_undoes_and_unlocks(auto, table):

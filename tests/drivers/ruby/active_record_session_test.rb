@@ -140,13 +140,13 @@ class ActiveRecordSessionTest < RecordTest
       assert_equal ["15s", "3s", "iso_8601", "warning", "on", "UTC", SCHEMA],
                    %w[statement_timeout lock_timeout IntervalStyle client_min_messages standard_conforming_strings TimeZone search_path].map { |it| show(it) }
     end
-    use(**CONFIG, variables: { statement_timeout: 60, work_mem: "7MB" }, min_messages: "error", encoding: "unicode")
+    use(**CONFIG, variables: { statement_timeout: 300, work_mem: "7MB" }, min_messages: "error", encoding: "unicode")
     3.times { assert_raises(ActiveRecord::QueryCanceled) { connection.execute("SELECT pg_sleep(30)") } }
     assert_equal %w[7MB error UTF8], %w[work_mem client_min_messages client_encoding].map { |it| show(it) }
     connection.reconnect!
-    assert_equal %w[60ms 7MB], %w[statement_timeout work_mem].map { |it| show(it) }
+    assert_equal %w[300ms 7MB], %w[statement_timeout work_mem].map { |it| show(it) }
     connection.reset!
-    assert_equal %w[60ms 7MB], %w[statement_timeout work_mem].map { |it| show(it) }
+    assert_equal %w[300ms 7MB], %w[statement_timeout work_mem].map { |it| show(it) }
   end
 
   def test_temporary_tables

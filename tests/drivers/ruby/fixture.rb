@@ -5,26 +5,6 @@ require "pg"
 require "securerandom"
 require "timeout"
 
-MODE = ENV.fetch("PGHERD_MODE", "direct")
-
-# Says at the end how many tests did not hold here, and why.
-module Minitest
-  class Gaps < AbstractReporter
-    def record(result)
-      (@skipped ||= []) << "skipped: #{result.failure.message}" if result.skipped?
-    end
-
-    def report
-      puts(*@skipped) if @skipped
-    end
-  end
-
-  def self.plugin_gaps_init(_options)
-    reporter << Gaps.new
-  end
-  extensions << "gaps"
-end
-
 Thread.report_on_exception = false
 # Our own lines only.
 Minitest.backtrace_filter = Class.new do
@@ -74,11 +54,6 @@ class DriverTest < Minitest::Test
       flunk "waited in vain for #{what}" if Process.clock_gettime(Process::CLOCK_MONOTONIC) > deadline
       sleep 0.01
     end
-  end
-
-  # Ends the test where a known gap of transaction pooling shows; PGHERD_GAPS=run runs it all the same.
-  def falls_short(what)
-    skip what if MODE == "transaction" && ENV["PGHERD_GAPS"] != "run"
   end
 end
 

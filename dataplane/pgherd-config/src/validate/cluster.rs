@@ -5,7 +5,7 @@ use crate::{Cluster, InstanceRole, Reads, Shard, User};
 use super::{
     Findings, endpoint, health, limits, name, password,
     rule::{Caution, Rule},
-    tls,
+    sharding, tls,
 };
 
 pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
@@ -22,6 +22,7 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     check_users(cluster, at, findings);
     check_min_pool_size(cluster, at, findings);
     check_shards(cluster, at, findings);
+    sharding::check(cluster, at, findings);
     warn_of_settings_without_effect(cluster, at, findings);
 }
 
@@ -157,6 +158,7 @@ fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut F
     let settings = [
         ("reads", cluster.reads != Reads::Primary),
         ("sharded_tables", !cluster.sharded_tables.is_empty()),
+        ("sharded_schemas", !cluster.sharded_schemas.is_empty()),
         ("reference_tables", !cluster.reference_tables.is_empty()),
         ("stall_timeout", cluster.stall_timeout != usual.stall_timeout),
     ];

@@ -1,6 +1,6 @@
 //! The rules that a topology or a proxy's settings can break, and the settings that do nothing yet.
 
-use crate::validate::limits;
+use crate::{KeyProblem, validate::limits};
 
 /// A rule that is broken. What is shown never carries a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,18 @@ pub(crate) enum Rule {
     PrimaryMissing,
     #[error("sharding is not available yet: a cluster has exactly one shard in this version")]
     Sharding,
+    #[error("there is no shard {shard}: the cluster has {shards}, counted from 0")]
+    UnknownShard { shard: usize, shards: usize },
+    #[error("`hash` spreads keys over all shards: leave `shards` out, or choose `list` or `range`")]
+    HashWithKeys,
+    #[error("keys are needed here: `values` for a list, `from` and `to` for a range, or `default`")]
+    NoKeys,
+    #[error("`{setting}` has no meaning for the algorithm `{algorithm}`")]
+    KeysOfOtherAlgorithm { setting: &'static str, algorithm: &'static str },
+    #[error("an entry is either the default or has `from` and `to`")]
+    DefaultWithRange,
+    #[error(transparent)]
+    Keys(#[from] KeyProblem),
     #[error("a statement is needed here")]
     StatementEmpty,
     #[error("the statement contains a zero byte, which Postgres takes for its end")]
@@ -142,6 +154,12 @@ impl Rule {
             Self::SecondPrimary { .. } => "several_primaries",
             Self::PrimaryMissing => "primary_not_named",
             Self::Sharding => "not_available",
+            Self::UnknownShard { .. } => "unknown_shard",
+            Self::HashWithKeys | Self::KeysOfOtherAlgorithm { .. } | Self::DefaultWithRange => {
+                "keys_without_meaning"
+            }
+            Self::NoKeys => "no_keys",
+            Self::Keys(_) => "bad_keys",
             Self::StatementEmpty | Self::StatementMalformed => "bad_statement",
             Self::TooMany { .. } => "too_many",
             Self::DocumentTooLarge { .. } => "document_too_large",

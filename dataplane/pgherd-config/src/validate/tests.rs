@@ -308,10 +308,12 @@ fn settings_without_effect_are_warned_of() {
             "ban_time": "1s",
             "reference_tables": ["t"],
             "sharded_tables": [{"column": "id", "type": "bigint"}],
+            "sharded_schemas": [{"schema": "a", "shard": 0}],
         }),
         expect![[r#"
             warning /reads [no_effect_yet] `reads` has no effect yet in this version
             warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
+            warning /sharded_schemas [no_effect_yet] `sharded_schemas` has no effect yet in this version
             warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version
             warning /stall_timeout [no_effect_yet] `stall_timeout` has no effect yet in this version"#]],
     );
@@ -441,4 +443,124 @@ fn sizes_are_limited_and_errors_are_counted() {
     large.clusters[0].users[0].password = crate::Secret::new("x".repeat(17 << 20));
     let invalid = large.validate().unwrap_err();
     assert_eq!((invalid.len(), invalid[0].code), (1, "document_too_large"));
+}
+
+#[track_caller]
+fn check_rule(algorithm: &str, column_type: &str, shards: Value, expected: Expect) {
+    let rule = json!({
+        "column": "k", "type": column_type, "algorithm": algorithm, "shards": shards,
+    });
+    let text = shown(&json!({"clusters": [cluster(json!({"sharded_tables": [rule]}))]}));
+    let text = text.replace("/clusters/0/sharded_tables/0", "");
+    expected.assert_eq(text.split("warning ").next().unwrap_or_default());
+}
+
+#[test]
+fn keys_of_shards_are_checked() {
+    check_rule("list", "text", json!([{"shard": 0, "values": ["a", 1, true]}]), expect![""]);
+    check_rule("list", "mood", json!([{"shard": 0, "values": ["ok"]}]), expect![""]);
+    check_rule(
+        "range",
+        "bigint",
+        json!([{"shard": 0, "to": 5}, {"shard": 0, "from": 5}]),
+        expect![""],
+    );
+    check_rule(
+        "range",
+        "timestamptz",
+        json!([{"shard": 0, "from": "2024-01-01 00:00:00+00"}, {"shard": 0, "default": true}]),
+        expect![""],
+    );
+    check_rule(
+        "hash",
+        "bigint",
+        json!([{"shard": 0, "default": true}]),
+        expect![
+            "/shards [keys_without_meaning] `hash` spreads keys over all shards: leave `shards` out, or choose `list` or `range`"
+        ],
+    );
+    check_rule(
+        "list",
+        "bigint",
+        json!([]),
+        expect![
+            "/shards [no_keys] keys are needed here: `values` for a list, `from` and `to` for a range, or `default`"
+        ],
+    );
+    check_rule(
+        "list",
+        "bigint",
+        json!([{"shard": 1, "values": [1]}]),
+        expect![
+            "/shards/0/shard [unknown_shard] there is no shard 1: the cluster has 1, counted from 0"
+        ],
+    );
+    check_rule(
+        "list",
+        "bigint",
+        json!([{"shard": 0}]),
+        expect![
+            "/shards/0 [no_keys] keys are needed here: `values` for a list, `from` and `to` for a range, or `default`"
+        ],
+    );
+    check_rule(
+        "list",
+        "bigint",
+        json!([{"shard": 0, "values": ["one"]}]),
+        expect!["/shards/0 [bad_keys] `one` is no value of type bigint as Postgres writes them"],
+    );
+    check_rule(
+        "list",
+        "numeric",
+        json!([{"shard": 0, "values": ["1.0"]}, {"shard": 0, "values": [1]}]),
+        expect!["/shards/1 [bad_keys] the key `1` stands here twice"],
+    );
+    check_rule(
+        "list",
+        "bigint",
+        json!([
+            {"shard": 0, "nulls": true},
+            {"shard": 0, "nulls": true, "default": true},
+            {"shard": 0, "default": true, "from": 1},
+        ]),
+        expect![[r#"
+            /shards/2/from [keys_without_meaning] `from` has no meaning for the algorithm `list`
+            /shards/2 [keys_without_meaning] an entry is either the default or has `from` and `to`
+            /shards/2 [bad_keys] entry 1 is the default already
+            /shards/1 [bad_keys] NULL already goes to the shard of entry 0"#]],
+    );
+    check_rule(
+        "range",
+        "bigint",
+        json!([
+            {"shard": 0, "from": 1, "to": 10},
+            {"shard": 0, "from": 9, "to": 12},
+            {"shard": 0, "from": 20, "to": 20},
+        ]),
+        expect![[r#"
+            /shards/2 [bad_keys] `from` must be less than `to`
+            /shards/1 [bad_keys] the range overlaps with that of entry 0"#]],
+    );
+    check_rule(
+        "range",
+        "json",
+        json!([{"shard": 0, "values": [1]}]),
+        expect![[r#"
+        /shards/0/values [keys_without_meaning] `values` has no meaning for the algorithm `range`
+        /shards [bad_keys] values of type json cannot be compared"#]],
+    );
+}
+
+#[test]
+fn schemas_are_on_shards_that_exist() {
+    let schemas = json!([
+        {"schema": "a", "shard": 0}, {"schema": "a", "shard": 0}, {"schema": "", "shard": 7},
+    ]);
+    check(
+        json!({"sharded_schemas": schemas}),
+        expect![[r#"
+        /sharded_schemas/1/schema [duplicate] schema `a` is already defined at clusters[0].sharded_schemas[0].schema
+        /sharded_schemas/2/schema [name_empty] a name is needed here
+        /sharded_schemas/2/shard [unknown_shard] there is no shard 7: the cluster has 1, counted from 0"#]],
+    );
 }

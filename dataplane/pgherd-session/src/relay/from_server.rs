@@ -10,8 +10,8 @@ use pgherd_wire::owed::{Audience, Failure, Request};
 
 use super::description::MAX_DESCRIPTION;
 use super::parameters::Told;
-use super::sql_statements;
 use crate::end::End;
+use crate::exchange;
 use crate::pins::Pins;
 use crate::session::Session;
 
@@ -269,7 +269,7 @@ impl Session {
         let lease = self.lease.as_ref()?;
         let note = lease.owed.head_effect()?;
         if let Some(sql) = &note.sql {
-            return sql_statements::with_names_of_client(body, sql);
+            return exchange::with_names_of_client(body, sql);
         }
         let name = match &note.undo {
             Effect::Refused(error) => return Some(error.to_vec()),

@@ -7,13 +7,14 @@
 
 use std::sync::Arc;
 
-use pgherd_pool::{Effect, Exchanged, Note, SqlUse, SqlVerb};
+use pgherd_pool::{Effect, Note, SqlUse, SqlVerb};
 use pgherd_wire::TransactionStatus;
 use pgherd_wire::frame::Header;
 use pgherd_wire::frontend::{self, definition_text, tag};
 use pgherd_wire::owed::{Audience, Request};
 
 use super::prepare::parse;
+use crate::exchange::Exchange;
 use crate::pins::Pins;
 use crate::session::Session;
 use crate::sql_names;
@@ -82,8 +83,7 @@ impl Session {
     ) -> (Arc<[SqlUse]>, Vec<u8>) {
         let mut sql = sql.to_vec();
         sql.iter_mut().for_each(|it| it.exchanged = None);
-        let mut out = Vec::with_capacity(text.len() + 64);
-        let mut copied = 0;
+        let mut exchange = Exchange::new(text);
         for at in 0..sql.len() {
             let (before, [it, ..]) = sql.split_at_mut(at) else { break };
             let dropped = before.iter().any(|former| {
@@ -115,17 +115,9 @@ impl Session {
                     server_name
                 }
             };
-            out.extend_from_slice(&text[copied..it.at.start]);
-            it.exchanged = Some(Exchanged {
-                at: characters(&out) + 1,
-                written: characters(&text[it.at.clone()]),
-                server_name: server_name.clone(),
-            });
-            out.extend_from_slice(&server_name);
-            copied = it.at.end;
+            it.exchanged = Some(exchange.put(&it.at, server_name));
         }
-        out.extend_from_slice(&text[copied..]);
-        (sql.into(), out)
+        (sql.into(), exchange.finish())
     }
 
     /// `PREPARE` or `DEALLOCATE` has succeeded.
@@ -153,47 +145,4 @@ impl Session {
             self.forget_pins(Pins::LARGE_STATEMENT);
         }
     }
-}
-
-/// An error about a text in which names were exchanged, as the client must read it: with its own
-/// names, and with the position in its own text.
-pub(super) fn with_names_of_client(body: &[u8], sql: &[SqlUse]) -> Option<Vec<u8>> {
-    if sql.iter().all(|it| it.exchanged.is_none()) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(body.len());
-    for field in body.split_inclusive(|&byte| byte == 0) {
-        if let [b'P', digits @ .., 0] = field
-            && let Some(position) =
-                std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<usize>().ok())
-        {
-            out.extend_from_slice(format!("P{}\0", position_of_client(position, sql)).as_bytes());
-            continue;
-        }
-        let mut field = field.to_vec();
-        for (name, exchanged) in
-            sql.iter().filter_map(|it| Some((&it.name, it.exchanged.as_ref()?)))
-        {
-            if let Some(at) = memchr::memmem::find(&field, &exchanged.server_name) {
-                field.splice(at..at + exchanged.server_name.len(), name.iter().copied());
-            }
-        }
-        out.extend_from_slice(&field);
-    }
-    Some(out)
-}
-
-fn position_of_client(position: usize, sql: &[SqlUse]) -> usize {
-    let before = sql.iter().filter_map(|it| it.exchanged.as_ref()).filter(|it| it.at < position);
-    let (mut longer, mut shorter) = (0, 0);
-    for it in before {
-        longer += it.server_name.len();
-        shorter += it.written;
-    }
-    (position + shorter).saturating_sub(longer)
-}
-
-/// Characters, as Postgres counts positions.
-fn characters(text: &[u8]) -> usize {
-    text.iter().filter(|&&byte| byte & 0xc0 != 0x80).count()
 }

@@ -9,12 +9,20 @@
 use super::{Audience, Entry, Owed, Request, TransactionStatus};
 
 /// A COPY has failed, and it is not known which of the Syncs among its data were answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Doubt {
+    /// Syncs that may still be answered: no more ReadyForQuery pass than there were.
+    left: usize,
     /// The client has seen a ReadyForQuery since: the server does not discard any more.
     answered: bool,
     /// A Close between two Syncs has been slipped in.
     probing: bool,
+}
+
+impl Doubt {
+    pub(super) fn about(syncs: usize) -> Self {
+        Self { left: syncs, answered: false, probing: false }
+    }
 }
 
 impl<E> Owed<E> {
@@ -55,9 +63,14 @@ impl<E> Owed<E> {
             Some(Request::Query | Request::FunctionCall) => self.begun,
             _ => false,
         };
-        if let Some(doubt) = &mut self.doubt
-            && (!due || !doubt.probing)
-        {
+        let Some(doubt) = &mut self.doubt else { return false };
+        if !due {
+            match doubt.left.checked_sub(1) {
+                Some(left) => doubt.left = left,
+                None => return false,
+            }
+        }
+        if !due || !doubt.probing {
             doubt.answered = true;
         }
         if !due {

@@ -171,6 +171,12 @@ fn a_doubt_with_nothing_behind_it_ends_with_a_probe() {
 }
 
 #[test]
+fn a_doubt_lets_no_more_pass_than_there_were_syncs() {
+    check(">b >e >s >f >s >p <2 <G <E <Z <Z <Z", "++(1 [])++! in doubt owes 1/0");
+    check(">q >s <G <E <Z <Z <Z", "+()++! in doubt owes 0/0");
+}
+
+#[test]
 fn a_copy_end_outside_a_copy_is_ignored() {
     check(">q >f <C <Z", "++ free owes 0/0");
     check(">f", " free owes 0/0");

@@ -16,6 +16,7 @@ const DATA_PLANE: &[&str] = &[
     "pgherd-config",
     "pgherd-balance",
     "pgherd-sharding",
+    "pgherd-parser",
     "pgherd-sql",
     "pgherd-plan",
     "pgherd-tls",
@@ -33,6 +34,7 @@ const NO_IO: &[&str] = &[
     "pgherd-config",
     "pgherd-balance",
     "pgherd-sharding",
+    "pgherd-parser",
     "pgherd-sql",
     "pgherd-plan",
 ];
@@ -46,6 +48,9 @@ const SPEAK_PROTO: &[&str] = &["pgherd-agent", "pgherd-fleet", "pgherd-integrati
 const TEST_PROGRAMS: &[&str] =
     &["pgherd-harness", "pgherd-integration", "pgherd-drivers", "pgherd-bench", "pgherd-demo"];
 const HARNESS: &str = "pgherd-harness";
+/// The fuzz targets: they call the parsers of any crate of the data plane, and nobody uses them.
+/// What libFuzzer needs stands outside of the workspace, in `tests/fuzz/runner`.
+const FUZZ_TARGETS: &str = "pgherd-fuzz-targets";
 /// What does IO or reads clocks by itself has no place below the rim.
 const IO_CRATES: &[&str] =
     &["tokio", "socket2", "mio", "hyper", "axum", "tonic", "reqwest", "sqlx", "rustix"];
@@ -86,6 +91,10 @@ fn objection(user: &str, used: &str, kind: Option<&str>) -> Option<&'static str>
     if used == PROTO {
         let allowed = SPEAK_PROTO.contains(&user);
         return (!allowed).then_some("only the two ends of the stream speak it");
+    }
+    if user == FUZZ_TARGETS {
+        let allowed = DATA_PLANE.contains(&used);
+        return (!allowed).then_some("what is fuzzed are parsers of the data plane");
     }
     if TEST_PROGRAMS.contains(&user) {
         let allowed = NO_IO.contains(&used);
@@ -129,8 +138,10 @@ fn crates_use_only_what_is_below_them() -> Result<()> {
 
 #[test]
 fn every_crate_has_a_place_in_the_layers() -> Result<()> {
-    let known: BTreeSet<&str> =
-        [DATA_PLANE, CONTROL_PLANE, TEST_PROGRAMS, &[PROTO]].concat().into_iter().collect();
+    let known: BTreeSet<&str> = [DATA_PLANE, CONTROL_PLANE, TEST_PROGRAMS, &[PROTO, FUZZ_TARGETS]]
+        .concat()
+        .into_iter()
+        .collect();
     let dependencies = dependencies()?;
     let strangers: Vec<&String> =
         dependencies.keys().filter(|name| !known.contains(name.as_str())).collect();
@@ -167,6 +178,9 @@ fn the_rules_object_to_what_they_should() {
         ("pgherd-pool", "pgherd-harness", false),
         ("pgherd-demo", "pgherd-harness", true),
         ("pgherd-bench", "pgherd-proxy", false),
+        ("pgherd-fuzz-targets", "pgherd-session", true),
+        ("pgherd-fuzz-targets", "pgherd-store", false),
+        ("pgherd-session", "pgherd-fuzz-targets", false),
         ("pgherd-new", "pgherd-wire", false),
     ];
     for (user, used, allowed) in rows {

@@ -115,16 +115,16 @@ async fn the_first_of_a_pipeline() -> Result<()> {
 #[tokio::test]
 async fn statement_timeout() -> Result<()> {
     let client = connect().await?;
-    client.batch_execute("SET statement_timeout = '60ms'").await?;
+    client.batch_execute("SET statement_timeout = '300ms'").await?;
     for _ in 0..3 {
         assert_eq!(code(client.query("SELECT pg_sleep(30)", &[]).await), "57014");
         usable(&client).await?;
     }
     client.batch_execute("RESET statement_timeout").await?;
-    client.query("SELECT pg_sleep(0.1)", &[]).await?;
+    client.query("SELECT pg_sleep(0.4)", &[]).await?;
 
     let mut config = config()?;
-    config.options("-c statement_timeout=70ms").application_name("given at login");
+    config.options("-c statement_timeout=300ms").application_name("given at login");
     let (client, _) = connect_with(&config).await?;
     assert_eq!(show(&client, "SHOW application_name").await?, "given at login");
     assert_eq!(code(client.simple_query("SELECT pg_sleep(30)").await), "57014");
