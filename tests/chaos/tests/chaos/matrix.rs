@@ -130,9 +130,12 @@ fn may(fault: Fault, target: Target) -> May {
             May { codes, ..May::see(hit, hit) }
         }
         Target::Primary => May { codes, ..May::see(spared, hit) },
-        // What cannot be retried is what had begun to answer, and COPY.
+        // What cannot be retried is what had begun to answer, and COPY; that a silent replica is
+        // banned ends it, too.
         Target::OneReplica | Target::AllReplicas | Target::Flapping => {
-            May { codes, retried: true, ..May::see(hit, spared) }
+            let ended = if fault.holds() { blows } else { 0 };
+            let hit = Limits { failures: failures.max(ended), ..hit };
+            May { codes: &["cut"], retried: true, ..May::see(hit, spared) }
         }
     }
 }
@@ -168,7 +171,7 @@ fn run(fault: Fault, phase: Phase, target: Target, seed: u64) -> Result<()> {
     let may = may(fault, target);
     match outcome {
         Ok(()) => {}
-        Err(failure) if fault.cuts() => {
+        Err(failure) if may.reads.failures > 0 || may.writes.failures > 0 => {
             let allowed = failure.code() == "08006" || may.codes.contains(&failure.code());
             ensure!(allowed, "the victim was told {failure}");
         }
