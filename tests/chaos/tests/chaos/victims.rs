@@ -135,6 +135,7 @@ impl Victim {
                 if seen.load(Ordering::Relaxed) {
                     return Ok(());
                 }
+                std::thread::sleep(Duration::from_millis(5));
             }
         });
         if !armed.is_empty() {
