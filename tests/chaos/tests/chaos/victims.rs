@@ -1,5 +1,7 @@
 //! A client that is in a known place when the fault strikes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -111,7 +113,8 @@ impl Victim {
         Ok(Self { phase, writes, session, armed: Vec::new() })
     }
 
-    /// Acts in a thread of its own, and returns when the blow has fallen on one of the targets.
+    /// Acts in a thread of its own, again until the blow has fallen on one of the targets: which
+    /// instance serves it is not its choice.
     pub fn strike<'a>(
         mut self,
         targets: impl IntoIterator<Item = &'a FaultProxy>,
@@ -124,12 +127,23 @@ impl Victim {
             targets.iter().for_each(|faults| faults.apply(blow));
         }
         let armed = std::mem::take(&mut self.armed);
-        let thread = std::thread::spawn(move || self.phase.act(&mut self.session, self.writes));
+        let struck = Arc::new(AtomicBool::new(armed.is_empty()));
+        let seen = Arc::clone(&struck);
+        let thread = std::thread::spawn(move || {
+            loop {
+                self.phase.act(&mut self.session, self.writes)?;
+                if seen.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
         if !armed.is_empty() {
             pgherd_harness::poll::until(SOON, "the victim to come where it is struck", || {
                 Ok(armed.iter().any(|armed| armed.wait(Duration::ZERO).is_ok()).then_some(()))
             })?;
         }
+        struck.store(true, Ordering::Relaxed);
         // The others of the same fault.
         targets.iter().for_each(|faults| faults.apply(blow));
         Ok(thread)
