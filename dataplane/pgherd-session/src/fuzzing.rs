@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pgherd_config::TcpSettings;
 use pgherd_pool::{CancelTarget, Encryption, ServerAddress};
 
 use crate::clients::{ClientEntry, ClientIdentity, ClientRegistry, Registration};
@@ -49,6 +50,7 @@ impl CancelKeys {
         if let Some(registration) = &registration {
             registration.entry.attach(Arc::new(CancelTarget {
                 address: ServerAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 1))),
+                tcp: TcpSettings::default(),
                 encryption: Encryption::None,
                 pid: i32::try_from(self.clients.len()).unwrap_or(-1),
                 key: Box::default(),
