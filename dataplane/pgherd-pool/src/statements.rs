@@ -115,7 +115,12 @@ pub enum Effect {
     /// The request uses the client's statement of this name.
     Uses(Bytes),
     /// The proxy refuses the request: the server's error gives way to this one.
-    Refused(Bytes),
+    Refused {
+        /// Whole messages that Postgres sends before it refuses.
+        preface: Bytes,
+        /// The body of the error.
+        error: Bytes,
+    },
     /// A name was defined on this server connection alone.
     DefinedSql(Bytes),
     /// The client closed a name that it had prepared with SQL.

@@ -479,7 +479,7 @@ impl Session {
                 }
                 Named::Unknown => self.pass(header, Request::DescribeStatement, Note::default()),
                 Named::Wait => return Ok(self.block()),
-                Named::Stale => self.refuse_stale(header),
+                Named::Stale => self.refuse_to_describe(header, &name),
             }
         }
         Ok(true)

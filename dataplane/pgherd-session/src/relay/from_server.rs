@@ -57,7 +57,7 @@ impl Session {
                     if unscanned.len() < header.total_len() && header.body_len <= MAX_WHOLE {
                         return Ok(());
                     }
-                    if self.routing.has_choice()
+                    if (self.routing.has_choice() || self.is_done_with_server())
                         && let Some(report) = self.fatal_report(header)
                     {
                         return Err(End::ServerFatal(report));
@@ -288,6 +288,13 @@ impl Session {
             }
             reworded = self.with_names_of_client(body);
         }
+        let effect = self.lease.as_ref().and_then(|lease| lease.owed.head_effect());
+        if let Some(Note { undo: Effect::Refused { preface, .. }, .. }) = effect
+            && !preface.is_empty()
+        {
+            let preface = preface.clone();
+            self.from_server.outbox.own(|out| out.extend_from_slice(&preface));
+        }
         let lease = self.lease.as_mut()?;
         if let Failure::Extended { failed, discarded } = lease.owed.error() {
             for note in discarded {
@@ -307,7 +314,7 @@ impl Session {
             return exchange::with_names_of_client(body, sql);
         }
         let name = match &note.undo {
-            Effect::Refused(error) => return Some(error.to_vec()),
+            Effect::Refused { error, .. } => return Some(error.to_vec()),
             Effect::Uses(name) | Effect::Defined { name, .. } => name,
             _ => return None,
         };
@@ -320,7 +327,8 @@ impl Session {
     pub(crate) fn undo(&mut self, note: Note, failed: bool) {
         let Some(lease) = &mut self.lease else { return };
         match note.undo {
-            Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) | Effect::Refused(_) => {}
+            Effect::Nothing | Effect::Described { .. } | Effect::Uses(_) => {}
+            Effect::Refused { .. } => {}
             // A Parse of the unnamed statement drops the former one before it can fail.
             Effect::Unnamed { now, .. } if failed => {
                 // Unless another one behind a Sync has taken its place already.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pgherd_pool::{Effect, Lease, Note, Statement, Unnamed};
-use pgherd_wire::frame::{HEADER_LEN, Header};
+use pgherd_wire::backend;
+use pgherd_wire::frame::{self, HEADER_LEN, Header};
 use pgherd_wire::frontend::{self, Target, definition_text, tag};
 use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{ErrorResponse, sqlstate};
@@ -196,11 +197,16 @@ impl Session {
     /// Refuses the client's message with the proxy's own words, in its place among the replies:
     /// the server is made to give an error, so that it discards what follows.
     pub(super) fn refuse_message(&mut self, header: Header, error: Bytes) {
+        self.refuse_behind(header, Bytes::new(), error);
+    }
+
+    /// The same, behind messages that Postgres sends before it refuses.
+    fn refuse_behind(&mut self, header: Header, preface: Bytes, error: Bytes) {
         let Some(lease) = &mut self.lease else { return };
         let name = nobody(lease);
         let outbox = &mut self.from_client.outbox;
         outbox.own(|out| frontend::put_target(out, tag::DESCRIBE, Target::Statement, &name));
-        self.owe(Request::DescribeStatement, Effect::Refused(error));
+        self.owe(Request::DescribeStatement, Effect::Refused { preface, error });
         self.from_client.discard(header.total_len());
     }
 
@@ -227,6 +233,18 @@ impl Session {
     /// The client's statement is not any more what it was.
     pub(super) fn refuse_stale(&mut self, header: Header) {
         self.refuse_message(header, Bytes::from_static(RESULT_TYPE_CHANGED));
+    }
+
+    /// The same for a Describe, which Postgres answers as far as it can.
+    pub(super) fn refuse_to_describe(&mut self, header: Header, name: &[u8]) {
+        let shape = self.statements.get(name).and_then(|statement| statement.shape.as_ref());
+        let mut preface = Vec::new();
+        if let Some(shape) = shape {
+            frame::put(&mut preface, backend::tag::PARAMETER_DESCRIPTION, |out| {
+                out.extend_from_slice(&shape.parameters);
+            });
+        }
+        self.refuse_behind(header, preface.into(), Bytes::from_static(RESULT_TYPE_CHANGED));
     }
 
     pub(super) fn owe(&mut self, request: Request, effect: Effect) {

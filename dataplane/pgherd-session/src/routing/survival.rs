@@ -30,6 +30,11 @@ impl Session {
         if has_failed {
             self.report(end);
         }
+        if has_failed && self.is_done_with_server() {
+            self.from_server.drop_unscanned();
+            self.lose_lease();
+            return true;
+        }
         if !self.routing.has_choice() || !(is_refusal || has_failed) || self.lease.is_none() {
             return false;
         }
@@ -39,6 +44,18 @@ impl Session {
             return true;
         }
         self.tell_of_loss(end)
+    }
+
+    /// Whether everything was answered and the server connection holds nothing of the client's: what
+    /// the server says or does now is not meant for it.
+    pub(crate) fn is_done_with_server(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.owed.is_free())
+            && !self.state.is_bound()
+            && !self.state.is_questionable()
+            && !self.is_session_mode()
+            && self.from_client.outbox.is_empty()
+            && self.from_client.is_between_messages()
+            && self.from_server.is_between_messages()
     }
 
     /// Says of the instance what has been seen.

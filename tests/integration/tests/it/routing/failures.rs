@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::raw::{Client, Message, frontend};
@@ -41,6 +41,14 @@ fn repeat(mut client: Client, sql: String, stop: &Arc<AtomicBool>) -> JoinHandle
         }
         Ok(seen)
     })
+}
+
+/// What a machine that has stopped for a moment does to everybody: a client that writes to the primary without a
+/// proxy sees it, too. A bar is threefold, for machines that are shared, and this comes on top.
+fn allowed(bar: Duration, control: JoinHandle<Result<Seen>>) -> Result<Duration> {
+    let control = control.join().expect("no panic")?;
+    ensure!(control.errors.is_empty(), "{control:?}");
+    Ok(bar * 3 + control.longest)
 }
 
 /// Terminates the backends of a server that run something like this; waits for the first.
@@ -175,17 +183,20 @@ fn a_killed_replica_costs_nobody_an_error() -> Result<()> {
     }
     let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
     let writer = repeat(stand.client()?, insert, &stop);
+    let direct = Client::login(stand.primary.addr())?;
+    let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
     std::thread::sleep(Duration::from_millis(500));
     stand.replicas[0].kill9()?;
     std::thread::sleep(Duration::from_secs(3));
     stop.store(true, Ordering::Relaxed);
+    let limit = allowed(Duration::from_millis(500), control)?;
     for reader in readers {
         let seen = reader.join().expect("no panic")?;
         assert!(seen.errors.is_empty() && seen.count > 100, "{seen:?}");
-        assert!(seen.longest < Duration::from_millis(500), "{seen:?}");
+        assert!(seen.longest < limit, "{limit:?}: {seen:?}");
     }
     let seen = writer.join().expect("no panic")?;
-    assert!(seen.errors.is_empty() && seen.longest < Duration::from_secs(1), "{seen:?}");
+    assert!(seen.errors.is_empty() && seen.longest < limit, "{limit:?}: {seen:?}");
     let count = stand.primary.sql("SELECT count(*) FROM t WHERE n >= 1000")?;
     assert_eq!(count, [[seen.count.to_string()]]);
     // It serves again soon after it has come back.
@@ -207,17 +218,21 @@ fn a_frozen_replica_costs_nobody_an_error() -> Result<()> {
     }
     let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
     let writer = repeat(stand.client()?, insert, &stop);
+    let direct = Client::login(stand.primary.addr())?;
+    let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
     std::thread::sleep(Duration::from_millis(500));
     stand.replicas[0].sigstop()?;
     std::thread::sleep(Duration::from_secs(6));
     stop.store(true, Ordering::Relaxed);
+    let limit = allowed(Duration::from_secs(1), control)?;
     for reader in readers {
         let seen = reader.join().expect("no panic")?;
         assert!(seen.errors.is_empty() && seen.count > 100, "{seen:?}");
-        assert!(seen.longest < Duration::from_secs(3), "{seen:?}");
+        // Less than the six seconds for which it is frozen.
+        assert!(seen.longest < limit + Duration::from_secs(2), "{limit:?}: {seen:?}");
     }
     let seen = writer.join().expect("no panic")?;
-    assert!(seen.errors.is_empty() && seen.longest < Duration::from_secs(1), "{seen:?}");
+    assert!(seen.errors.is_empty() && seen.longest < limit, "{limit:?}: {seen:?}");
     stand.replicas[0].sigcont()?;
     let mut client = stand.client()?;
     let port = stand.replicas[0].port().to_string();
