@@ -25,3 +25,6 @@ pub use catalog::{
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
 pub use plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+
+#[cfg(test)]
+mod tests;

@@ -237,7 +237,11 @@ fn gather(
         let name = quote::name(&column.name);
         let same = transport.oid == column.type_oid;
         asked.push(if same { name.clone() } else { format!("{name}::{}", transport.sql_type) });
-        arrays.push(format!("${}::{}[]", first_parameter + index, transport.sql_type));
+        arrays.push(format!(
+            "pg_catalog.unnest(${}::{}[])",
+            first_parameter + index,
+            transport.sql_type
+        ));
         names.push(format!("c{index}"));
         let collation = column.collation.as_ref().map(|it| format!(" COLLATE {it}"));
         let collation = collation.unwrap_or_default();
@@ -251,7 +255,7 @@ fn gather(
     let (schema, name) = (quote::name(&table.schema), quote::name(&table.name));
     let query = format!("SELECT {} FROM {schema}.{name}{filter}", asked.join(", "));
     let subquery = format!(
-        "SELECT {} FROM pg_catalog.unnest({}) AS g({})",
+        "SELECT {} FROM ROWS FROM ({}) AS g({})",
         outputs.join(", "),
         arrays.join(", "),
         names.join(", ")

@@ -256,6 +256,7 @@ fn value_sql(node: Node<'_>) -> Option<String> {
             Node::Integer(it) => Some(format!("({})", it.ival())),
             Node::Float(it) => Some(format!("({})", text(it.fval()))),
             Node::Boolean(it) => Some(it.boolval().to_string()),
+            Node::String(it) if tells_the_time(text(it.sval())) => None,
             Node::String(it) => Some(quote::literal(text(it.sval()))),
             _ => None,
         },
@@ -281,4 +282,10 @@ fn value_sql(node: Node<'_>) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Such a literal means another moment on each server.
+fn tells_the_time(literal: &str) -> bool {
+    let literal = literal.to_ascii_lowercase();
+    ["now", "today", "tomorrow", "yesterday"].iter().any(|it| literal.contains(it))
 }

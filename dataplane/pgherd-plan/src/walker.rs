@@ -282,6 +282,8 @@ impl<'c, 't> Walker<'c, 't> {
         // Its alias hides what is within.
         let alias = alias_name(join.alias());
         let hidden = hidden || alias.is_some();
+        // `AS j(a, b)` counts columns, and `j` may be a whole row.
+        self.uses_all |= alias.is_some();
         if let Some(alias) = alias.or(alias_name(join.join_using_alias())) {
             self.scopes.add_other(scope, Some(alias));
         }
@@ -402,11 +404,21 @@ impl<'c, 't> Walker<'c, 't> {
                     self.query(query, env, Some(scope), depth + 1)?;
                     continue;
                 }
+                Node::ResTarget(target) if target.val().is_some_and(is_star) => {
+                    self.uses_all = true;
+                    if let Some(Node::ColumnRef(reference)) = target.val() {
+                        self.columns.push(reference);
+                    }
+                    continue;
+                }
                 Node::ColumnRef(reference) => {
                     self.columns.push(reference);
                     self.used.extend(texts(reference.fields()));
-                    self.uses_all |=
-                        reference.fields().iter().any(|it| matches!(it, Node::A_Star(_)));
+                    // As an argument it is the row as one value.
+                    if is_star(node) {
+                        self.uses_all = true;
+                        self.object("a whole row");
+                    }
                     continue;
                 }
                 Node::FuncCall(call) => self.calls.push(call),
@@ -437,5 +449,12 @@ fn alias_name<'t>(alias: Option<Node<'t>>) -> Option<&'t str> {
     match alias {
         Some(Node::Alias(alias)) => Some(text(alias.aliasname())),
         _ => None,
+    }
+}
+
+fn is_star(node: Node<'_>) -> bool {
+    match node {
+        Node::ColumnRef(it) => it.fields().iter().any(|it| matches!(it, Node::A_Star(_))),
+        _ => false,
     }
 }

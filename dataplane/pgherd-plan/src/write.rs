@@ -226,6 +226,10 @@ fn pieces(
         return None;
     }
     let tokens = Tokens::new(sql).ok()?;
+    // Several statements in one text are not split.
+    if (0..tokens.len()).any(|it| tokens.text(it) == ";" && it + 1 < tokens.len()) {
+        return None;
+    }
     // VALUES is reserved: outside of parentheses only the one before the rows.
     let mut depth = 0usize;
     let mut values = None;
@@ -233,8 +237,6 @@ fn pieces(
         match tokens.text(index) {
             "(" => depth += 1,
             ")" => depth = depth.checked_sub(1)?,
-            // Several statements in one text are not split.
-            ";" if index + 1 < tokens.len() => return None,
             word if depth == 0 && word.eq_ignore_ascii_case("values") => {
                 values = Some(index);
                 break;
