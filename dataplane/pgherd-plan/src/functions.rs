@@ -54,7 +54,7 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
         _ => return Some(Refusal::over_shards("a function with a name of three parts")),
     };
     let refused = |why: &str| {
-        let construct = format!("the function {name}(), which {why}");
+        let construct = format!("the function {name}(), which {why},");
         Some(Refusal::new(
             construct,
             "Call it on one shard by itself, or declare it IMMUTABLE if it is.",

@@ -121,19 +121,51 @@ fn keys_are_found_in_their_own_scope() {
 
 #[test]
 fn rows_are_gathered_as_little_as_possible() {
-    check("SELECT count(*) FROM orders WHERE total > 5 AND id IN (1, 2)", &[], expect![[""]]);
-    check("TABLE users", &[], expect![[""]]);
-    check("SELECT o.total FROM public.orders o WHERE o.total > 'now'", &[], expect![[""]]);
+    check(
+        "SELECT count(*) FROM orders WHERE total > 5 AND id IN (1, 2)",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "id", "total" FROM "public"."orders" WHERE ("total" > (5)) AND ("id" IN ((1), (2)))
+        SELECT count(*) FROM (SELECT c0::bigint AS "id", c1::numeric(10,2) AS "total" FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::numeric[])) AS g(c0, c1)) AS "orders" WHERE total > 5 AND id IN (1, 2)"#]],
+    );
+    check(
+        "TABLE users",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "id", "name" FROM "public"."users"
+        SELECT * FROM (SELECT c0::bigint AS "id", c1::text AS "name" FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::text[])) AS g(c0, c1)) AS "users""#]],
+    );
+    check(
+        "SELECT o.total FROM public.orders o WHERE o.total > 'now'",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "total" FROM "public"."orders"
+        SELECT o.total FROM (SELECT c0::numeric(10,2) AS "total" FROM ROWS FROM (pg_catalog.unnest($1::numeric[])) AS g(c0)) o WHERE o.total > 'now'"#]],
+    );
 }
 
 #[test]
 fn what_cannot_be_exact_is_refused() {
-    check("SELECT spy() FROM users WHERE id = 1", &[], expect![[""]]);
-    check("SELECT twice(1)", &[], expect![[""]]);
-    check("SELECT * FROM logs", &[], expect![[""]]);
-    check("SELECT users FROM users", &[], expect![[""]]);
-    check("COPY users TO STDOUT", &[], expect![[""]]);
-    check("UPDATE orders SET user_id = 3 WHERE user_id = 2", &[], expect![[""]]);
+    check(
+        "SELECT spy() FROM users WHERE id = 1",
+        &[],
+        expect![
+            "the function spy(), which may read or write tables cannot be answered over shards"
+        ],
+    );
+    check("SELECT twice(1)", &[], expect!["Any"]);
+    check(
+        "SELECT * FROM logs",
+        &[],
+        expect!["the undeclared table logs cannot be answered over shards"],
+    );
+    check("SELECT users FROM users", &[], expect!["a whole row cannot be answered over shards"]);
+    check("COPY users TO STDOUT", &[], expect!["COPY cannot be answered over shards"]);
+    check(
+        "UPDATE orders SET user_id = 3 WHERE user_id = 2",
+        &[],
+        expect!["a change of the sharding key cannot be answered over shards"],
+    );
 }
 
 #[test]
@@ -141,9 +173,16 @@ fn rows_of_an_insert_are_split_by_key() {
     check(
         "INSERT INTO users (name, id) VALUES ('a), (', 1), ('b', 2), ('c', 5) RETURNING id",
         &[],
-        expect![[""]],
+        expect![[r#"
+            [1] INSERT INTO users (name, id) VALUES ('a), (', 1), ('c', 5) RETURNING id
+            [2] INSERT INTO users (name, id) VALUES ('b', 2) RETURNING id
+        "#]],
     );
-    check("INSERT INTO users VALUES (1, 'a'), ($1, 'b')", &["9"], expect![[""]]);
-    check("INSERT INTO users VALUES (1, 'a'), (2, 'b'); SELECT 1", &[], expect![[""]]);
-    check("DELETE FROM users", &[], expect![[""]]);
+    check("INSERT INTO users VALUES (1, 'a'), ($1, 'b')", &["9"], expect!["Single(1)"]);
+    check(
+        "INSERT INTO users VALUES (1, 'a'), (2, 'b'); SELECT 1",
+        &[],
+        expect!["VALUES written like this cannot be answered over shards"],
+    );
+    check("DELETE FROM users", &[], expect!["Broadcast([0, 1, 2, 3])"]);
 }

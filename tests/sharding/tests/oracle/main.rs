@@ -4,6 +4,7 @@
 mod cluster;
 mod corpus;
 mod executor;
+mod random;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,10 @@ use tokio_postgres::Client;
 use cluster::{Cluster, connect, create_whole, rows};
 use corpus::Case;
 use executor::{Executor, Outcome, Planned, Whole};
+use random::Random;
+
+/// How many random statements are added to the corpus.
+const RANDOM: usize = 200;
 
 /// How many statements of a file, by how they were answered.
 type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
@@ -23,8 +28,12 @@ type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
 async fn answers_are_those_of_one_postgres_or_refused() -> Result<()> {
     let postgres = Postgres::start()?;
     create_whole(&postgres).await?;
-    let cases = corpus::read()?;
+    let mut cases = corpus::read()?;
     assert!(cases.len() >= 200, "{} statements", cases.len());
+    let seed = std::env::var("PGHERD_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    println!("PGHERD_SEED={seed}");
+    let mut random = Random::new(seed);
+    cases.extend((0..RANDOM).map(|_| random.case()));
     let mut wrong = Vec::new();
     for shards in [2, 3] {
         let cluster = Cluster::create(&postgres, shards).await?;
