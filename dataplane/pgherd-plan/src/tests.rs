@@ -150,7 +150,7 @@ fn what_cannot_be_exact_is_refused() {
         "SELECT spy() FROM users WHERE id = 1",
         &[],
         expect![
-            "the function spy(), which may read or write tables cannot be answered over shards"
+            "the function spy(), which may read or write tables, cannot be answered over shards"
         ],
     );
     check("SELECT twice(1)", &[], expect!["Any"]);

@@ -19,7 +19,7 @@ use executor::{Executor, Outcome, Planned, Whole};
 use random::Random;
 
 /// How many random statements are added to the corpus.
-const RANDOM: usize = 200;
+const RANDOM: usize = 100;
 
 /// How many statements of a file, by how they were answered.
 type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
