@@ -21,9 +21,9 @@ nextest_profile = $(if $(CI),--profile ci,)
 
 # The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
 MAJORS ?= 13 14 15 16 17 18
-core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::)
+core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | test(builtins::every)
 # The part of it that `make test` runs, against the oldest and the newest.
-core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::)
+core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | test(builtins::every)
 # Tests with a Postgres of npm's, by major version.
 on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration $(nextest_profile)
 

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "postgres_deparse.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "shim.h"
@@ -18,8 +19,11 @@ pgherd_parse(const char *sql, int options)
 {
 	PgherdTree	tree = {0};
 	MemoryContext context = pg_query_enter_memory_context();
-	PgQueryInternalParsetreeAndError result = pg_query_raw_parse(sql, options);
+	PgQueryInternalParsetreeAndError result;
 
+	/* Warnings (CREATE GLOBAL TEMP ...) would go to stderr, as often as a client likes. */
+	log_min_messages = PANIC;
+	result = pg_query_raw_parse(sql, options);
 	free(result.stderr_buffer);
 	if (result.error != NULL)
 	{
@@ -81,11 +85,4 @@ void
 pgherd_free_text(char *text)
 {
 	free(text);
-}
-
-void *
-pgherd_allocate(void *context, size_t size)
-{
-	return MemoryContextAllocExtended((MemoryContext) context, size,
-									  MCXT_ALLOC_NO_OOM | MCXT_ALLOC_ZERO);
 }

@@ -22,6 +22,5 @@ extern PgherdTree pgherd_parse(const char *sql, int options);
 extern void pgherd_free_tree(void *context);
 extern PgherdText pgherd_deparse(void *statement);
 extern void pgherd_free_text(char *text);
-extern void *pgherd_allocate(void *context, size_t size);
 
 #endif

@@ -109,13 +109,14 @@ pub fn command(sql: &[u8]) -> Option<Command> {
 
 /// Whether the text may begin with one of the words; almost none does, so this comes first.
 fn may_begin(sql: &[u8]) -> bool {
-    match sql.trim_ascii_start() {
-        [b'/', b'*', ..] | [b'-', b'-', ..] => true,
-        [b's' | b'S', b'e' | b'E', b't' | b'T', ..]
-        | [b's' | b'S', b'h' | b'H', b'o' | b'O', ..]
-        | [b'r' | b'R', b'e' | b'E', b's' | b'S', ..] => true,
-        _ => false,
-    }
+    matches!(
+        sql.trim_ascii_start(),
+        [b'/', b'*', ..]
+            | [b'-', b'-', ..]
+            | [b's' | b'S', b'e' | b'E', b't' | b'T', ..]
+            | [b's' | b'S', b'h' | b'H', b'o' | b'O', ..]
+            | [b'r' | b'R', b'e' | b'E', b's' | b'S', ..]
+    )
 }
 
 type Tokens<'t, 's> = &'t [(Token, &'s str)];

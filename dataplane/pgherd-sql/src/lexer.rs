@@ -149,9 +149,7 @@ impl<'s> Lexer<'s> {
                 memchr::memchr(b'\'', rest)
             };
             self.at += quote.ok_or(LexError::Malformed)?;
-            if self.byte(self.at) == b'\\' {
-                self.at += 2;
-            } else if self.byte(self.at + 1) == b'\'' {
+            if self.byte(self.at) == b'\\' || self.byte(self.at + 1) == b'\'' {
                 self.at += 2;
             } else {
                 self.at += 1;
@@ -357,38 +355,47 @@ impl<'s> Lexer<'s> {
     }
 }
 
+const SPACE: u8 = 1;
+const NAME_START: u8 = 2;
+const NAME: u8 = 4;
+const OPERATOR: u8 = 8;
+
+/// What each byte may be part of: one look instead of many comparisons.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        classes[at] = class(at as u8);
+        at += 1;
+    }
+    classes
+};
+
+const fn class(byte: u8) -> u8 {
+    match byte {
+        b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => SPACE,
+        b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80.. => NAME_START | NAME,
+        b'0'..=b'9' | b'$' => NAME,
+        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*'
+        | b'/' | b'%' | b'<' | b'>' | b'=' => OPERATOR,
+        _ => 0,
+    }
+}
+
 pub fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    CLASSES[usize::from(byte)] & SPACE != 0
 }
 
 fn starts_name(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    CLASSES[usize::from(byte)] & NAME_START != 0
 }
 
 fn continues_name(byte: u8) -> bool {
-    starts_name(byte) || byte.is_ascii_digit() || byte == b'$'
+    CLASSES[usize::from(byte)] & NAME != 0
 }
 
 fn is_operator(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'~' | b'!'
-            | b'@'
-            | b'#'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-            | b'+'
-            | b'-'
-            | b'*'
-            | b'/'
-            | b'%'
-            | b'<'
-            | b'>'
-            | b'='
-    )
+    CLASSES[usize::from(byte)] & OPERATOR != 0
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod asynchronous;
+mod builtins;
 mod cancel;
 mod fleet;
 mod following;
