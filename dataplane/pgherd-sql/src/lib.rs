@@ -27,5 +27,6 @@ pub use cache::{Cache, Counts};
 pub use command::{Command, Setting, SettingName, command};
 pub use directive::{Directive, RoleWish, directive, directive_in};
 pub use function::{FunctionName, Volatility};
+pub use lexer::{LexError, Lexer, Token};
 pub use lexical::{ClientEncoding, Lexical};
 pub use statement::{Kind, Statement};

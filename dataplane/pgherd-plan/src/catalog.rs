@@ -1,0 +1,264 @@
+//! What the planner knows of a database: tables with their columns, and how rows are placed.
+
+use std::collections::HashMap;
+
+use pgherd_config::Cluster;
+
+/// Columns of all tables. To be run with `search_path = pg_catalog`, so that names of types come
+/// with their schema. The columns of its rows are the fields of [`ColumnRow`], in order.
+pub const COLUMNS_QUERY: &str = "SELECT n.nspname, c.relname, c.relkind::text, a.attname, \
+     a.atttypid, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1), \
+     CASE WHEN a.attcollation <> t.typcollation \
+          THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END, \
+     coalesce(co.collisdeterministic, true), \
+     t.typtype::text, \
+     CASE WHEN t.typtype = 'd' THEN t.typbasetype WHEN t.typcategory = 'A' THEN t.typelem \
+          ELSE 0 END, \
+     CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, -1) END, \
+     coalesce(e.typtype::text, '') \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+     JOIN pg_type t ON t.oid = a.atttypid \
+     LEFT JOIN pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
+     LEFT JOIN pg_collation co ON co.oid = a.attcollation \
+     LEFT JOIN pg_namespace cn ON cn.oid = co.collnamespace \
+     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t' \
+     ORDER BY n.nspname, c.relname, a.attnum";
+
+/// The database's own functions, with the most volatile of each name: [`FunctionRow`].
+pub const FUNCTIONS_QUERY: &str = "SELECT n.nspname, p.proname, \
+     max(CASE p.provolatile WHEN 'v' THEN 3 WHEN 's' THEN 2 ELSE 1 END) = 1 \
+     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
+     WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1, 2";
+
+/// A row of [`COLUMNS_QUERY`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ColumnRow {
+    pub schema: String,
+    pub table: String,
+    /// As `pg_class.relkind`.
+    pub relation_kind: String,
+    pub column: String,
+    pub type_oid: u32,
+    /// The type with its modifiers.
+    pub sql_type: String,
+    /// The type without.
+    pub plain_type: String,
+    /// When it is not the type's own; quoted.
+    pub collation: Option<String>,
+    pub deterministic: bool,
+    /// As `pg_type.typtype`.
+    pub type_kind: String,
+    /// Of a domain the base type, of an array the type of its elements, or 0.
+    pub inner_oid: u32,
+    /// Of a domain: its base type.
+    pub base_type: Option<String>,
+    /// `typtype` of an array's elements, or empty.
+    pub element_kind: String,
+}
+
+/// A row of [`FUNCTIONS_QUERY`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionRow {
+    pub schema: String,
+    pub name: String,
+    /// All functions of this name are declared IMMUTABLE.
+    pub immutable: bool,
+}
+
+/// The catalog of one database, the same on all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Catalog {
+    tables: HashMap<(String, String), Table>,
+    /// By name: all of that name, in whatever schema, are immutable.
+    functions: HashMap<String, bool>,
+}
+
+/// What clients may name in FROM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    pub schema: String,
+    pub name: String,
+    pub columns: Vec<Column>,
+    pub kind: Kind,
+}
+
+/// How a table's rows lie on the shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// By the hash (or list, or range) of this column, an index into [`Table::columns`].
+    Sharded { column: usize },
+    /// All rows on every shard.
+    Reference,
+    /// All rows on one shard, with the rest of its schema.
+    SchemaSharded { shard: usize },
+    /// The configuration does not say.
+    Undeclared,
+    /// A view, materialized view or foreign table: what is behind it is not known here.
+    Opaque,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub type_oid: u32,
+    /// With modifiers and schema, as SQL.
+    pub sql_type: String,
+    /// When it is not the type's own; quoted.
+    pub collation: Option<String>,
+    /// Equality under its collation is equality of bytes.
+    pub deterministic: bool,
+    /// `None`: its values cannot be moved between servers with certainty.
+    pub transport: Option<Transport>,
+}
+
+/// The type as which values go from the shards to the finishing instance, in binary: never
+/// dependent on settings such as `DateStyle`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transport {
+    pub sql_type: String,
+    pub oid: u32,
+}
+
+/// How the configuration places tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Table (with or without schema) or none for all tables, and column.
+    pub sharded: Vec<(Option<String>, String)>,
+    /// With or without schema.
+    pub reference: Vec<String>,
+    pub shards: usize,
+}
+
+/// Built-in scalar types whose binary form is exact and has no OID of another type in it.
+const BINARY: &[u32] = &[
+    16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 600, 601, 602, 603, 604, 628, 650, 700, 701, 718, 774,
+    790, 829, 869, 1042, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1560, 1562, 1700, 2950, 3220,
+    3614, 3615, 3802, 3904, 3906, 3908, 3910, 3912, 3926, 4072, 4451, 4532, 4533, 4534, 4535, 4536,
+];
+/// Types whose arrays read and write the same text under all settings.
+const PLAIN_TEXT: &[u32] =
+    &[16, 18, 19, 20, 21, 23, 25, 26, 114, 869, 1042, 1043, 1700, 2950, 3802];
+const TEXT: u32 = 25;
+
+// === impl Rules ===
+
+impl Rules {
+    pub fn of(cluster: &Cluster) -> Self {
+        let sharded =
+            cluster.sharded_tables.iter().map(|rule| (rule.table.clone(), rule.column.clone()));
+        Self {
+            sharded: sharded.collect(),
+            reference: cluster.reference_tables.clone(),
+            shards: cluster.shards.len(),
+        }
+    }
+
+    fn names(pattern: &str, table: &Table) -> bool {
+        match pattern.split_once('.') {
+            Some((schema, name)) => schema == table.schema && name == table.name,
+            None => pattern == table.name,
+        }
+    }
+
+    /// Rules that name the table go before those that name only a column.
+    fn kind(&self, table: &Table) -> Kind {
+        if self.reference.iter().any(|it| Self::names(it, table)) {
+            return Kind::Reference;
+        }
+        let position = |column: &str| table.columns.iter().position(|it| it.name == column);
+        let of_table = self.sharded.iter().find_map(|(name, column)| {
+            name.as_ref().filter(|it| Self::names(it, table)).and_then(|_| position(column))
+        });
+        let of_column = || {
+            self.sharded
+                .iter()
+                .find_map(|(name, column)| name.is_none().then(|| position(column)).flatten())
+        };
+        match of_table.or_else(of_column) {
+            Some(column) => Kind::Sharded { column },
+            None => Kind::Undeclared,
+        }
+    }
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    pub fn new(columns: Vec<ColumnRow>, functions: Vec<FunctionRow>, rules: &Rules) -> Self {
+        let mut catalog = Self::default();
+        for row in columns {
+            let key = (row.schema.clone(), row.table.clone());
+            let table = catalog.tables.entry(key).or_insert_with(|| Table {
+                schema: row.schema.clone(),
+                name: row.table.clone(),
+                columns: Vec::new(),
+                // Until all its columns are known.
+                kind: match row.relation_kind.as_str() {
+                    "r" | "p" => Kind::Undeclared,
+                    _ => Kind::Opaque,
+                },
+            });
+            table.columns.push(Column {
+                transport: transport(&row),
+                name: row.column,
+                type_oid: row.type_oid,
+                sql_type: row.sql_type,
+                collation: row.collation,
+                deterministic: row.deterministic,
+            });
+        }
+        for table in catalog.tables.values_mut() {
+            if table.kind == Kind::Undeclared {
+                table.kind = rules.kind(table);
+            }
+        }
+        for function in functions {
+            let all = catalog.functions.entry(function.name).or_insert(true);
+            *all &= function.immutable;
+        }
+        catalog
+    }
+
+    /// The table that a name means; a name without schema is looked for along the search path.
+    pub fn table(&self, schema: Option<&str>, name: &str, search_path: &[&str]) -> Option<&Table> {
+        let find = |schema: &str| self.tables.get(&(schema.to_owned(), name.to_owned()));
+        match schema {
+            Some(schema) => find(schema),
+            None => search_path.iter().find_map(|schema| find(schema)),
+        }
+    }
+
+    /// Whether the database has functions of its own by this name, and if all are immutable.
+    pub fn function(&self, name: &str) -> Option<bool> {
+        self.functions.get(name).copied()
+    }
+}
+
+// === impl Table ===
+
+impl Table {
+    pub fn position(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|it| it.name == column)
+    }
+
+    /// The column that places its rows.
+    pub fn key(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Sharded { column } => Some(column),
+            _ => None,
+        }
+    }
+}
+
+fn transport(row: &ColumnRow) -> Option<Transport> {
+    let own = |sql_type: &str, oid| Some(Transport { sql_type: sql_type.to_owned(), oid });
+    match row.type_kind.as_str() {
+        "b" | "r" | "m" if BINARY.contains(&row.type_oid) => own(&row.plain_type, row.type_oid),
+        "e" => own("text", TEXT),
+        "d" if BINARY.contains(&row.inner_oid) => own(row.base_type.as_deref()?, row.inner_oid),
+        "b" if PLAIN_TEXT.contains(&row.inner_oid) || row.element_kind == "e" => own("text", TEXT),
+        _ => None,
+    }
+}

@@ -1,0 +1,343 @@
+//! What is known of a statement before its parameters have values, and the plan with them.
+
+use std::collections::HashSet;
+
+use pgherd_parser::{Node, RawStmt, SelectStmt};
+
+use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::edit::{Tokens, edited};
+use crate::functions::objection;
+use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+use crate::quote;
+use crate::scope::Occurrence;
+use crate::walk::texts;
+use crate::walker::{Env, Walker};
+use crate::write::{self, Rows};
+
+/// What a statement is planned against.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    pub catalog: &'a Catalog,
+    /// Schemas that exist, the user's own where `"$user"` stands.
+    pub search_path: &'a [&'a str],
+    pub shards: usize,
+}
+
+/// All of a plan that does not depend on parameters' values. Good for one text under one catalog,
+/// search path and number of shards.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    shape: Shape,
+    shards: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Shape {
+    Elsewhere,
+    Refused(Refusal),
+    Read {
+        tables: Vec<Placed>,
+        finish: Result<Gathering, Refusal>,
+    },
+    /// UPDATE and DELETE.
+    Modify {
+        tables: Vec<Placed>,
+        broadcast: Result<(), Refusal>,
+    },
+    Insert(Rows),
+}
+
+/// A table of the statement whose rows are not on all shards.
+#[derive(Debug, Clone)]
+pub(crate) struct Placed {
+    pub table: Table,
+    pub keys: Option<Vec<Key>>,
+}
+
+/// How the rows are gathered: for each of the placed tables, in their order.
+#[derive(Debug, Clone)]
+pub(crate) struct Gathering {
+    gathers: Vec<Gather>,
+    query: String,
+    first_parameter: usize,
+}
+
+/// Columns that every table has.
+const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+
+/// Outlines one statement of `text`, as parsed from it.
+pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let shape = match statement.stmt() {
+        Some(Node::SelectStmt(select)) => read(statement, select, text, context),
+        Some(Node::InsertStmt(insert)) => write::insert(insert, text, context),
+        Some(Node::UpdateStmt(update)) => write::update(update, context),
+        Some(Node::DeleteStmt(delete)) => write::delete(delete, context),
+        Some(Node::MergeStmt(_)) => Err(Refusal::over_shards("MERGE")),
+        Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
+        Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
+        Some(Node::TruncateStmt(_)) => Err(Refusal::over_shards("TRUNCATE")),
+        Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
+        Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
+            Err(Refusal::over_shards("PREPARE and EXECUTE"))
+        }
+        Some(
+            Node::TransactionStmt(_)
+            | Node::VariableSetStmt(_)
+            | Node::VariableShowStmt(_)
+            | Node::DiscardStmt(_)
+            | Node::DeallocateStmt(_),
+        )
+        | None => Ok(Shape::Elsewhere),
+        Some(_) => Err(Refusal::over_shards("this command")),
+    };
+    Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
+}
+
+fn read(
+    statement: RawStmt<'_>,
+    select: SelectStmt<'_>,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<Shape, Refusal> {
+    let mut walker = Walker::new(context.catalog, context.search_path);
+    walker.query(select, &Env::EMPTY, None, 0)?;
+    check_calls(&mut walker, context)?;
+    let tables = placed(&walker);
+    if !tables.is_empty() {
+        if walker.reads_system {
+            return Err(Refusal::over_shards("a join with system tables"));
+        }
+        check_references(&mut walker);
+    }
+    let finish = match walker.not_gathered.take() {
+        Some(refusal) => Err(refusal),
+        None => gathering(&walker, statement, text),
+    };
+    Ok(Shape::Read { tables, finish })
+}
+
+/// Functions that no shard may call are refused; those that tell of a shard are not gathered.
+pub(crate) fn check_calls(
+    walker: &mut Walker<'_, '_>,
+    context: &Context<'_>,
+) -> Result<(), Refusal> {
+    for call in &walker.calls {
+        if let Some(refusal) = objection(*call, context.catalog, false) {
+            return Err(refusal);
+        }
+        if let Some(refusal) = objection(*call, context.catalog, true) {
+            walker.not_gathered.get_or_insert(refusal);
+        }
+    }
+    Ok(())
+}
+
+fn is_placed(occurrence: &Occurrence<'_>) -> bool {
+    matches!(occurrence.table.kind, Kind::Sharded { .. } | Kind::SchemaSharded { .. })
+}
+
+pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
+    let scopes = &walker.scopes;
+    let occurrences = scopes.occurrences.iter().enumerate().filter(|(_, it)| is_placed(it));
+    occurrences
+        .map(|(index, occurrence)| {
+            let key = occurrence.table.key();
+            let keys = key
+                .filter(|&key| is_key_type(&occurrence.table.columns[key]))
+                .and_then(|key| scopes.keys((index, key)));
+            Placed { table: occurrence.table.clone(), keys }
+        })
+        .collect()
+}
+
+/// References to what gathered rows do not have: whole rows, system columns, schemas.
+fn check_references(walker: &mut Walker<'_, '_>) {
+    let all = &walker.scopes.occurrences;
+    let placed: Vec<&Occurrence<'_>> = all.iter().filter(|it| is_placed(it)).collect();
+    let mut found = None;
+    for reference in &walker.columns {
+        let names = texts(reference.fields());
+        let star = names.len() != reference.fields().len();
+        let construct = match names.as_slice() {
+            [name] if !star && placed.iter().any(|it| it.reference == *name) => "a whole row",
+            [name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
+            [_, name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
+            [qualifier, name] if !star => {
+                let mut tables =
+                    placed.iter().filter(|it| it.reference == *qualifier && !it.renamed);
+                if tables.any(|it| it.table.position(name).is_none()) {
+                    "a column that the table does not have"
+                } else {
+                    continue;
+                }
+            }
+            [_, _, ..] if names.len() > 2 || star && names.len() > 1 => {
+                "a column's name with its schema"
+            }
+            _ => continue,
+        };
+        found.get_or_insert(construct);
+    }
+    if let Some(construct) = found {
+        walker.object(construct);
+    }
+}
+
+fn gathering(
+    walker: &Walker<'_, '_>,
+    statement: RawStmt<'_>,
+    text: &str,
+) -> Result<Gathering, Refusal> {
+    let tokens = Tokens::new(text)?;
+    let first_parameter = walker.last_parameter + 1;
+    let mut next = first_parameter;
+    let mut gathers = Vec::new();
+    let mut edits = Vec::new();
+    for occurrence in walker.scopes.occurrences.iter().filter(|it| is_placed(it)) {
+        let (gather, subquery) = gather(occurrence, &walker.used, walker.uses_all, next)?;
+        next += gather.columns.len();
+        gathers.push(gather);
+        edits.push(tokens.replace(occurrence, &subquery)?);
+    }
+    let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
+    let end = match usize::try_from(statement.stmt_len()) {
+        Ok(0) | Err(_) => text.len(),
+        Ok(length) => start + length,
+    };
+    let query = edited(text, start..end, edits)
+        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
+    Ok(Gathering { gathers, query, first_parameter })
+}
+
+/// The query for a table's rows, and the subquery that takes the table's place.
+fn gather(
+    occurrence: &Occurrence<'_>,
+    used: &HashSet<&str>,
+    uses_all: bool,
+    first_parameter: usize,
+) -> Result<(Gather, String), Refusal> {
+    let table = occurrence.table;
+    let mut columns: Vec<&Column> =
+        table.columns.iter().filter(|it| uses_all || used.contains(it.name.as_str())).collect();
+    if columns.is_empty() {
+        // Only the number of rows matters.
+        columns.extend(table.columns.iter().find(|it| it.transport.is_some()));
+    }
+    if columns.is_empty() {
+        return Err(Refusal::over_shards("a table without columns"));
+    }
+    let mut gathered = Vec::new();
+    let (mut asked, mut arrays, mut names, mut outputs) = (vec![], vec![], vec![], vec![]);
+    for (index, column) in columns.iter().enumerate() {
+        let Some(transport) = &column.transport else {
+            let construct = format!("the column {} of type {}", column.name, column.sql_type);
+            return Err(Refusal::over_shards(construct));
+        };
+        let name = quote::name(&column.name);
+        let same = transport.oid == column.type_oid;
+        asked.push(if same { name.clone() } else { format!("{name}::{}", transport.sql_type) });
+        arrays.push(format!(
+            "pg_catalog.unnest(${}::{}[])",
+            first_parameter + index,
+            transport.sql_type
+        ));
+        names.push(format!("c{index}"));
+        let collation = column.collation.as_ref().map(|it| format!(" COLLATE {it}"));
+        let collation = collation.unwrap_or_default();
+        outputs.push(format!("c{index}::{}{collation} AS {name}", column.sql_type));
+        gathered.push(GatheredColumn { type_oid: transport.oid });
+    }
+    let filter = match occurrence.filters.as_slice() {
+        [] => String::new(),
+        filters => format!(" WHERE {}", filters.join(" AND ")),
+    };
+    let (schema, name) = (quote::name(&table.schema), quote::name(&table.name));
+    let query = format!("SELECT {} FROM {schema}.{name}{filter}", asked.join(", "));
+    let subquery = format!(
+        "SELECT {} FROM ROWS FROM ({}) AS g({})",
+        outputs.join(", "),
+        arrays.join(", "),
+        names.join(", ")
+    );
+    let uses_parameters = filter.contains('$');
+    Ok((Gather { shards: Vec::new(), query, uses_parameters, columns: gathered }, subquery))
+}
+
+// === impl Outline ===
+
+impl Outline {
+    /// The plan of one execution.
+    pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
+        match &self.shape {
+            Shape::Elsewhere => Plan::Elsewhere,
+            Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
+            Shape::Read { tables, finish } => {
+                let shards = self.shards_of(tables, parameters, placement);
+                if tables.is_empty() {
+                    return Plan::Any;
+                }
+                if let Some(shard) = only(&shards) {
+                    return Plan::Single(shard);
+                }
+                match finish {
+                    Ok(gathering) => Plan::Finish(gathering.with(shards)),
+                    Err(refusal) => Plan::Refuse(refusal.clone()),
+                }
+            }
+            Shape::Modify { tables, broadcast } => {
+                let mut shards = self.shards_of(tables, parameters, placement);
+                match (only(&shards), broadcast) {
+                    (Some(shard), _) => Plan::Single(shard),
+                    (None, Ok(())) => Plan::Broadcast(shards.pop().unwrap_or_default()),
+                    (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
+                }
+            }
+            Shape::Insert(rows) => rows.plan(parameters, placement),
+        }
+    }
+
+    /// For each table the shards whose rows matter.
+    fn shards_of(
+        &self,
+        tables: &[Placed],
+        parameters: &[Parameter<'_>],
+        placement: &dyn Placement,
+    ) -> Vec<Vec<usize>> {
+        let of = |placed: &Placed| {
+            if let Kind::SchemaSharded { shard } = placed.table.kind {
+                return vec![shard];
+            }
+            let column = placed.table.key().and_then(|key| placed.table.columns.get(key));
+            placed
+                .keys
+                .as_ref()
+                .zip(column)
+                .and_then(|(keys, column)| {
+                    shards_of(keys, &placed.table, column, parameters, placement)
+                })
+                .filter(|shards| shards.iter().all(|it| *it < self.shards))
+                .unwrap_or_else(|| (0..self.shards).collect())
+        };
+        tables.iter().map(of).collect()
+    }
+}
+
+/// The one shard that all of these are, if they are.
+fn only(shards: &[Vec<usize>]) -> Option<usize> {
+    match shards.first()?.as_slice() {
+        [shard] if shards.iter().all(|it| it.as_slice() == [*shard]) => Some(*shard),
+        _ => None,
+    }
+}
+
+impl Gathering {
+    fn with(&self, shards: Vec<Vec<usize>>) -> Finish {
+        let gathers = self.gathers.iter().zip(shards);
+        Finish {
+            gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
+            query: self.query.clone(),
+            first_parameter: self.first_parameter,
+        }
+    }
+}

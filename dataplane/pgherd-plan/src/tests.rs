@@ -1,0 +1,188 @@
+//! Plans by statement, without a server: the oracle in `tests/sharding` judges their answers.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use pgherd_parser::{StringSyntax, Tree};
+
+use crate::{
+    Catalog, Column, ColumnRow, Context, FunctionRow, Parameter, Placement, Plan, Rules, Table,
+    outline,
+};
+
+const SHARDS: usize = 4;
+
+/// The shard is the key's remainder.
+struct Remainder;
+
+impl Placement for Remainder {
+    fn shard(&self, _: &Table, _: &Column, key: &Parameter<'_>) -> Option<usize> {
+        let text = std::str::from_utf8(key.value?).ok()?;
+        Some(text.parse::<usize>().ok()? % SHARDS)
+    }
+}
+
+fn catalog() -> Catalog {
+    let columns = [
+        ("users", "id", 20, "bigint"),
+        ("users", "name", 25, "text"),
+        ("orders", "id", 20, "bigint"),
+        ("orders", "user_id", 20, "bigint"),
+        ("orders", "total", 1700, "numeric(10,2)"),
+        ("countries", "code", 25, "text"),
+        ("logs", "line", 25, "text"),
+    ];
+    let columns = columns.map(|(table, column, type_oid, sql_type)| ColumnRow {
+        schema: "public".to_owned(),
+        table: table.to_owned(),
+        relation_kind: "r".to_owned(),
+        column: column.to_owned(),
+        type_oid,
+        sql_type: sql_type.to_owned(),
+        plain_type: sql_type.split('(').next().unwrap_or_default().to_owned(),
+        deterministic: true,
+        type_kind: "b".to_owned(),
+        ..ColumnRow::default()
+    });
+    let function = |name: &str, immutable| FunctionRow {
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        immutable,
+    };
+    let rules = Rules {
+        sharded: vec![(Some("users".into()), "id".into()), (None, "user_id".into())],
+        reference: vec!["countries".into()],
+        shards: SHARDS,
+    };
+    Catalog::new(columns.into(), vec![function("twice", true), function("spy", false)], &rules)
+}
+
+#[track_caller]
+fn check(sql: &str, parameters: &[&str], expected: Expect) {
+    let tree = Tree::parse(sql, StringSyntax::Standard).expect("valid SQL");
+    let catalog = catalog();
+    let context = Context { catalog: &catalog, search_path: &["public"], shards: SHARDS };
+    let statement = tree.statements().next().expect("a statement");
+    let parameters: Vec<_> = parameters
+        .iter()
+        .map(|it| Parameter { type_oid: 20, value: Some(it.as_bytes()), binary: false })
+        .collect();
+    let plan = outline(statement, sql, &context).plan(&parameters, &Remainder);
+    let mut shown = String::new();
+    match plan {
+        Plan::Finish(finish) => {
+            for gather in &finish.gathers {
+                writeln!(shown, "{:?} {}", gather.shards, gather.query).expect("strings grow");
+            }
+            shown.push_str(&finish.query);
+        }
+        Plan::Refuse(refusal) => shown = refusal.to_string(),
+        Plan::Split(texts) => {
+            for (shard, text) in texts {
+                writeln!(shown, "[{shard}] {text}").expect("strings grow");
+            }
+        }
+        other => shown = format!("{other:?}"),
+    }
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn keys_are_found_in_their_own_scope() {
+    check("SELECT * FROM users WHERE id = 6", &[], expect!["Single(2)"]);
+    check("SELECT * FROM users WHERE id = $1 OR id = 9", &["5"], expect!["Single(1)"]);
+    check(
+        "SELECT * FROM users u JOIN orders o ON o.user_id = u.id WHERE u.id = 7",
+        &[],
+        expect!["Single(3)"],
+    );
+    check(
+        "SELECT (SELECT sum(total) FROM orders WHERE user_id = users.id) FROM users WHERE id = 7",
+        &[],
+        expect!["Single(3)"],
+    );
+    check(
+        "SELECT u.id, o.id FROM users u LEFT JOIN orders o ON o.user_id = u.id AND u.id = 7",
+        &[],
+        expect![[r#"
+            [0, 1, 2, 3] SELECT "id" FROM "public"."users"
+            [0, 1, 2, 3] SELECT "id", "user_id" FROM "public"."orders"
+            SELECT u.id, o.id FROM (SELECT c0::bigint AS "id" FROM ROWS FROM (pg_catalog.unnest($1::bigint[])) AS g(c0)) u LEFT JOIN (SELECT c0::bigint AS "id", c1::bigint AS "user_id" FROM ROWS FROM (pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[])) AS g(c0, c1)) o ON o.user_id = u.id AND u.id = 7"#]],
+    );
+    check(
+        "SELECT 1 FROM users WHERE EXISTS (SELECT FROM orders WHERE user_id = 3)",
+        &[],
+        expect![[r#"
+            [0, 1, 2, 3] SELECT "id" FROM "public"."users"
+            [3] SELECT "user_id" FROM "public"."orders" WHERE ("user_id" = (3))
+            SELECT 1 FROM (SELECT c0::bigint AS "id" FROM ROWS FROM (pg_catalog.unnest($1::bigint[])) AS g(c0)) AS "users" WHERE EXISTS (SELECT FROM (SELECT c0::bigint AS "user_id" FROM ROWS FROM (pg_catalog.unnest($2::bigint[])) AS g(c0)) AS "orders" WHERE user_id = 3)"#]],
+    );
+}
+
+#[test]
+fn rows_are_gathered_as_little_as_possible() {
+    check(
+        "SELECT count(*) FROM orders WHERE total > 5 AND id IN (1, 2)",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "id", "total" FROM "public"."orders" WHERE ("total" > (5)) AND ("id" IN ((1), (2)))
+        SELECT count(*) FROM (SELECT c0::bigint AS "id", c1::numeric(10,2) AS "total" FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::numeric[])) AS g(c0, c1)) AS "orders" WHERE total > 5 AND id IN (1, 2)"#]],
+    );
+    check(
+        "TABLE users",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "id", "name" FROM "public"."users"
+        SELECT * FROM (SELECT c0::bigint AS "id", c1::text AS "name" FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::text[])) AS g(c0, c1)) AS "users""#]],
+    );
+    check(
+        "SELECT o.total FROM public.orders o WHERE o.total > 'now'",
+        &[],
+        expect![[r#"
+        [0, 1, 2, 3] SELECT "total" FROM "public"."orders"
+        SELECT o.total FROM (SELECT c0::numeric(10,2) AS "total" FROM ROWS FROM (pg_catalog.unnest($1::numeric[])) AS g(c0)) o WHERE o.total > 'now'"#]],
+    );
+}
+
+#[test]
+fn what_cannot_be_exact_is_refused() {
+    check(
+        "SELECT spy() FROM users WHERE id = 1",
+        &[],
+        expect![
+            "the function spy(), which may read or write tables, cannot be answered over shards"
+        ],
+    );
+    check("SELECT twice(1)", &[], expect!["Any"]);
+    check(
+        "SELECT * FROM logs",
+        &[],
+        expect!["the undeclared table logs cannot be answered over shards"],
+    );
+    check("SELECT users FROM users", &[], expect!["a whole row cannot be answered over shards"]);
+    check("COPY users TO STDOUT", &[], expect!["COPY cannot be answered over shards"]);
+    check(
+        "UPDATE orders SET user_id = 3 WHERE user_id = 2",
+        &[],
+        expect!["a change of the sharding key cannot be answered over shards"],
+    );
+}
+
+#[test]
+fn rows_of_an_insert_are_split_by_key() {
+    check(
+        "INSERT INTO users (name, id) VALUES ('a), (', 1), ('b', 2), ('c', 5) RETURNING id",
+        &[],
+        expect![[r#"
+            [1] INSERT INTO users (name, id) VALUES ('a), (', 1), ('c', 5) RETURNING id
+            [2] INSERT INTO users (name, id) VALUES ('b', 2) RETURNING id
+        "#]],
+    );
+    check("INSERT INTO users VALUES (1, 'a'), ($1, 'b')", &["9"], expect!["Single(1)"]);
+    check(
+        "INSERT INTO users VALUES (1, 'a'), (2, 'b'); SELECT 1",
+        &[],
+        expect!["VALUES written like this cannot be answered over shards"],
+    );
+    check("DELETE FROM users", &[], expect!["Broadcast([0, 1, 2, 3])"]);
+}

@@ -1,0 +1,12 @@
+SELECT id, row_number() OVER (ORDER BY name) FROM users;
+SELECT id, rank() OVER (PARTITION BY country ORDER BY balance DESC NULLS LAST) FROM users;
+SELECT id, sum(total) OVER (PARTITION BY user_id ORDER BY id) FROM orders;
+SELECT id, lag(total) OVER (ORDER BY id), lead(id, 2, 0::bigint) OVER w FROM orders WINDOW w AS (ORDER BY placed);
+SELECT id, avg(total) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, ntile(4) OVER (ORDER BY id), first_value(name) OVER (PARTITION BY country ORDER BY name) FROM users;
+SELECT country, sum(count(*)) OVER () FROM users GROUP BY country;
+SELECT * FROM (SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY total DESC NULLS LAST, id) AS n FROM orders) x WHERE n = 1;
+SELECT id, count(*) OVER (ORDER BY placed RANGE BETWEEN interval '1 day' PRECEDING AND CURRENT ROW) FROM orders;
+SELECT id, dense_rank() OVER (ORDER BY status), percent_rank() OVER (ORDER BY id) FROM orders;
+SELECT id, sum(total) FILTER (WHERE status = 'paid') OVER (PARTITION BY user_id) FROM orders;
+SELECT id, max(name) OVER (ORDER BY id GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING EXCLUDE CURRENT ROW) FROM users;

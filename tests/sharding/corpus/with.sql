@@ -1,0 +1,11 @@
+WITH big AS (SELECT * FROM orders WHERE total > 300) SELECT count(*), sum(total) FROM big;
+WITH a AS (SELECT id FROM users WHERE active), b AS (SELECT user_id FROM orders) SELECT count(*) FROM a JOIN b ON a.id = b.user_id;
+WITH a AS MATERIALIZED (SELECT * FROM users), b AS (SELECT * FROM a WHERE id < 10) SELECT name FROM b;
+WITH RECURSIVE tree AS (SELECT id, parent, 1 AS depth FROM events WHERE parent IS NULL UNION ALL SELECT e.id, e.parent, depth + 1 FROM events e JOIN tree t ON e.parent = t.id) SELECT depth, count(*) FROM tree GROUP BY depth;
+WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i, (SELECT count(*) FROM users WHERE id % 5 = i - 1) FROM n;
+WITH users AS (SELECT 1 AS id) SELECT * FROM users;
+WITH orders AS (SELECT * FROM orders WHERE total > 350) SELECT user_id, count(*) FROM orders GROUP BY user_id;
+SELECT * FROM (WITH x AS (SELECT id FROM users) SELECT max(id) FROM x) y;
+WITH t AS (SELECT status, sum(total) AS s FROM orders GROUP BY status) SELECT status, s / (SELECT sum(s) FROM t) FROM t;
+SELECT id FROM users WHERE id IN (WITH x AS (SELECT user_id FROM orders WHERE total > 380) SELECT user_id FROM x);
+WITH RECURSIVE t AS (SELECT id FROM events WHERE id = 1 UNION SELECT e.id FROM events e, t WHERE e.parent = t.id) SEARCH BREADTH FIRST BY id SET o SELECT count(*) FROM t;

@@ -1,0 +1,213 @@
+//! Executors: who answers a statement, one Postgres or a plan over shards.
+
+use anyhow::{Context as _, Result, ensure};
+use pgherd_parser::{StringSyntax, Tree};
+use pgherd_plan::{Context, Finish, Outline, Parameter, Plan, outline};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Statement};
+
+use crate::cluster::Cluster;
+use crate::corpus::Case;
+use crate::values::{Bound, Value, array};
+
+/// What a client would see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Names, type OIDs and modifiers, rows, how many.
+    Rows {
+        columns: Vec<(String, u32, i32)>,
+        rows: Vec<Vec<Value>>,
+        affected: u64,
+    },
+    /// An SQLSTATE.
+    Failed(String),
+    Refused(String),
+}
+
+/// Answers statements; the proxy will be another one.
+pub trait Executor {
+    /// The answer, and in a word how it came about.
+    async fn run(&self, case: &Case) -> Result<(Outcome, &'static str)>;
+}
+
+/// One Postgres with all rows.
+pub struct Whole<'a>(pub &'a Client);
+
+impl Executor for Whole<'_> {
+    async fn run(&self, case: &Case) -> Result<(Outcome, &'static str)> {
+        let parameters = bound(case);
+        Ok((answer(self.0, &case.sql, &[], &parameters).await?, "whole"))
+    }
+}
+
+/// Plans, run by plain clients.
+pub struct Planned<'a>(pub &'a Cluster);
+
+fn bound(case: &Case) -> Vec<Bound> {
+    let bytes = |it: &Option<String>| it.as_ref().map(|it| it.clone().into_bytes());
+    case.parameters.iter().map(|it| Bound { value: bytes(it), binary: false }).collect()
+}
+
+fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
+    let code = error.code().with_context(|| format!("no error of the server: {error}"))?;
+    Ok(Outcome::Failed(code.code().to_owned()))
+}
+
+fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
+    statement
+        .columns()
+        .iter()
+        .map(|it| (it.name().to_owned(), it.type_().oid(), it.type_modifier()))
+        .collect()
+}
+
+async fn answer(
+    client: &Client,
+    sql: &str,
+    types: &[Type],
+    parameters: &[Bound],
+) -> Result<Outcome> {
+    let statement = match client.prepare_typed(sql, types).await {
+        Ok(statement) => statement,
+        Err(error) => return failed(&error),
+    };
+    execute(client, &statement, parameters).await
+}
+
+async fn execute(client: &Client, statement: &Statement, values: &[Bound]) -> Result<Outcome> {
+    use futures_util::TryStreamExt;
+    let values = values.iter().map(|it| it as &(dyn ToSql + Sync));
+    let stream = match client.query_raw(statement, values).await {
+        Ok(stream) => stream,
+        Err(error) => return failed(&error),
+    };
+    let mut stream = std::pin::pin!(stream);
+    let mut rows = Vec::new();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(row)) => rows.push((0..row.len()).map(|it| row.get(it)).collect()),
+            Ok(None) => break,
+            Err(error) => return failed(&error),
+        }
+    }
+    let affected = stream.rows_affected().unwrap_or(0);
+    Ok(Outcome::Rows { columns: columns(statement), rows, affected })
+}
+
+impl Executor for Planned<'_> {
+    async fn run(&self, case: &Case) -> Result<(Outcome, &'static str)> {
+        let shards = &self.0.shards;
+        let parameters = bound(case);
+        let outline = self.outline(&case.sql)?;
+        // Postgres judges the client's own text: its errors, and the types of its parameters.
+        let described = match shards[0].prepare(&case.sql).await {
+            Ok(statement) => statement,
+            Err(error) => return Ok((failed(&error)?, "error")),
+        };
+        let types = described.params().to_vec();
+        let values: Vec<Parameter<'_>> = parameters
+            .iter()
+            .zip(&types)
+            .map(|(it, of)| Parameter {
+                type_oid: of.oid(),
+                value: it.value.as_deref(),
+                binary: false,
+            })
+            .collect();
+        match outline.plan(&values, &self.0.places) {
+            Plan::Single(shard) => {
+                Ok((answer(&shards[shard], &case.sql, &types, &parameters).await?, "single"))
+            }
+            Plan::Any => {
+                let last = shards.last().context("a shard")?;
+                Ok((answer(last, &case.sql, &types, &parameters).await?, "any"))
+            }
+            Plan::Finish(finish) => {
+                let outcome = self.finish(&finish, &described, &types, &parameters).await?;
+                Ok((outcome, "finish"))
+            }
+            Plan::Broadcast(on) => {
+                let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
+                Ok((self.each(texts, &types, &parameters).await?, "broadcast"))
+            }
+            Plan::Split(texts) => Ok((self.each(texts, &types, &parameters).await?, "split")),
+            Plan::Refuse(refusal) => Ok((Outcome::Refused(refusal.construct.into_owned()), "")),
+            Plan::Elsewhere => Ok((Outcome::Refused("not planned".to_owned()), "")),
+        }
+    }
+}
+
+impl Planned<'_> {
+    pub fn outline(&self, sql: &str) -> Result<Outline> {
+        let tree = Tree::parse(sql, StringSyntax::Standard)?;
+        let statement = tree.statements().next().context("a statement")?;
+        let context = Context {
+            catalog: &self.0.catalog,
+            search_path: &["public"],
+            shards: self.0.shards.len(),
+        };
+        Ok(outline(statement, sql, &context))
+    }
+
+    async fn each(
+        &self,
+        texts: Vec<(usize, String)>,
+        types: &[Type],
+        values: &[Bound],
+    ) -> Result<Outcome> {
+        let (mut all, mut names, mut sum) = (Vec::new(), Vec::new(), 0);
+        for (shard, text) in texts {
+            match answer(&self.0.shards[shard], &text, types, values).await? {
+                Outcome::Rows { columns, rows, affected } => {
+                    names = columns;
+                    all.extend(rows);
+                    sum += affected;
+                }
+                other => return Ok(other),
+            }
+        }
+        Ok(Outcome::Rows { columns: names, rows: all, affected: sum })
+    }
+
+    async fn finish(
+        &self,
+        finish: &Finish,
+        described: &Statement,
+        types: &[Type],
+        parameters: &[Bound],
+    ) -> Result<Outcome> {
+        let mut values = parameters.to_vec();
+        ensure!(values.len() < finish.first_parameter, "too many parameters");
+        for gather in &finish.gathers {
+            let mut gathered = vec![Vec::new(); gather.columns.len()];
+            for shard in &gather.shards {
+                let (types, values) =
+                    if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
+                let client = &self.0.shards[*shard];
+                let rows = match answer(client, &gather.query, types, values).await? {
+                    Outcome::Rows { rows, .. } => rows,
+                    other => return Ok(other),
+                };
+                for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
+                    gathered[column].push(value);
+                }
+            }
+            for (column, gathered) in gather.columns.iter().zip(&gathered) {
+                let value = Some(array(column.type_oid, gathered));
+                values.push(Bound { value, binary: true });
+            }
+        }
+        let last = self.0.shards.last().context("a shard")?;
+        let statement = match last.prepare_typed(&finish.query, types).await {
+            Ok(statement) => statement,
+            Err(error) => {
+                let message = error.as_db_error().map(|it| it.message()).unwrap_or_default();
+                return Ok(Outcome::Refused(format!("by Postgres: {message}")));
+            }
+        };
+        if columns(&statement) != columns(described) {
+            return Ok(Outcome::Refused("by its columns".to_owned()));
+        }
+        execute(last, &statement, &values).await
+    }
+}
