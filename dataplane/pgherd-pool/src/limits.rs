@@ -2,9 +2,10 @@
 //!
 //! Each connection holds a [`Permit`] from before it is dialled until Postgres has closed it, so
 //! that a limit is never exceeded, not even for the moment in which one connection takes the place
-//! of another. Whoever gets none waits, first come first served.
+//! of another. Whoever gets none waits: room is offered to the pool that has the fewest connections,
+//! and among equals to the one that came first.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,16 @@ struct Budget {
     used: AtomicUsize,
     /// Who may have idle connections to close for others.
     members: Mutex<Vec<Weak<Pool>>>,
-    room: Notify,
+    queue: Mutex<Vec<Waiter>>,
+}
+
+/// One who waits for room in a budget.
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    /// How many connections its pool has.
+    held: Arc<AtomicUsize>,
+    woken: Arc<Notify>,
 }
 
 /// All budgets of a process.
@@ -52,11 +62,18 @@ pub(crate) struct Limits {
 
 /// The budgets that the connections of one pool count against.
 #[derive(Debug, Default)]
-pub(crate) struct Budgets(Arc<[Arc<Budget>]>);
+pub(crate) struct Budgets {
+    budgets: Arc<[Arc<Budget>]>,
+    /// How many connections the pool has.
+    held: Arc<AtomicUsize>,
+}
 
 /// The place of one connection in every budget of its pool.
 #[derive(Debug)]
-pub(crate) struct Permit(Arc<[Arc<Budget>]>);
+pub(crate) struct Permit {
+    budgets: Arc<[Arc<Budget>]>,
+    held: Arc<AtomicUsize>,
+}
 
 impl Limits {
     /// The budgets of a pool, with what the topology allows for each now.
@@ -67,7 +84,7 @@ impl Limits {
             budget.allow(most);
             Arc::clone(budget)
         });
-        Budgets(shared.collect())
+        Budgets { budgets: shared.collect(), held: Arc::default() }
     }
 
     /// Takes over what the topology allows now; `most` says it for each scope.
@@ -87,14 +104,33 @@ impl Budget {
             most: AtomicUsize::new(0),
             used: AtomicUsize::new(0),
             members: Mutex::default(),
-            room: Notify::new(),
+            queue: Mutex::default(),
         }
     }
 
     fn allow(&self, most: usize) {
         if self.most.swap(most, Ordering::Relaxed) != most {
-            self.room.notify_one();
+            self.wake_one();
         }
+    }
+
+    /// There is room: it is offered to the pool that has the fewest connections, and among its
+    /// equals to the one that has waited longest.
+    fn wake_one(&self) {
+        let mut queue = self.queue.lock();
+        let poorest = queue.iter().map(|waiter| waiter.held.load(Ordering::Relaxed)).enumerate();
+        if let Some((index, _)) = poorest.min_by_key(|&(_, held)| held) {
+            queue.remove(index).woken.notify_one();
+        }
+    }
+
+    fn enqueue(&self, held: &Arc<AtomicUsize>) -> Queued<'_> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let woken = Arc::<Notify>::default();
+        let waiter = Waiter { id, held: Arc::clone(held), woken: Arc::clone(&woken) };
+        self.queue.lock().push(waiter);
+        Queued { budget: self, id, woken, passes_on: true }
     }
 
     fn try_take(&self) -> bool {
@@ -106,9 +142,13 @@ impl Budget {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).is_ok()
     }
 
+    fn is_waited_for(&self) -> bool {
+        !self.queue.lock().is_empty()
+    }
+
     fn give_back(&self) {
         self.used.fetch_sub(1, Ordering::AcqRel);
-        self.room.notify_one();
+        self.wake_one();
     }
 
     fn pools(&self) -> Vec<Arc<Pool>> {
@@ -149,19 +189,20 @@ impl Budget {
 impl Budgets {
     /// Counts the pool among those that share these budgets.
     pub(crate) fn join(&self, pool: &Arc<Pool>) {
-        for budget in &*self.0 {
+        for budget in &*self.budgets {
             budget.members.lock().push(Arc::downgrade(pool));
         }
     }
 
     fn try_take(&self) -> Result<Permit, &Budget> {
-        for (index, budget) in self.0.iter().enumerate() {
+        for (index, budget) in self.budgets.iter().enumerate() {
             if !budget.try_take() {
-                self.0[..index].iter().for_each(|taken| taken.give_back());
+                self.budgets[..index].iter().for_each(|taken| taken.give_back());
                 return Err(budget);
             }
         }
-        Ok(Permit(Arc::clone(&self.0)))
+        self.held.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit { budgets: Arc::clone(&self.budgets), held: Arc::clone(&self.held) })
     }
 
     /// A place for one more connection of the pool, for as long as `wanted`. Where there is none,
@@ -175,45 +216,80 @@ impl Budgets {
     ) -> Option<Permit> {
         let mut asked_at = Instant::now();
         let mut evicted = false;
-        let mut woken_by: Option<&Budget> = None;
+        // Others who wait come first.
+        let mut contested =
+            self.budgets.iter().map(Arc::as_ref).find(|budget| budget.is_waited_for());
         loop {
-            let full = match self.try_take() {
-                Ok(permit) => return Some(permit),
-                Err(full) => full,
+            let came_later = contested.is_some();
+            let full = match contested.take() {
+                Some(budget) => budget,
+                None => match self.try_take() {
+                    Ok(permit) => return Some(permit),
+                    Err(full) => full,
+                },
             };
-            // Another budget is what it waits for now: this room is for the next in the queue.
-            if let Some(budget) = woken_by.take().filter(|budget| !std::ptr::eq(*budget, full)) {
-                budget.room.notify_one();
-            }
-            let room = full.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
+            let mut queued = full.enqueue(&self.held);
             // A place may have come free before this one stood in the queue.
-            if let Ok(permit) = self.try_take() {
+            if !came_later && let Ok(permit) = self.try_take() {
                 return Some(permit);
             }
-            let impatient = asked_at.elapsed() >= PATIENCE;
-            if !evicted || impatient {
-                full.evict_for(pool);
-                evicted = true;
-            }
-            if impatient {
-                full.ask_for(pool);
-                asked_at = Instant::now();
-            }
-            woken_by = tokio::time::timeout(RECHECK, room).await.ok().map(|()| full);
-            if !wanted() {
-                if let Some(budget) = woken_by {
-                    budget.room.notify_one();
+            // Its place in the queue is kept until it is woken.
+            loop {
+                let impatient = asked_at.elapsed() >= PATIENCE;
+                if !evicted || impatient {
+                    full.evict_for(pool);
+                    evicted = true;
                 }
-                return None;
+                if impatient {
+                    full.ask_for(pool);
+                    asked_at = Instant::now();
+                }
+                let woken = tokio::time::timeout(RECHECK, queued.woken.notified()).await.is_ok();
+                if !wanted() {
+                    return None;
+                }
+                match self.try_take() {
+                    Ok(permit) => {
+                        queued.passes_on = !woken;
+                        return Some(permit);
+                    }
+                    Err(now_full) if std::ptr::eq(now_full, full) && !woken => {}
+                    Err(now_full) => {
+                        // Room that it cannot use is for the next in the queue.
+                        queued.passes_on = !std::ptr::eq(now_full, full);
+                        break;
+                    }
+                }
             }
+        }
+    }
+}
+
+/// A place in the queue of a budget, given up when it is dropped.
+struct Queued<'b> {
+    budget: &'b Budget,
+    id: u64,
+    woken: Arc<Notify>,
+    /// The room that it was offered is offered to the next one.
+    passes_on: bool,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.budget.queue.lock();
+        let before = queue.len();
+        queue.retain(|waiter| waiter.id != self.id);
+        let was_woken = queue.len() == before;
+        drop(queue);
+        if was_woken && self.passes_on {
+            self.budget.wake_one();
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.iter().for_each(|budget| budget.give_back());
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        self.budgets.iter().for_each(|budget| budget.give_back());
     }
 }
