@@ -49,6 +49,7 @@ const TEST_PROGRAMS: &[&str] = &[
     "pgherd-harness",
     "pgherd-integration",
     "pgherd-chaos",
+    "pgherd-sharding-oracle",
     "pgherd-drivers",
     "pgherd-bench",
     "pgherd-demo",
