@@ -10,9 +10,9 @@
 //! let network = Network::new()?;
 //! let postgres = Postgres::builder().namespace(&network.namespace("db")?).start()?;
 //! let proxy = network.namespace("proxy")?;           // Proxy::builder().namespace(&proxy)
-//! proxy.drop_packets(*postgres.addr().ip())?;        // a black hole, both ways
+//! proxy.drop_packets(postgres.addr().ip())?;        // a black hole, both ways
 //! proxy.heal()?;
-//! proxy.reset(*postgres.addr().ip())?;               // refused and reset
+//! proxy.reset(postgres.addr().ip())?;               // refused and reset
 //! # anyhow::Ok(())
 //! ```
 
