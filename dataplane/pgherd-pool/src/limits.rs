@@ -230,7 +230,9 @@ impl Budgets {
             };
             let mut queued = full.enqueue(&self.held);
             // A place may have come free before this one stood in the queue.
-            if !came_later && let Ok(permit) = self.try_take() {
+            if (!came_later || queued.is_alone())
+                && let Ok(permit) = self.try_take()
+            {
                 return Some(permit);
             }
             // Its place in the queue is kept until it is woken.
@@ -272,6 +274,13 @@ struct Queued<'b> {
     woken: Arc<Notify>,
     /// The room that it was offered is offered to the next one.
     passes_on: bool,
+}
+
+impl Queued<'_> {
+    /// Whether those who came before have gone meanwhile.
+    fn is_alone(&self) -> bool {
+        self.budget.queue.lock().iter().all(|waiter| waiter.id == self.id)
+    }
 }
 
 impl Drop for Queued<'_> {
