@@ -130,10 +130,11 @@ pub async fn serve(
             }
         }
         Ok(Ok(LoggedIn::Replication(client))) => {
-            crate::replication::serve(worker, socket, *client).await;
+            Box::pin(crate::replication::serve(worker, socket, *client)).await;
         }
         Ok(Ok(LoggedIn::Client(client))) => {
-            return Session::new(worker, socket, *client).run().await;
+            // On the heap: as part of the future it would be there several times.
+            return Box::new(Session::new(worker, socket, *client)).run().await;
         }
     }
     None
@@ -145,7 +146,7 @@ pub async fn serve(
 /// holds.
 pub async fn resume(worker: Rc<Worker>, migrant: Migrant) -> Option<Migrant> {
     match Session::arrive(worker, migrant) {
-        Ok(session) => session.run().await,
+        Ok(session) => Box::new(session).run().await,
         Err(error) => {
             tracing::warn!("cannot register a client's socket: {error}");
             None
@@ -237,7 +238,7 @@ impl Session {
         self.pool.worker_stats(self.worker.index)
     }
 
-    async fn run(mut self) -> Option<Migrant> {
+    async fn run(mut self: Box<Self>) -> Option<Migrant> {
         let end = loop {
             if self.lease.is_none() {
                 match poll_fn(|cx| self.poll_idle(cx)).await {
@@ -393,7 +394,7 @@ impl Session {
         self.pool.settings().mode == PoolMode::Session
     }
 
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self: Box<Self>, end: End) {
         match &end {
             End::Terminated | End::ClientGone | End::ShuttingDown => {
                 tracing::debug!(user = %self.entry().user, "client session ended: {end}");
