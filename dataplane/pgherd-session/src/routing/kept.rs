@@ -155,7 +155,7 @@ impl Session {
     pub(super) fn may_send_again(&self) -> bool {
         let attempt = &self.routing.attempt;
         attempt.failures < MAX_FAILURES
-            && attempt.since.is_none_or(|since| since.elapsed() < self.rules.checkout_timeout)
+            && attempt.since.is_none_or(|since| since.elapsed() < self.checkout_timeout)
     }
 
     /// Remembers the texts of the request that is kept as such that write.
