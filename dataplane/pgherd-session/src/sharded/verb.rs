@@ -49,9 +49,15 @@ pub(crate) enum Nature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
     /// START TRANSACTION has a tag of its own.
-    Begin { starts: bool },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        starts: bool,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),

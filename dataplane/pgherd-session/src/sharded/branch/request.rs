@@ -41,8 +41,7 @@ const LIMIT_EXCEEDED: &str = "54000";
 impl<'a> Question<'a> {
     /// Without parameters, results in binary.
     pub(crate) fn plain(sql: &'a str) -> Self {
-        static NOTHING: Arguments =
-            Arguments { count: 0, formats: Vec::new(), values: Vec::new() };
+        static NOTHING: Arguments = Arguments { count: 0, formats: Vec::new(), values: Vec::new() };
         Self { sql: sql.as_bytes(), types: &[], arguments: &NOTHING, formats: &[1] }
     }
 
@@ -156,8 +155,7 @@ mod tests {
         let mut arguments = Arguments::default();
         arguments.push(false, Some(b"7"));
         arguments.push(true, None);
-        let question =
-            Question { sql: b"x", types: &[23], arguments: &arguments, formats: &[1] };
+        let question = Question { sql: b"x", types: &[23], arguments: &arguments, formats: &[1] };
         let (mut bind, mut parse) = (Vec::new(), Vec::new());
         question.put_bind(&mut bind, b"s");
         assert_eq!(
