@@ -132,6 +132,9 @@ pub async fn serve(
         Ok(Ok(LoggedIn::Replication(client))) => {
             Box::pin(crate::replication::serve(worker, socket, *client)).await;
         }
+        Ok(Ok(LoggedIn::Client(client))) if client.shards.is_some() => {
+            Box::pin(crate::sharded::serve(worker, socket, *client)).await;
+        }
         Ok(Ok(LoggedIn::Client(client))) => {
             // On the heap: as part of the future it would be there several times.
             return Box::new(Session::new(worker, socket, *client)).run().await;
