@@ -138,8 +138,7 @@ impl Coordinator {
     async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
         let begins = texts.len() > 1 && self.transaction.state == State::None;
         if begins {
-            self.release_branches();
-            self.transaction.state = State::Implicit;
+            self.begin_implicit();
         }
         let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
         self.open_branches(&shards).await?;
