@@ -2,11 +2,39 @@
 
 use anyhow::Result;
 use pgherd_harness::raw::frontend::{
-    bind, bind_formats, close_portal, close_statement, describe_portal, describe_statement,
-    execute, flush, parse, query, sync,
+    bind, close_portal, close_statement, describe_portal, describe_statement, execute, flush,
+    message, parse, query, sync,
 };
 
 use super::compare::Twins;
+
+/// A Bind with formats of parameters and results.
+fn bound(
+    portal: &str,
+    statement: &str,
+    formats: &[u16],
+    values: &[Option<&[u8]>],
+    results: &[u16],
+) -> Vec<u8> {
+    let mut body = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0"].concat();
+    let list = |body: &mut Vec<u8>, list: &[u16]| {
+        body.extend_from_slice(&(list.len() as u16).to_be_bytes());
+        list.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+    };
+    list(&mut body, formats);
+    body.extend_from_slice(&(values.len() as u16).to_be_bytes());
+    for value in values {
+        match value {
+            Some(value) => {
+                body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                body.extend_from_slice(value);
+            }
+            None => body.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+    list(&mut body, results);
+    message(b'B', &body)
+}
 
 #[test]
 fn batches_pipelines_and_portals() -> Result<()> {
@@ -44,14 +72,14 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ),
         (
             "binary results",
-            [bind_formats("", "s", &[], &[Some(b"3")], &[1]), describe_portal(""), execute("", 0), sync()]
+            [bound("", "s", &[], &[Some(b"3")], &[1]), describe_portal(""), execute("", 0), sync()]
                 .concat(),
             1,
         ),
         (
             "binary parameters, mixed results",
             [
-                bind_formats("", "s", &[1], &[Some(&3_i64.to_be_bytes())], &[1, 0]),
+                bound("", "s", &[1], &[Some(&3_i64.to_be_bytes())], &[1, 0]),
                 describe_portal(""),
                 execute("", 0),
                 sync(),
@@ -62,17 +90,35 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ("too few values", [bind("", "s", &[]), sync()].concat(), 1),
         (
             "formats of other columns",
-            [bind_formats("", "s", &[], &[Some(b"3")], &[1, 0, 1]), sync()].concat(),
+            [bound("", "s", &[], &[Some(b"3")], &[1, 0, 1]), sync()].concat(),
             1,
         ),
         ("no such statement", [bind("", "t", &[]), execute("", 0), sync()].concat(), 1),
         ("no such portal", [execute("p", 0), sync()].concat(), 1),
-        ("nothing to describe", [describe_portal("p"), describe_statement("t"), sync()].concat(), 1),
+        (
+            "nothing to describe",
+            [describe_portal("p"), describe_statement("t"), sync()].concat(),
+            1,
+        ),
         ("close what is not there", [close_statement("t"), close_portal("p"), sync()].concat(), 1),
-        ("an empty statement", [parse("", "", &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()].concat(), 1),
-        ("an error in the middle", [
-            parse("", "SELECT nix", &[]), bind("", "", &[]), execute("", 0), sync(), query("SELECT 1"),
-        ].concat(), 2),
+        (
+            "an empty statement",
+            [parse("", "", &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()]
+                .concat(),
+            1,
+        ),
+        (
+            "an error in the middle",
+            [
+                parse("", "SELECT nix", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+                query("SELECT 1"),
+            ]
+            .concat(),
+            2,
+        ),
         ("two commands", [parse("", "SELECT 1; SELECT 2", &[]), sync()].concat(), 1),
         (
             "rows a few at a time",
@@ -140,7 +186,7 @@ fn batches_pipelines_and_portals() -> Result<()> {
             [
                 parse("", "SELECT count(*), sum(total) FROM orders WHERE total > $1", &[]),
                 describe_statement(""),
-                bind_formats("", "", &[], &[Some(b"100")], &[1]),
+                bound("", "", &[], &[Some(b"100")], &[1]),
                 describe_portal(""),
                 execute("", 0),
                 sync(),
@@ -152,7 +198,14 @@ fn batches_pipelines_and_portals() -> Result<()> {
             "transaction control",
             ["BEGIN", "SELECT 1", "SELECT name FROM users WHERE id = 1", "COMMIT"]
                 .map(|sql| {
-                    [parse("", sql, &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()].concat()
+                    [
+                        parse("", sql, &[]),
+                        describe_statement(""),
+                        bind("", "", &[]),
+                        execute("", 0),
+                        sync(),
+                    ]
+                    .concat()
                 })
                 .concat(),
             4,
@@ -185,12 +238,9 @@ fn batches_pipelines_and_portals() -> Result<()> {
 #[test]
 fn flush_answers_what_came() -> Result<()> {
     let mut twins = Twins::start(2)?;
-    let bytes = [
-        parse("", "SELECT name FROM users WHERE id = $1", &[20]),
-        describe_statement(""),
-        flush(),
-    ]
-    .concat();
+    let bytes =
+        [parse("", "SELECT name FROM users WHERE id = $1", &[20]), describe_statement(""), flush()]
+            .concat();
     for client in [&mut twins.whole, &mut twins.sharded] {
         client.send(&bytes)?;
         let tags: Vec<u8> = client.until_tag(b'T')?.iter().map(|it| it.tag).collect();
