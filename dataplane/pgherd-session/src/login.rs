@@ -32,7 +32,6 @@ pub(crate) use replication::ReplicationClient;
 use crate::admission::{Admission, Full, ProcessLimits};
 use crate::clients::{ClientIdentity, Registration};
 use crate::routing::survival::bit;
-use crate::routing::wishes::Wishes;
 use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
@@ -62,8 +61,6 @@ pub(crate) struct Client {
     pub(crate) admission: Admission,
     pub(crate) pool: Arc<Pool>,
     pub(crate) targets: Arc<Targets>,
-    /// What it asks of the proxy itself.
-    pub(crate) wishes: Wishes,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
     /// The session parameters that it starts with.
@@ -267,7 +264,7 @@ async fn greet(
     let database = &*identity.database;
     let shared = &worker.shared;
     let admission = admit(shared, &identity)?;
-    let (asked, wishes) = parameters::asked(startup)?;
+    let asked = parameters::asked(startup)?;
     let mut avoid = 0;
     let begun = Instant::now();
     let (generation, targets, pool, welcome, params) = loop {
@@ -328,7 +325,6 @@ async fn greet(
         admission,
         pool,
         targets,
-        wishes,
         generation,
         params,
         unread: std::mem::take(&mut dialogue.buf),

@@ -6,6 +6,7 @@ use pgherd_pool::{Access, RoleWish, Volatilities};
 use pgherd_sql::{ClientEncoding, FunctionName, Kind, Lexical, Volatility};
 use pgherd_wire::frontend::definition_text;
 
+use super::commands::may_be_command;
 use crate::session::Session;
 use crate::settle::Marks;
 use crate::shared::Worker;
@@ -67,6 +68,10 @@ impl Judge<'_> {
     }
 
     fn only_reads(&self, text: &[u8]) -> bool {
+        // It is meant for the proxy.
+        if may_be_command(text) && pgherd_sql::command(text).is_some() {
+            return true;
+        }
         // What may stay on the server connection belongs where writes go.
         let marks = Marks::of_query(text);
         if !marks.is_empty() && !marks.is_plain_set() {
