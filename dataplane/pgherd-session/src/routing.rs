@@ -32,6 +32,8 @@ pub(crate) struct Routing {
     pub(crate) wishes: Wishes,
     /// A comment has asked for something: others may, in statements that were prepared before.
     has_directives: bool,
+    /// How texts are read.
+    reading: Option<verdict::ReadingOf>,
     /// What the server connection that is held serves.
     held: Option<Held>,
     /// The first message for which a server connection was taken is still to be sent.
@@ -225,6 +227,8 @@ impl Session {
             self.routing.has_directives = true;
             self.routing.mode = Mode::Split;
         }
+        self.look_at_reading();
+        let bytes = self.from_client.buffer.unscanned();
         let mut decision = Decision { only_reads: true, ..Decision::default() };
         // Statements that the batch defines itself.
         let mut defined: Vec<(&[u8], Verdict)> = Vec::new();
