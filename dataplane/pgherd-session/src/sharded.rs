@@ -24,6 +24,7 @@ mod sites;
 mod texts;
 mod transaction;
 mod verb;
+mod wishes;
 
 pub(crate) use catalog::Catalogs;
 pub(crate) use coordinator::serve;
