@@ -94,7 +94,7 @@ impl Coordinator {
             self.begin_implicit();
         }
         let Verb::Plan(nature) = verb else {
-            let done = self.run_own(verb, &statement.text).await?;
+            let done = self.run_own(verb, &statement.text, false).await?;
             done.put(&self.front);
             return Ok(());
         };

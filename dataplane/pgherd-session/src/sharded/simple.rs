@@ -84,15 +84,20 @@ impl Coordinator {
             };
             return self.execute(&job).await;
         }
-        self.run_own(&piece.verb, &piece.text).await
+        self.run_own(&piece.verb, &piece.text, true).await
     }
 
     /// A statement that is the session's own business. Its rows are in text.
-    pub(crate) async fn run_own(&mut self, verb: &Verb, text: &str) -> Result<Done, Failure> {
+    pub(crate) async fn run_own(
+        &mut self,
+        verb: &Verb,
+        text: &str,
+        is_simple: bool,
+    ) -> Result<Done, Failure> {
         let tag: Cow<'static, str> = match verb {
             Verb::Transaction(control) => self.control(control, text).await?.into(),
             Verb::Set(setting) => self.set(setting, text).await?.into(),
-            Verb::Show => return self.show(text).await,
+            Verb::Show => return self.show(text, is_simple).await,
             Verb::DiscardAll => self.discard_all().await?.into(),
             Verb::Nothing(tag) => (*tag).into(),
             Verb::Deallocate(name) => self.deallocate(name.as_deref())?.into(),

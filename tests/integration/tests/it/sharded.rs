@@ -2,5 +2,6 @@
 
 mod compare;
 mod extended;
+mod life;
 mod simple;
 mod transactions;
