@@ -7,12 +7,17 @@
 
 mod catalog;
 mod edit;
+mod facts;
 mod functions;
+mod insert;
 mod key;
+mod modify;
+mod once;
 mod outline;
 mod plan;
 mod push;
 mod quote;
+mod scatter;
 mod scope;
 mod walk;
 mod walker;
@@ -22,9 +27,14 @@ pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
     Transport,
 };
+pub use facts::{Facts, TABLES_QUERY, TableRow};
+pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
-pub use plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+pub use plan::{
+    Block, Everywhere, Finish, Gather, GatheredColumn, Move, Plan, Refusal, Replies, Scatter, To,
+    Write,
+};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use pgherd_parser::{StringSyntax, Tree};
-use pgherd_plan::{Context, Finish, Outline, Parameter, Plan, outline};
+use pgherd_plan::{Context, Finish, Gather, Outline, Parameter, Plan, outline};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
@@ -48,7 +48,7 @@ fn bound(case: &Case) -> Vec<Bound> {
     case.parameters.iter().map(|it| Bound { value: bytes(it), binary: false }).collect()
 }
 
-fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
+pub fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
     let code = error.code().with_context(|| format!("no error of the server: {error}"))?;
     Ok(Outcome::Failed(code.code().to_owned()))
 }
@@ -61,7 +61,7 @@ fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
         .collect()
 }
 
-async fn answer(
+pub async fn answer(
     client: &Client,
     sql: &str,
     types: &[Type],
@@ -114,23 +114,47 @@ impl Executor for Planned<'_> {
                 binary: false,
             })
             .collect();
-        match outline.plan(&values, &self.0.places) {
+        let plan = outline.plan(&values, &self.0.places);
+        self.carry_out(plan, case, &described, &types, &parameters).await
+    }
+}
+
+impl Planned<'_> {
+    pub async fn carry_out(
+        &self,
+        plan: Plan,
+        case: &Case,
+        described: &Statement,
+        types: &[Type],
+        parameters: &[Bound],
+    ) -> Result<(Outcome, &'static str)> {
+        let shards = &self.0.shards;
+        match plan {
             Plan::Single(shard) => {
-                Ok((answer(&shards[shard], &case.sql, &types, &parameters).await?, "single"))
+                Ok((answer(&shards[shard], &case.sql, types, parameters).await?, "single"))
             }
             Plan::Any => {
                 let last = shards.last().context("a shard")?;
-                Ok((answer(last, &case.sql, &types, &parameters).await?, "any"))
+                Ok((answer(last, &case.sql, types, parameters).await?, "any"))
             }
             Plan::Finish(finish) => {
-                let outcome = self.finish(&finish, &described, &types, &parameters).await?;
+                let outcome = self.finish(&finish, described, types, parameters).await?;
                 Ok((outcome, "finish"))
             }
             Plan::Broadcast(on) => {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
-                Ok((self.each(texts, &types, &parameters).await?, "broadcast"))
+                Ok((self.each(texts, types, parameters).await?, "broadcast"))
             }
-            Plan::Split(texts) => Ok((self.each(texts, &types, &parameters).await?, "split")),
+            Plan::Write(write) => {
+                Ok((self.write(&write, types, parameters).await?, "write"))
+            }
+            Plan::Scatter(scatter) => {
+                Ok((self.scatter(&scatter, types, parameters).await?, "scatter"))
+            }
+            Plan::Move(change) => {
+                Ok((self.change_keys(&change, types, parameters).await?, "move"))
+            }
+            Plan::Everywhere(_) => Ok((self.everywhere(&case.sql).await?, "everywhere")),
             Plan::Refuse(refusal) => Ok((Outcome::Refused(refusal.construct.into_owned()), "")),
             Plan::Elsewhere => Ok((Outcome::Refused("not planned".to_owned()), "")),
         }
@@ -147,6 +171,38 @@ impl Planned<'_> {
             shards: self.0.shards.len(),
         };
         Ok(outline(statement, sql, &context))
+    }
+
+    /// The client's parameters, and the gathered rows as arrays behind them.
+    pub async fn gathered(
+        &self,
+        gathers: &[Gather],
+        first_parameter: usize,
+        types: &[Type],
+        parameters: &[Bound],
+    ) -> Result<Result<Vec<Bound>, Outcome>> {
+        let mut values = parameters.to_vec();
+        ensure!(gathers.is_empty() || values.len() < first_parameter, "too many parameters");
+        for gather in gathers {
+            let mut gathered = vec![Vec::new(); gather.columns.len()];
+            for shard in &gather.shards {
+                let (types, values) =
+                    if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
+                let client = &self.0.shards[*shard];
+                let rows = match answer(client, &gather.query, types, values).await? {
+                    Outcome::Rows { rows, .. } => rows,
+                    other => return Ok(Err(other)),
+                };
+                for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
+                    gathered[column].push(value);
+                }
+            }
+            for (column, gathered) in gather.columns.iter().zip(&gathered) {
+                let value = Some(array(column.type_oid, gathered));
+                values.push(Bound { value, binary: true });
+            }
+        }
+        Ok(Ok(values))
     }
 
     async fn each(
@@ -176,27 +232,12 @@ impl Planned<'_> {
         types: &[Type],
         parameters: &[Bound],
     ) -> Result<Outcome> {
-        let mut values = parameters.to_vec();
-        ensure!(values.len() < finish.first_parameter, "too many parameters");
-        for gather in &finish.gathers {
-            let mut gathered = vec![Vec::new(); gather.columns.len()];
-            for shard in &gather.shards {
-                let (types, values) =
-                    if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
-                let client = &self.0.shards[*shard];
-                let rows = match answer(client, &gather.query, types, values).await? {
-                    Outcome::Rows { rows, .. } => rows,
-                    other => return Ok(other),
-                };
-                for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
-                    gathered[column].push(value);
-                }
-            }
-            for (column, gathered) in gather.columns.iter().zip(&gathered) {
-                let value = Some(array(column.type_oid, gathered));
-                values.push(Bound { value, binary: true });
-            }
-        }
+        let gathers = &finish.gathers;
+        let values = self.gathered(gathers, finish.first_parameter, types, parameters).await?;
+        let values = match values {
+            Ok(values) => values,
+            Err(outcome) => return Ok(outcome),
+        };
         let last = self.0.shards.last().context("a shard")?;
         let statement = match last.prepare_typed(&finish.query, types).await {
             Ok(statement) => statement,
