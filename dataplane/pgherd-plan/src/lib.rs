@@ -6,9 +6,12 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+mod clauses;
 mod edit;
 mod functions;
 mod key;
+mod local;
+mod merging;
 mod outline;
 mod plan;
 mod push;
@@ -20,11 +23,11 @@ mod write;
 
 pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport,
+    Transport, VIEWS_QUERY, ViewRow,
 };
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
-pub use plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+pub use plan::{Finish, Gather, GatheredColumn, Merge, MergeKey, Plan, Refusal};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is known of a statement before its parameters have values, and the plan with them.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
@@ -8,6 +9,7 @@ use crate::catalog::{Catalog, Column, Kind, Table};
 use crate::edit::{Tokens, edited};
 use crate::functions::objection;
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::merging::{Merging, merging};
 use crate::plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
@@ -38,6 +40,7 @@ pub(crate) enum Shape {
     Refused(Refusal),
     Read {
         tables: Vec<Placed>,
+        merge: Option<Box<Merging>>,
         finish: Result<Gathering, Refusal>,
     },
     /// UPDATE and DELETE.
@@ -114,7 +117,11 @@ fn read(
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    Ok(Shape::Read { tables, finish })
+    let merge = match tables.as_slice() {
+        [] => None,
+        _ => merging(select, text, piece(statement, text), context).map(Box::new),
+    };
+    Ok(Shape::Read { tables, merge, finish })
 }
 
 /// Functions that no shard may call are refused; those that tell of a shard are not gathered.
@@ -134,7 +141,10 @@ pub(crate) fn check_calls(
 }
 
 fn is_placed(occurrence: &Occurrence<'_>) -> bool {
-    matches!(occurrence.table.kind, Kind::Sharded { .. } | Kind::SchemaSharded { .. })
+    matches!(
+        occurrence.table.kind,
+        Kind::Sharded { .. } | Kind::SchemaSharded { .. } | Kind::View { parted: true, .. }
+    )
 }
 
 pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
@@ -200,14 +210,19 @@ fn gathering(
         gathers.push(gather);
         edits.push(tokens.replace(occurrence, &subquery)?);
     }
+    let query = edited(text, piece(statement, text), edits)
+        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
+    Ok(Gathering { gathers, query, first_parameter })
+}
+
+/// The text of one statement.
+fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
     let end = match usize::try_from(statement.stmt_len()) {
         Ok(0) | Err(_) => text.len(),
         Ok(length) => start + length,
     };
-    let query = edited(text, start..end, edits)
-        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
-    Ok(Gathering { gathers, query, first_parameter })
+    start..end
 }
 
 /// The query for a table's rows, and the subquery that takes the table's place.
@@ -272,7 +287,7 @@ impl Outline {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, finish } => {
+            Shape::Read { tables, merge, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -280,10 +295,19 @@ impl Outline {
                 if let Some(shard) = only(&shards) {
                     return Plan::Single(shard);
                 }
-                match finish {
-                    Ok(gathering) => Plan::Finish(gathering.with(shards)),
+                let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+                all.sort_unstable();
+                all.dedup();
+                let finished = || match finish {
+                    Ok(gathering) => Plan::Finish(gathering.with(&shards)),
                     Err(refusal) => Plan::Refuse(refusal.clone()),
+                };
+                if let Some(merging) = merge
+                    && let Some(merge) = merging.with(all, parameters, finished.clone())
+                {
+                    return Plan::Merge(merge);
                 }
+                finished()
             }
             Shape::Modify { tables, broadcast } => {
                 let mut shards = self.shards_of(tables, parameters, placement);
@@ -332,8 +356,8 @@ fn only(shards: &[Vec<usize>]) -> Option<usize> {
 }
 
 impl Gathering {
-    fn with(&self, shards: Vec<Vec<usize>>) -> Finish {
-        let gathers = self.gathers.iter().zip(shards);
+    fn with(&self, shards: &[Vec<usize>]) -> Finish {
+        let gathers = self.gathers.iter().zip(shards.iter().cloned());
         Finish {
             gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
             query: self.query.clone(),

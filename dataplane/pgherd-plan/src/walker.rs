@@ -247,7 +247,10 @@ impl<'c, 't> Walker<'c, 't> {
                 let construct = format!("{name}, which is a view or foreign table,");
                 return Err(Refusal::new(construct, "Write its query in its place."));
             }
-            Kind::Sharded { .. } | Kind::Reference | Kind::SchemaSharded { .. } => {}
+            Kind::Sharded { .. }
+            | Kind::Reference
+            | Kind::SchemaSharded { .. }
+            | Kind::View { .. } => {}
         }
         let renamed = match range.alias() {
             Some(Node::Alias(alias)) => !alias.colnames().is_empty(),
