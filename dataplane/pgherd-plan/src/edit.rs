@@ -40,6 +40,22 @@ impl<'s> Tokens<'s> {
         self.tokens.get(index).and_then(|(_, range)| self.text.get(range.clone())).unwrap_or("")
     }
 
+    pub fn kind(&self, index: usize) -> Option<Token> {
+        self.tokens.get(index).map(|(kind, _)| *kind)
+    }
+
+    /// The text of some tokens and what is between them.
+    pub fn slice(&self, tokens: Range<usize>) -> Option<&'s str> {
+        let start = self.range(tokens.start)?.start;
+        let end = self.range(tokens.end.checked_sub(1)?)?.end;
+        self.text.get(start..end)
+    }
+
+    /// The tokens within a piece of the text.
+    pub fn within(&self, piece: Range<usize>) -> Range<usize> {
+        self.at(piece.start)..self.at(piece.end)
+    }
+
     pub fn range(&self, index: usize) -> Option<Range<usize>> {
         self.tokens.get(index).map(|(_, range)| range.clone())
     }
@@ -63,7 +79,7 @@ impl<'s> Tokens<'s> {
     }
 
     /// The text from one token to another, both included.
-    pub fn slice(&self, first: usize, last: usize) -> Option<&'s str> {
+    pub fn between(&self, first: usize, last: usize) -> Option<&'s str> {
         self.text.get(self.range(first)?.start..self.range(last)?.end)
     }
 

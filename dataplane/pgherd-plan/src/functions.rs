@@ -166,6 +166,174 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
     }
 }
 
+/// Built-in aggregates.
+const AGGREGATES: &[&str] = &[
+    "any_value",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "cume_dist",
+    "dense_rank",
+    "every",
+    "json_agg",
+    "json_agg_strict",
+    "json_object_agg",
+    "json_object_agg_strict",
+    "json_object_agg_unique",
+    "json_object_agg_unique_strict",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_object_agg",
+    "jsonb_object_agg_strict",
+    "jsonb_object_agg_unique",
+    "jsonb_object_agg_unique_strict",
+    "max",
+    "min",
+    "mode",
+    "percent_rank",
+    "percentile_cont",
+    "percentile_disc",
+    "range_agg",
+    "range_intersect_agg",
+    "rank",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "xmlagg",
+];
+/// Window functions, of no use without OVER.
+const WINDOW_FUNCTIONS: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "first_value",
+    "lag",
+    "last_value",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+/// Stable built-ins that depend on nothing but their arguments and the session's settings.
+const SAME_ON_ALL: &[&str] = &[
+    "array_to_json",
+    "array_to_string",
+    "concat",
+    "concat_ws",
+    "convert_from",
+    "convert_to",
+    "date",
+    "date_add",
+    "date_part",
+    "date_subtract",
+    "date_trunc",
+    "enum_first",
+    "enum_last",
+    "enum_range",
+    "extract",
+    "format",
+    "generate_series",
+    "json_build_array",
+    "json_build_object",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "length",
+    "make_timestamptz",
+    "money",
+    "numeric",
+    "overlaps",
+    "phraseto_tsquery",
+    "plainto_tsquery",
+    "quote_literal",
+    "quote_nullable",
+    "row_to_json",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "to_char",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "to_date",
+    "to_tsquery",
+    "to_tsvector",
+    "ts_headline",
+    "websearch_to_tsquery",
+];
+
+/// What a call is to those who would have the shards answer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call<'t> {
+    /// The same on every shard.
+    Plain,
+    /// A built-in aggregate, if OVER does not make a window function of it.
+    Aggregate(&'t str),
+    Unknown,
+}
+
+pub fn call<'t>(call: FuncCall<'t>, catalog: &Catalog) -> Call<'t> {
+    let names = texts(call.funcname());
+    let name = match names.as_slice() {
+        [name] | ["pg_catalog", name] => *name,
+        [_, name] => {
+            let plain = catalog.function(name) == Some(true) && !catalog.is_special(name);
+            return if plain && !is_marked(call) { Call::Plain } else { Call::Unknown };
+        }
+        _ => return Call::Unknown,
+    };
+    if catalog.function(name).is_some() && names.len() == 1 {
+        let plain = catalog.function(name) == Some(true)
+            && !catalog.is_special(name)
+            && builtin(name).is_none();
+        return if plain && !is_marked(call) { Call::Plain } else { Call::Unknown };
+    }
+    if AGGREGATES.contains(&name) {
+        return Call::Aggregate(name);
+    }
+    if WINDOW_FUNCTIONS.contains(&name) {
+        return if call.over().is_some() { Call::Plain } else { Call::Unknown };
+    }
+    let same = IMMUTABLE.contains(name)
+        || SAME_ON_ALL.contains(&name)
+        || name == "age" && call.args().len() == 2;
+    if same && !is_marked(call) { Call::Plain } else { Call::Unknown }
+}
+
+/// Written as only aggregates and window functions are.
+fn is_marked(call: FuncCall<'_>) -> bool {
+    call.over().is_some()
+        || call.agg_star()
+        || call.agg_distinct()
+        || call.agg_within_group()
+        || call.agg_filter().is_some()
+        || !call.agg_order().is_empty()
+}
+
 static IMMUTABLE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     volatilities().filter(|(_, volatility)| *volatility == 'i').map(|(name, _)| name).collect()
 });

@@ -6,11 +6,16 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+mod clauses;
+mod ddl;
 mod edit;
 mod facts;
 mod functions;
 mod insert;
 mod key;
+mod local;
+mod merge;
+mod merging;
 mod modify;
 mod once;
 mod outline;
@@ -25,15 +30,15 @@ mod write;
 
 pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport,
+    Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Move, Plan, Refusal, Replies, Scatter, To,
-    Write,
+    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal, Replies,
+    Scatter, To, Write,
 };
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is known of a statement before its parameters have values, and the plan with them.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
@@ -8,12 +9,15 @@ use crate::catalog::{Catalog, Column, Kind, Table};
 use crate::edit::{Tokens, edited};
 use crate::functions::objection;
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
-use crate::plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+use crate::merging::{Merging, merging};
+use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
+use crate::ddl;
 use crate::insert::{self, Insert};
+use crate::merge;
 use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
@@ -39,11 +43,15 @@ pub(crate) enum Shape {
     Refused(Refusal),
     Read {
         tables: Vec<Placed>,
+        merge: Option<Box<Merging>>,
         finish: Result<Gathering, Refusal>,
     },
     /// UPDATE and DELETE.
     Modify(Box<Modify>),
     Insert(Box<Insert>),
+    Everywhere(Everywhere),
+    /// As it is, to this shard.
+    On(usize),
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -71,10 +79,9 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         Some(Node::InsertStmt(insert)) => insert::insert(statement, insert, text, context),
         Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
         Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
-        Some(Node::MergeStmt(_)) => Err(Refusal::over_shards("MERGE")),
+        Some(Node::MergeStmt(merge)) => merge::merge(statement, merge, text, context),
         Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
-        Some(Node::TruncateStmt(_)) => Err(Refusal::over_shards("TRUNCATE")),
         Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
         Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
             Err(Refusal::over_shards("PREPARE and EXECUTE"))
@@ -87,7 +94,7 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
             | Node::DeallocateStmt(_),
         )
         | None => Ok(Shape::Elsewhere),
-        Some(_) => Err(Refusal::over_shards("this command")),
+        Some(other) => ddl::outline(other, context),
     };
     Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
 }
@@ -112,7 +119,11 @@ fn read(
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    Ok(Shape::Read { tables, finish })
+    let merge = match tables.as_slice() {
+        [] => None,
+        _ => merging(select, text, piece(statement, text), context).map(Box::new),
+    };
+    Ok(Shape::Read { tables, merge, finish })
 }
 
 /// Functions that no shard may call are refused; those that tell of a shard are not gathered.
@@ -132,7 +143,10 @@ pub(crate) fn check_calls(
 }
 
 pub(crate) fn is_placed(occurrence: &Occurrence<'_>) -> bool {
-    matches!(occurrence.table.kind, Kind::Sharded { .. } | Kind::SchemaSharded { .. })
+    matches!(
+        occurrence.table.kind,
+        Kind::Sharded { .. } | Kind::SchemaSharded { .. } | Kind::View { parted: true, .. }
+    )
 }
 
 pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
@@ -198,14 +212,19 @@ fn gathering(
         gathers.push(gather);
         edits.push(tokens.replace(occurrence, &subquery)?);
     }
+    let query = edited(text, piece(statement, text), edits)
+        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
+    Ok(Gathering { gathers, query, first_parameter })
+}
+
+/// The text of one statement.
+fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
     let end = match usize::try_from(statement.stmt_len()) {
         Ok(0) | Err(_) => text.len(),
         Ok(length) => start + length,
     };
-    let query = edited(text, start..end, edits)
-        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
-    Ok(Gathering { gathers, query, first_parameter })
+    start..end
 }
 
 /// The query for a table's rows, and the subquery that takes the table's place.
@@ -270,7 +289,7 @@ impl Outline {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, finish } => {
+            Shape::Read { tables, merge, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -278,11 +297,22 @@ impl Outline {
                 if let Some(shard) = only(&shards) {
                     return Plan::Single(shard);
                 }
-                match finish {
-                    Ok(gathering) => Plan::Finish(gathering.with(shards)),
+                let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+                all.sort_unstable();
+                all.dedup();
+                let finished = || match finish {
+                    Ok(gathering) => Plan::Finish(gathering.with(&shards)),
                     Err(refusal) => Plan::Refuse(refusal.clone()),
+                };
+                if let Some(merging) = merge
+                    && let Some(merge) = merging.with(all, parameters, finished.clone())
+                {
+                    return Plan::Merge(merge);
                 }
+                finished()
             }
+            Shape::Everywhere(it) => Plan::Everywhere(*it),
+            Shape::On(shard) => Plan::Single(*shard),
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)
@@ -329,8 +359,8 @@ pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
 }
 
 impl Gathering {
-    fn with(&self, shards: Vec<Vec<usize>>) -> Finish {
-        let gathers = self.gathers.iter().zip(shards);
+    fn with(&self, shards: &[Vec<usize>]) -> Finish {
+        let gathers = self.gathers.iter().zip(shards.iter().cloned());
         Finish {
             gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
             query: self.query.clone(),

@@ -12,6 +12,8 @@ pub enum Plan {
     Single(usize),
     /// The client's bytes, unchanged, to any shard: they only read what all shards have.
     Any,
+    /// One query for each shard, whose rows are merged as they come.
+    Merge(Merge),
     /// Rows of the shards, then one query over them.
     Finish(Finish),
     /// The client's bytes, unchanged, to each of these shards, all or none; the counts of the tags
@@ -29,6 +31,38 @@ pub enum Plan {
     Elsewhere,
     /// `0A000`.
     Refuse(Refusal),
+}
+
+/// Rows that stream from several shards to the client.
+///
+/// The query is asked with the types of parameters that the client's own statement has; its first
+/// columns are those of that statement, in the formats that the client asked for, and `hidden` more
+/// follow, always in binary, which are cut off. Sorted by `keys`, each shard's rows are merged; with
+/// no keys they follow each other. Then `offset` rows are left out and `limit` are sent, with
+/// `with_ties` also those that equal the last one in all keys; the rest is not read. The tag counts
+/// the rows sent. `otherwise` is the plan where a column asked for in binary holds OIDs that differ
+/// between shards: arrays, composites and records of types that are not built in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    pub shards: Vec<usize>,
+    pub query: String,
+    pub hidden: usize,
+    pub keys: Vec<MergeKey>,
+    pub limit: Option<u64>,
+    pub offset: u64,
+    pub with_ties: bool,
+    pub otherwise: Box<Plan>,
+}
+
+/// A column by which rows are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MergeKey {
+    /// Counted over all columns of the query. Its format is the client's, unless it is hidden.
+    pub column: usize,
+    /// Built in, and known to `pgherd-types`; text is ordered by bytes.
+    pub type_oid: u32,
+    pub descending: bool,
+    pub nulls_first: bool,
 }
 
 /// Rows to gather, and the query over them.

@@ -132,8 +132,9 @@ async fn catalog(client: &Client, shards: usize) -> Result<Catalog> {
     });
     let columns = columns.collect::<Option<Vec<_>>>().context("a row of the catalog")?;
     let functions = rows(client, FUNCTIONS_QUERY).await?.into_iter().filter_map(|row| {
-        let [schema, name, immutable] = <[Option<String>; 3]>::try_from(row).ok()?;
-        Some(FunctionRow { schema: schema?, name: name?, immutable: immutable? == "t" })
+        let [schema, name, immutable, plain] = <[Option<String>; 4]>::try_from(row).ok()?;
+        let (immutable, plain) = (immutable? == "t", plain? == "t");
+        Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
     });
     let rules = Rules {
         sharded: vec![
@@ -145,6 +146,7 @@ async fn catalog(client: &Client, shards: usize) -> Result<Catalog> {
         ],
         reference: vec!["countries".into(), "currencies".into()],
         shards,
+        ..Rules::default()
     };
     let mut catalog = Catalog::new(columns, functions.collect(), &rules);
     let tables = rows(client, TABLES_QUERY).await?.into_iter().filter_map(|row| {
