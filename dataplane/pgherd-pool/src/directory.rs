@@ -132,6 +132,9 @@ pub enum LookupError {
     /// No instance can take the statements of this client.
     #[error("the cluster has no primary")]
     NoInstance,
+    /// What is asked for has one place, and the cluster has several.
+    #[error("the cluster has several shards")]
+    SeveralShards,
 }
 
 /// A topology cannot be served because of files that it names.
@@ -330,11 +333,14 @@ impl Directory {
         }
     }
 
-    /// Where the statements of a client can go, where the cluster has one shard; the first of
-    /// several. What it returns is good for as long as [`Directory::generation`] says the same.
+    /// Where the statements of a client can go, where the cluster has one shard. What it returns
+    /// is good for as long as [`Directory::generation`] says the same.
     pub fn targets(&self, database: &str, user: &str) -> Result<Arc<Targets>, LookupError> {
-        let shards = self.shards(database, user)?;
-        shards.targets(0).cloned().ok_or(LookupError::NoInstance)
+        match self.shards(database, user)?.all() {
+            [] => Err(LookupError::NoInstance),
+            [only] => Ok(Arc::clone(only)),
+            [..] => Err(LookupError::SeveralShards),
+        }
     }
 
     /// Where the statements of a client can go, for each shard of the cluster, and by what rules

@@ -132,6 +132,14 @@ pub async fn serve(
         Ok(Ok(LoggedIn::Replication(client))) => {
             crate::replication::serve(worker, socket, *client).await;
         }
+        Ok(Ok(LoggedIn::Client(client))) if client.shards.is_some() => {
+            // Nobody speaks for several shards yet, and one of them would give wrong answers.
+            let error = ErrorResponse::fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                "sessions are not supported for a cluster with several shards",
+            );
+            say(&mut socket, &error).await;
+        }
         Ok(Ok(LoggedIn::Client(client))) => {
             return Session::new(worker, socket, *client).run().await;
         }

@@ -55,23 +55,23 @@ const FIELDS: &[Field<Row>] = &[
 fn run(request: &Request<'_>) -> Outcome {
     let shared = request.authorise(Permission::Look)?.shared;
     let directory = &shared.directory;
-    let mut connections = HashMap::<(String, String, u16), usize>::new();
+    let mut connections = HashMap::<(String, usize, String, u16), usize>::new();
     for (_, pool) in directory.named_pools() {
         let (settings, counts) = (pool.settings(), pool.counts());
         let endpoint = &settings.endpoint;
-        let key = (settings.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        let key = (settings.cluster.clone(), settings.shard, endpoint.host.clone(), endpoint.port);
         *connections.entry(key).or_default() += counts.active + counts.idle + counts.connecting;
     }
     for replication in directory.replications() {
         let (source, endpoint) = (&replication.source, &replication.source.endpoint);
-        let key = (source.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        let key = (source.cluster.clone(), 0, endpoint.host.clone(), endpoint.port);
         *connections.entry(key).or_default() += 1;
     }
     let mut rows = Vec::new();
     directory.for_each_cluster(|cluster| {
         for (number, shard) in cluster.shards.iter().enumerate() {
             rows.extend(shard.instances.iter().map(|instance| {
-                let key = (cluster.name.clone(), instance.host.clone(), instance.port);
+                let key = (cluster.name.clone(), number, instance.host.clone(), instance.port);
                 Row {
                     name: cluster.name.clone(),
                     host: instance.host.clone(),

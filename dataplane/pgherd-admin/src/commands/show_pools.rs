@@ -62,6 +62,7 @@ const FIELDS: &[Field<Row>] = &[
     int8("min_pool_size", |row| count(row.pool.settings().min_size)),
     int8("reserve_pool_size", |row| count(row.pool.settings().reserve_size)),
     int8("pinned", |row| count(row.clients.pinned)),
+    int8("shard", |row| count(row.pool.settings().shard)),
     text("last_error", |row| row.pool.last_error().map(|error| error.chain())),
 ];
 
