@@ -132,19 +132,21 @@ pub async fn serve(
         Ok(Ok(LoggedIn::Replication(client))) => {
             crate::replication::serve(worker, socket, *client).await;
         }
-        Ok(Ok(LoggedIn::Client(client))) if client.shards.is_some() => {
-            // Nobody speaks for several shards yet, and one of them would give wrong answers.
-            let error = ErrorResponse::fatal(
-                sqlstate::FEATURE_NOT_SUPPORTED,
-                "sessions are not supported for a cluster with several shards",
-            );
-            say(&mut socket, &error).await;
+        Ok(Ok(LoggedIn::Client(client))) if is_sharded(&worker, &client) => {
+            Box::pin(crate::sharded::serve(worker, socket, *client)).await;
         }
         Ok(Ok(LoggedIn::Client(client))) => {
             return Session::new(worker, socket, *client).run().await;
         }
     }
     None
+}
+
+/// Whether the client's cluster has several shards.
+fn is_sharded(worker: &Worker, client: &Client) -> bool {
+    let entry = &client.registration.entry;
+    let shards = worker.shared.directory.shards(&entry.database, &entry.user);
+    shards.is_ok_and(|shards| !shards.is_single())
 }
 
 /// Goes on serving a client that comes from another worker.

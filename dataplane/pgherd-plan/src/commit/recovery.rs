@@ -12,8 +12,6 @@ use super::gid::{Gid, Place};
 pub struct Prepared {
     /// The shard on which it is.
     pub shard: usize,
-    /// The database in which it is, on that server.
-    pub database: String,
     /// The role that may finish it, besides superusers.
     pub owner: String,
     /// Its name.

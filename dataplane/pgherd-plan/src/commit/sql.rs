@@ -77,20 +77,15 @@ pub fn rollback_prepared(gid: &Gid) -> String {
     format!("ROLLBACK PREPARED '{gid}'")
 }
 
-/// Sees to it that there is a record, *aborted* where there was none; waits for the transaction
-/// that is inserting one. To be run under READ COMMITTED, outside of a transaction, as the role
-/// that owns the prepared parts; [`outcome`] follows.
+/// Sees to it that there is a record, *aborted* where there was none, and says what it says; waits
+/// for the transaction that is inserting one. No row where it has just been deleted, which means
+/// that nothing is left to be done. To be run under READ COMMITTED, so that the second statement
+/// sees what the first has waited for, and as the role that owns the prepared parts.
 pub fn claim_record(transaction: Uuid) -> String {
     format!(
         "INSERT INTO pgherd.commits (id, outcome) VALUES ('{transaction}', 'aborted') \
-         ON CONFLICT (creator, id) DO NOTHING"
-    )
-}
-
-/// What the record says.
-pub fn outcome(transaction: Uuid) -> String {
-    format!(
-        "SELECT outcome FROM pgherd.commits \
+         ON CONFLICT (creator, id) DO NOTHING; \
+         SELECT outcome FROM pgherd.commits \
          WHERE creator OPERATOR(pg_catalog.=) current_user \
            AND id OPERATOR(pg_catalog.=) '{transaction}'"
     )
@@ -104,16 +99,17 @@ pub const SETTLE: &str = "SET default_transaction_isolation = 'read committed'; 
      SET lock_timeout = '500ms'; SET statement_timeout = '5s'; \
      SET standard_conforming_strings = on; SET client_min_messages = warning";
 
-/// The parts of ours that are prepared on a server, and who it is: gid, owner, database, seconds
-/// since it was prepared. At least one row; the first two columns are the [`Place`] of the database
-/// in which it is asked, the third is whether it is in recovery, and what follows may be NULL.
+/// The parts of ours that are prepared in a database, and which one it is. At least one row: the
+/// [`Place`] of the database and whether its server is in recovery, then the name of a part, its
+/// owner and the seconds since it was prepared, or NULL in all three.
 pub fn list_prepared() -> String {
     format!(
-        "SELECT {SYSTEM}, {DATABASE}, pg_catalog.pg_is_in_recovery(), p.gid, p.owner, p.database, \
+        "SELECT {SYSTEM}, {DATABASE}, pg_catalog.pg_is_in_recovery(), p.gid, p.owner, \
          pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) \
          OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', p.prepared) \
          FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_prepared_xacts p \
-         ON pg_catalog.starts_with(p.gid, '{PREFIX}')"
+         ON pg_catalog.starts_with(p.gid, '{PREFIX}') \
+         AND p.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"
     )
 }
 
@@ -125,7 +121,7 @@ pub fn list_prepared() -> String {
 pub fn old_records(keep_committed: Duration, keep_aborted: Duration, most: usize) -> String {
     let (committed, aborted) = (keep_committed.as_secs(), keep_aborted.as_secs());
     format!(
-        "SELECT id FROM pgherd.commits \
+        "SELECT creator, id FROM pgherd.commits \
          WHERE at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) \
              CASE outcome WHEN 'committed' THEN '{committed}s'::pg_catalog.interval \
                   ELSE '{aborted}s'::pg_catalog.interval END) \
@@ -133,7 +129,7 @@ pub fn old_records(keep_committed: Duration, keep_aborted: Duration, most: usize
     )
 }
 
-/// Deletes records.
+/// Deletes records, as the role that has made them.
 pub fn delete_records(transactions: &[Uuid]) -> String {
     let mut ids = String::new();
     for (index, id) in transactions.iter().enumerate() {
@@ -141,8 +137,8 @@ pub fn delete_records(transactions: &[Uuid]) -> String {
         write!(ids, "{comma}{id}").expect("writing to a String cannot fail");
     }
     format!(
-        "DELETE FROM pgherd.commits \
-         WHERE id OPERATOR(pg_catalog.=) ANY ('{{{ids}}}'::pg_catalog.uuid[])"
+        "DELETE FROM pgherd.commits WHERE creator OPERATOR(pg_catalog.=) current_user \
+         AND id OPERATOR(pg_catalog.=) ANY ('{{{ids}}}'::pg_catalog.uuid[])"
     )
 }
 
@@ -167,9 +163,9 @@ pub fn readiness() -> String {
 /// Makes the table of records, where it is missing; one message, one transaction. An administrator
 /// may run the same where the users of the cluster have no right to.
 ///
-/// The lock keeps two proxies from making it at once, which `IF NOT EXISTS` does not. Everybody may
-/// insert and delete, but sees only what roles that he has have made: nobody can settle the
-/// transactions of somebody else.
+/// The lock keeps two proxies from making it at once, which `IF NOT EXISTS` does not. Each role has
+/// records of its own, which all may see and nobody else can make or delete: what becomes of a
+/// transaction is decided by nobody who could not decide it anyway.
 pub const CREATE_TABLE: &str = "\
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT pg_catalog.pg_advisory_xact_lock(8099568014297473);
@@ -186,6 +182,8 @@ COMMENT ON TABLE pgherd.commits IS 'Outcomes of transactions on several shards';
 GRANT SELECT, INSERT, UPDATE, DELETE ON pgherd.commits TO PUBLIC;
 ALTER TABLE pgherd.commits ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS own ON pgherd.commits;
+DROP POLICY IF EXISTS seen ON pgherd.commits;
 CREATE POLICY own ON pgherd.commits
     USING (creator = current_user) WITH CHECK (creator = current_user);
+CREATE POLICY seen ON pgherd.commits FOR SELECT USING (true);
 COMMIT";

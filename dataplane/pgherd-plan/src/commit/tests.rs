@@ -185,7 +185,6 @@ fn a_part_that_is_lost_after_the_decision_is_left_to_others() {
 fn prepared(transaction: u128, shard: usize, age: u64) -> Prepared {
     Prepared {
         shard,
-        database: "app".to_owned(),
         owner: "app".to_owned(),
         gid: gid(transaction, u32::try_from(shard).unwrap()),
         age: Duration::from_secs(age),

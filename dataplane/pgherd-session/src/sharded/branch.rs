@@ -28,7 +28,7 @@ use crate::buffer::Buffer;
 use crate::patience::in_time;
 
 pub(crate) use conversation::{Answer, Completed, Passing};
-pub(crate) use request::{Arguments, Budget, Question};
+pub(crate) use request::{Arguments, Budget, Question, length};
 
 /// Whether a branch has changed something in its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -122,6 +122,13 @@ impl Report {
         matches!(self.field(b'V'), Some(b"FATAL" | b"PANIC"))
     }
 
+    /// The same without the place in the text.
+    pub(crate) fn without_position(self) -> Self {
+        let kept = self.body.split_inclusive(|&byte| byte == 0);
+        let body = kept.filter(|field| !matches!(field, [b'P', _, ..])).flatten().copied();
+        Self { body: body.collect(), ..self }
+    }
+
     /// The same about a text that begins so many characters earlier.
     pub(crate) fn shifted(self, characters: usize) -> Self {
         if characters == 0 {

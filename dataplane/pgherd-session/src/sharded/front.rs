@@ -5,6 +5,7 @@
 //! executes a statement can write while the guard reads ahead and sees the client leave.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -14,9 +15,11 @@ use std::task::{Context, Poll, ready};
 
 use pgherd_pool::{Socket, note_parameter};
 use pgherd_wire::frame::{HEADER_LEN, Header};
-use pgherd_wire::{ParamSet, backend, frontend};
+use pgherd_wire::{ParamSet, backend, frame, frontend};
 use tokio::io::AsyncWrite;
 
+use super::branch::Budget;
+use super::failure::Failure;
 use crate::buffer::Buffer;
 use crate::clients::ClientEntry;
 use crate::end::End;
@@ -35,6 +38,7 @@ pub(crate) struct Front {
     pub(crate) entry: Arc<ClientEntry>,
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
+    capture: RefCell<Option<Capture>>,
     /// The session parameters that the client has now, and those that it began with.
     params: RefCell<Arc<ParamSet>>,
     pub(crate) startup_params: Arc<ParamSet>,
@@ -53,6 +57,15 @@ struct Inner {
     /// Nothing more comes.
     at_end: bool,
 }
+
+/// Rows that are kept for a portal or cursor.
+struct Capture {
+    rows: VecDeque<Vec<u8>>,
+    budget: Budget,
+}
+
+/// What a row that is kept costs beside its bytes.
+const ROW_OVERHEAD: usize = 32;
 
 /// A message of the client, whole.
 #[derive(Debug)]
@@ -81,6 +94,7 @@ impl Front {
             entry,
             watch: RefCell::default(),
             inner: RefCell::new(inner),
+            capture: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
             startup_params: params,
             is_cut: Cell::new(false),
@@ -134,6 +148,31 @@ impl Front {
         // One large answer is no reason to keep its memory.
         inner.output.shrink_to(4 * ENOUGH);
         Pin::new(&mut inner.socket).poll_flush(cx)
+    }
+
+    /// From now on rows are kept instead, within a budget.
+    pub(crate) fn begin_capture(&self, budget: Budget) {
+        *self.capture.borrow_mut() = Some(Capture { rows: VecDeque::new(), budget });
+    }
+
+    /// The bodies of the rows that were kept; rows go to the client again.
+    pub(crate) fn end_capture(&self) -> VecDeque<Vec<u8>> {
+        self.capture.borrow_mut().take().map(|it| it.rows).unwrap_or_default()
+    }
+
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.capture.borrow().is_some()
+    }
+
+    /// A row for the client, by the body of its message: goes to it, or is kept.
+    pub(crate) fn put_row(&self, row: &[u8]) -> Result<(), Failure> {
+        if let Some(capture) = &mut *self.capture.borrow_mut() {
+            capture.budget.take(row.len() + ROW_OVERHEAD)?;
+            capture.rows.push_back(row.to_vec());
+            return Ok(());
+        }
+        self.put(|out| frame::put(out, backend::tag::DATA_ROW, |out| out.extend_from_slice(row)));
+        Ok(())
     }
 
     // === what comes from it ===

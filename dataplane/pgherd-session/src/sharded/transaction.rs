@@ -72,6 +72,11 @@ impl Transaction {
         self.state != State::None
     }
 
+    /// Whether something was set in it, perhaps for as long as it lasts.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.log.iter().any(|it| matches!(it, Logged::Set(_)))
+    }
+
     fn savepoint(&self, name: &str) -> Result<usize, Failure> {
         let named = |it: &Logged| matches!(it, Logged::Savepoint(other) if other == name);
         self.log.iter().rposition(named).ok_or_else(|| {
@@ -295,14 +300,14 @@ impl Coordinator {
     /// Nothing of the transaction is left but what it has done.
     pub(crate) fn end_transaction(&mut self) {
         self.transaction = Transaction::default();
-        self.branches.clear();
-        self.portals.clear();
+        self.release_branches();
+        self.extended.close_portals();
     }
 
     /// An error outside of a block ends what was implicit; inside, the block has failed.
     pub(crate) async fn note_failure(&mut self) {
         match self.transaction.state {
-            State::None => self.branches.clear(),
+            State::None => self.release_branches(),
             State::Implicit => self.abort_transaction().await,
             State::Block | State::Failed => {
                 self.transaction.state = State::Failed;
@@ -339,7 +344,8 @@ impl Coordinator {
 
     /// A shard for what any of them can do: one that takes part already, if there is one.
     pub(crate) fn any_shard(&self) -> usize {
-        self.branches.first().unwrap_or_else(|| self.home % self.sites.count().max(1))
+        let own = self.transaction.is_open().then(|| self.branches.first()).flatten();
+        own.unwrap_or_else(|| self.home % self.sites.count().max(1))
     }
 
     /// A statement has run on a branch.

@@ -64,12 +64,14 @@ pub(crate) enum Control {
 }
 
 /// A SET or RESET.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
     pub(crate) is_local: bool,
     /// SET TRANSACTION, which ends with it whatever it says.
     pub(crate) is_transaction: bool,
-    pub(crate) is_reset: bool,
+    /// The parameter that is RESET, or `all`.
+    pub(crate) reset: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 // === impl Verb ===
@@ -153,7 +155,12 @@ fn setting(it: VariableSetStmt<'_>) -> Verb {
     Verb::Set(Setting {
         is_local: it.is_local(),
         is_transaction: it.kind() == VAR_SET_MULTI && name == "TRANSACTION",
-        is_reset: matches!(it.kind(), VAR_RESET | VAR_RESET_ALL),
+        reset: match it.kind() {
+            VAR_RESET_ALL => Some("all".to_owned()),
+            VAR_RESET => Some(name.clone()),
+            _ => None,
+        },
+        name: it.name().map(text),
     })
 }
 
@@ -186,11 +193,12 @@ mod tests {
         check("COMMIT AND CHAIN", Verb::Transaction(Control::Commit { chain: true }));
         check("ROLLBACK TO a", Verb::Transaction(Control::RollbackTo("a".into())));
         check("PREPARE TRANSACTION 'x'", Verb::Refused("PREPARE TRANSACTION and what ends it"));
-        let set = Setting { is_local: false, is_transaction: false, is_reset: false };
-        check("SET work_mem = 1", Verb::Set(set));
-        check("SET LOCAL work_mem = 1", Verb::Set(Setting { is_local: true, ..set }));
-        check("RESET ALL", Verb::Set(Setting { is_reset: true, ..set }));
-        check("SET TRANSACTION READ ONLY", Verb::Set(Setting { is_transaction: true, ..set }));
+        let name = Some("work_mem".to_owned());
+        let set = Setting { is_local: false, is_transaction: false, reset: None, name };
+        check("SET work_mem = 1", Verb::Set(set.clone()));
+        check("SET LOCAL work_mem = 1", Verb::Set(Setting { is_local: true, ..set.clone() }));
+        let reset = Some("all".to_owned());
+        check("RESET ALL", Verb::Set(Setting { reset, name: None, ..set }));
         check("DISCARD ALL", Verb::DiscardAll);
         check("DEALLOCATE ALL", Verb::Deallocate(None));
         check("UNLISTEN *", Verb::Nothing("UNLISTEN"));

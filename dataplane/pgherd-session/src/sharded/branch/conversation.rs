@@ -1,7 +1,10 @@
 //! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
 
+use std::rc::Rc;
+
 use pgherd_pool::{Note, ServerError, WorkerStats};
 use pgherd_wire::backend::{self, tag};
+use pgherd_wire::description::row_type;
 use pgherd_wire::frame::{self, Header};
 use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, frontend};
@@ -10,6 +13,7 @@ use super::{Branch, Question, Reply};
 use crate::end::End;
 use crate::salvage;
 use crate::sharded::failure::{Failure, Report};
+use crate::sharded::shapes::Shape;
 
 /// What came of statements that the proxy runs for itself.
 #[derive(Debug, Default)]
@@ -22,7 +26,7 @@ pub(crate) struct Answer {
 
 /// What of the replies goes to the client.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Passing {
+pub(crate) struct Passing<'a> {
     /// RowDescription, or NoData in the extended protocol.
     pub(crate) description: bool,
     /// ParseComplete and BindComplete.
@@ -31,6 +35,8 @@ pub(crate) struct Passing {
     pub(crate) rows: bool,
     /// CommandComplete and EmptyQueryResponse.
     pub(crate) tags: bool,
+    /// The RowDescription that is passed on instead. Rows of other names and types are refused.
+    pub(crate) expected: Option<&'a [u8]>,
 }
 
 /// How statements that were passed on have ended.
@@ -43,21 +49,27 @@ pub(crate) struct Completed {
     pub(crate) status: TransactionStatus,
 }
 
+/// Takes the body of a DataRow.
+type Each<'e> = dyn FnMut(&[u8]) -> Option<Result<(), Failure>> + 'e;
+
 /// The reading of replies until the shard is ready.
 struct Reading {
     completed: Completed,
     failed: Option<Report>,
 }
 
-impl Passing {
-    /// All that a client sees of a simple query.
-    pub(crate) const ALL: Self =
-        Self { description: true, completions: false, rows: true, tags: true };
+impl Passing<'static> {
+    pub(crate) const NOTHING: Self = Self {
+        description: false,
+        completions: false,
+        rows: false,
+        tags: false,
+        expected: None,
+    };
     /// Rows only: the rest is said by somebody else.
-    pub(crate) const ROWS: Self =
-        Self { description: false, completions: false, rows: true, tags: false };
-    pub(crate) const NOTHING: Self =
-        Self { description: false, completions: false, rows: false, tags: false };
+    pub(crate) const ROWS: Self = Self { rows: true, ..Self::NOTHING };
+    /// All that a client sees of a simple query.
+    pub(crate) const ALL: Self = Self { description: true, rows: true, tags: true, ..Self::NOTHING };
 }
 
 impl Branch {
@@ -129,6 +141,37 @@ impl Branch {
         self.send(&out).await
     }
 
+    /// Asks what the shard makes of a statement, without running it.
+    pub(crate) async fn describe(&mut self, question: &Question<'_>) -> Result<Shape, Failure> {
+        let mut out = Vec::with_capacity(question.sql.len() + 64);
+        question.put_parse(&mut out);
+        let target = frontend::Target::Statement;
+        frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, b"");
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Parse, Request::DescribeStatement, Request::Sync] {
+            self.owes(request, Audience::Proxy);
+        }
+        self.send(&out).await?;
+        let (mut shape, mut failed) = (Shape::default(), None);
+        loop {
+            match self.reply().await? {
+                Reply::Error(report) => failed = Some(report),
+                Reply::Ready(_) => {
+                    return failed.map_or(Ok(shape), |it| Err(Failure::Reported(it)));
+                }
+                Reply::Message(header) if header.tag == tag::PARAMETER_DESCRIPTION => {
+                    let types = self.body(header).await?.get(2..).unwrap_or_default();
+                    let (types, _) = types.as_chunks::<4>();
+                    shape.parameters = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
+                }
+                Reply::Message(header) if header.tag == tag::ROW_DESCRIPTION => {
+                    shape.row = Some(self.body(header).await?.to_vec());
+                }
+                Reply::Message(header) => self.drop_message(header).await?,
+            }
+        }
+    }
+
     /// Notes what is about to be sent.
     pub(crate) fn owes(&mut self, request: Request, audience: Audience) {
         if let Some(lease) = self.connection() {
@@ -142,10 +185,7 @@ impl Branch {
 
     /// Reads until the shard is ready, with rows for `each`, which says `None` of one that is
     /// malformed.
-    async fn read_rows(
-        &mut self,
-        each: &mut dyn FnMut(&[u8]) -> Option<Result<(), Failure>>,
-    ) -> Result<Completed, Failure> {
+    async fn read_rows(&mut self, each: &mut Each<'_>) -> Result<Completed, Failure> {
         let mut reading = Reading::new();
         loop {
             match self.reply().await? {
@@ -172,7 +212,7 @@ impl Branch {
 
     /// Reads until the shard is ready, and passes on to the client what is for it. An error is
     /// returned, not passed.
-    pub(crate) async fn forward(&mut self, passing: Passing) -> Result<Completed, Failure> {
+    pub(crate) async fn forward(&mut self, passing: Passing<'_>) -> Result<Completed, Failure> {
         let mut reading = Reading::new();
         loop {
             let header = match self.reply().await? {
@@ -184,13 +224,31 @@ impl Branch {
                 Reply::Message(header) => header,
             };
             let passes = match header.tag {
+                tag::DATA_ROW if passing.rows && self.front.is_capturing() => {
+                    let front = Rc::clone(&self.front);
+                    let kept = front.put_row(self.body(header).await?);
+                    if let Err(failure) = kept {
+                        self.abandon().await?;
+                        return Err(failure);
+                    }
+                    continue;
+                }
                 tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
                 tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
                 tag::NO_DATA => passing.description,
                 tag::ROW_DESCRIPTION => {
                     let body = self.body(header).await?.to_vec();
+                    if let Some(expected) = passing.expected
+                        && row_type(expected) != row_type(&body)
+                    {
+                        self.abandon().await?;
+                        return Err(Failure::unsupported(
+                            "a query whose columns would be others",
+                            "Cast them to the type that they shall have.",
+                        ));
+                    }
                     if passing.description {
-                        self.put_message(header.tag, &body);
+                        self.put_message(header.tag, passing.expected.unwrap_or(&body));
                     }
                     reading.completed.description = Some(body);
                     continue;
@@ -271,6 +329,17 @@ impl Branch {
         self.send(&out).await
     }
 
+    /// The Sync that was sent before is part of what the shard has ignored.
+    async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
+        if !self.connection().is_some_and(|lease| lease.owed.needs_sync()) {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        self.owes(Request::Sync, Audience::Proxy);
+        self.send(&out).await
+    }
+
     /// The shard reads copy data: passes on what the client sends up to its end.
     async fn copy_from_client(&mut self) -> Result<(), Failure> {
         use frontend::tag;
@@ -287,7 +356,7 @@ impl Branch {
                     }
                     self.send(&out).await?;
                     if ends {
-                        return Ok(());
+                        return self.sync_behind_copy().await;
                     }
                 }
                 // Postgres ignores them in the middle of a copy.

@@ -79,6 +79,8 @@ fn count(n: usize) -> [u8; 2] {
 // === impl Arguments ===
 
 impl Arguments {
+    pub(crate) const NONE: Self = Self { count: 0, formats: Vec::new(), values: Vec::new() };
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }
@@ -99,6 +101,19 @@ impl Arguments {
         self.count += 1;
         self.formats.extend_from_slice(&i16::from(binary).to_be_bytes());
         write(&mut self.values);
+    }
+
+    /// Whether each is in binary, and its value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (bool, Option<&[u8]>)> {
+        let (formats, _) = self.formats.as_chunks::<2>();
+        let mut rest = self.values.as_slice();
+        formats.iter().map_while(move |format| {
+            let (size, behind) = rest.split_first_chunk::<4>()?;
+            let size = usize::try_from(i32::from_be_bytes(*size)).ok();
+            let (value, behind) = behind.split_at_checked(size.unwrap_or(0))?;
+            rest = behind;
+            Some((*format == [0, 1], size.map(|_| value)))
+        })
     }
 
     /// Bytes that they take.
