@@ -41,6 +41,13 @@ pub struct Gid {
 #[error("not a name that pgherd gives to prepared transactions")]
 pub struct GidError;
 
+impl Place {
+    /// From the two values in which servers say it.
+    pub fn read(system: Option<&str>, database: Option<&str>) -> Option<Self> {
+        Some(Self { system: system?.parse().ok()?, database: database?.parse().ok()? })
+    }
+}
+
 impl fmt::Display for Gid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transaction, record, shard, place } = self;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::gid::{Gid, PREFIX, Place};
+use super::machine::Outcome;
 
 /// Identifies a database; NULL where the system identifier is not to be had.
 const SYSTEM: &str = "(SELECT s.system_identifier FROM pg_catalog.pg_control_system() s)";
@@ -27,14 +28,15 @@ const DURABLE: &str = "pg_catalog.set_config('synchronous_commit', \
                OPERATOR(pg_catalog.=) ANY ('{off,local}') THEN 'on' \
           ELSE pg_catalog.current_setting('synchronous_commit') END, true)";
 
-/// Inserts the record, in the open transaction of the shard that has it. Fails on the key where
+/// Inserts the record, in the open transaction of the shard that has it; the first value is the role
+/// whose record it is. Fails on the key where
 /// somebody has said *aborted* by now, and where this is not the database that the names of the
 /// parts say.
 pub fn insert_record(transaction: Uuid, place: Place) -> String {
     let patience = PATIENCE.as_secs();
     let Place { system, database } = place;
     format!(
-        "SELECT {DURABLE}, pg_catalog.set_config('row_security', 'on', true), \
+        "SELECT current_user, {DURABLE}, pg_catalog.set_config('row_security', 'on', true), \
          pg_catalog.set_config('idle_in_transaction_session_timeout', '{patience}s', true); \
          INSERT INTO pgherd.commits (id, outcome) VALUES ('{transaction}', \
          CASE WHEN {SYSTEM} OPERATOR(pg_catalog.=) '{system}'::pg_catalog.int8 \
@@ -89,6 +91,15 @@ pub fn claim_record(transaction: Uuid) -> String {
          WHERE creator OPERATOR(pg_catalog.=) current_user \
            AND id OPERATOR(pg_catalog.=) '{transaction}'"
     )
+}
+
+/// What the record says, from the row that answers [`claim_record`].
+pub fn read_outcome(value: Option<&str>) -> Option<Outcome> {
+    match value? {
+        "committed" => Some(Outcome::Committed),
+        "aborted" => Some(Outcome::Aborted),
+        _ => None,
+    }
 }
 
 /// How the sessions of those who finish what others have left begin: their own settings, whatever

@@ -37,8 +37,6 @@ impl Primaries {
     pub fn roles(&self) -> Vec<&str> {
         let cluster = &self.loaded.cluster;
         let checks = cluster.effective_health_check_user();
-        let with_password =
-            cluster.users.iter().filter(|it| it.effective_server_password().is_some());
         let mut roles = Vec::new();
         for user in checks.into_iter().chain(&cluster.users) {
             if !roles.contains(&user.effective_server_user()) {
