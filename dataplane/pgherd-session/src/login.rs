@@ -17,7 +17,9 @@ use std::time::Instant;
 
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
-use pgherd_pool::{CheckoutError, LookupError, Need, NoTarget, Pool, RoleWish, Shards, Socket, Targets};
+use pgherd_pool::{
+    CheckoutError, LookupError, Need, NoTarget, Pool, RoleWish, Shards, Socket, Targets,
+};
 use pgherd_tls::Acceptor;
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;

@@ -107,6 +107,8 @@ mod tests {
             * | ::1 | 5433 | NULL | 20 | 0 | 0 | statement | 0 | 0 | 0 | 0 | 0 | primary
             app | 10.0.0.1 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | primary
             app | 10.0.0.2 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | replica
+            sharded | 10.0.1.0 | 5432 | s_0 | 20 | 0 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | primary
+            sharded | 10.0.1.0 | 5432 | s_1 | 20 | 0 | 0 | transaction | 0 | 0 | 0 | 0 | 1 | primary
         "#]].assert_eq(&Stand::with_pools().run("SHOW DATABASES"));
     }
 }

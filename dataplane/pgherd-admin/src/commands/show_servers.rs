@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn pools_without_connections_have_no_rows() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text | tls:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text | tls:text | shard:int8
         "#]].assert_eq(&Stand::with_pools().run("SHOW SERVERS"));
     }
 }
