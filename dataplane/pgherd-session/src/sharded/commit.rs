@@ -10,6 +10,7 @@ mod resolver;
 mod roles;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pgherd_wire::ErrorResponse;
@@ -17,6 +18,7 @@ use pgherd_wire::owed::Audience;
 
 use super::branch::{Answer, Branch, Wrote};
 use super::branches::Branches;
+use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::front::Front;
 use super::sites::Sites;
@@ -24,7 +26,7 @@ use super::sites::Sites;
 pub use book::{Commits, Tally};
 pub use resolver::settle_transactions;
 
-pub(crate) use readiness::make_ready;
+use readiness::make_ready;
 
 /// `transaction_resolution_unknown`
 const UNKNOWN: &str = "08007";
@@ -66,6 +68,21 @@ pub(crate) async fn finish(
             }
         }
         _ => steps::commit(branches, front, sites, &writers).await,
+    }
+}
+
+impl Coordinator {
+    /// Whether the transaction, or the statement that is one, can write to these shards besides
+    /// those to which it has written: asked before each statement that writes, so that nothing is
+    /// written that cannot be committed. Costs nothing for one shard, and where it is known.
+    pub(crate) async fn may_write(&self, shards: &[usize]) -> Result<(), Failure> {
+        let wrote = self.branches.iter().filter(|it| it.wrote == Wrote::Yes).map(|it| it.shard);
+        let all: BTreeSet<usize> = wrote.chain(shards.iter().copied()).collect();
+        if all.len() < 2 {
+            return Ok(());
+        }
+        let all: Vec<usize> = all.into_iter().collect();
+        make_ready(&self.front, &self.sites, &all).await.map(drop)
     }
 }
 
