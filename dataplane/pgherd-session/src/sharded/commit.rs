@@ -50,6 +50,8 @@ pub(crate) async fn finish(
     let writers: Vec<usize> =
         branches.iter().filter(|it| it.wrote != Wrote::No).map(|it| it.shard).collect();
     if writers.len() > 1 {
+        // A client that does not read must not stop what has begun.
+        front.relieve().await?;
         // Also where nobody knew before that several would write: nothing is committed yet.
         make_ready(front, sites, &writers).await?;
     }

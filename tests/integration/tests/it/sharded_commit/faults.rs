@@ -55,25 +55,20 @@ fn stop_at(step: usize, bank: &Bank) -> pgherd_harness::faults::Armed {
 }
 
 /// Stops one transfer at each step, kills, and lets others finish it.
-#[track_caller]
-fn check(victims: Victims) {
-    run(victims).unwrap();
-}
-
-fn run(victims: Victims) -> Result<()> {
+fn check(victims: Victims) -> Result<()> {
     let mut bank = Bank::open()?;
     let mut proxy = bank.fragile_proxy()?;
     // Before the schema is there, and before anybody can be asked for it.
     assert_eq!(bank.transfer(&proxy, 20)?, Told::Committed);
     let other = bank.proxy()?;
     let mut stopped = Vec::new();
-    for step in 0..STEPS.len() {
+    for (step, (what, ..)) in STEPS.iter().enumerate() {
         let transfer = i64::try_from(step)?;
         let mut client = bank.begin(&proxy, transfer)?;
         let armed = stop_at(step, &bank);
         let told = std::thread::spawn(move || commit(&mut client));
-        armed.wait(Duration::from_secs(10)).with_context(|| STEPS[step].0)?;
-        stopped.push((transfer, STEPS[step].0, told));
+        armed.wait(Duration::from_secs(10)).context(*what)?;
+        stopped.push((transfer, *what, told));
     }
     if victims.proxy {
         proxy.kill9()?;
@@ -112,36 +107,36 @@ fn run(victims: Victims) -> Result<()> {
 }
 
 #[test]
-fn the_proxy_is_killed() {
-    check(Victims { proxy: true, shard: None, late: false });
+fn the_proxy_is_killed() -> Result<()> {
+    check(Victims { proxy: true, shard: None, late: false })
 }
 
 #[test]
-fn the_proxy_is_killed_and_what_it_has_sent_arrives() {
-    check(Victims { proxy: true, shard: None, late: true });
+fn the_proxy_is_killed_and_what_it_has_sent_arrives() -> Result<()> {
+    check(Victims { proxy: true, shard: None, late: true })
 }
 
 #[test]
-fn the_shard_with_the_record_is_killed() {
-    check(Victims { proxy: false, shard: Some(RECORD), late: false });
+fn the_shard_with_the_record_is_killed() -> Result<()> {
+    check(Victims { proxy: false, shard: Some(RECORD), late: false })
 }
 
 #[test]
-fn another_shard_is_killed() {
-    check(Victims { proxy: false, shard: Some(OTHER), late: false });
+fn another_shard_is_killed() -> Result<()> {
+    check(Victims { proxy: false, shard: Some(OTHER), late: false })
 }
 
 #[test]
-fn the_proxy_and_the_shard_with_the_record_are_killed() {
-    check(Victims { proxy: true, shard: Some(RECORD), late: false });
+fn the_proxy_and_the_shard_with_the_record_are_killed() -> Result<()> {
+    check(Victims { proxy: true, shard: Some(RECORD), late: false })
 }
 
 #[test]
-fn the_proxy_and_another_shard_are_killed() {
-    check(Victims { proxy: true, shard: Some(OTHER), late: false });
+fn the_proxy_and_another_shard_are_killed() -> Result<()> {
+    check(Victims { proxy: true, shard: Some(OTHER), late: false })
 }
 
 #[test]
-fn only_connections_break() {
-    check(Victims { proxy: false, shard: None, late: false });
+fn only_connections_break() -> Result<()> {
+    check(Victims { proxy: false, shard: None, late: false })
 }
