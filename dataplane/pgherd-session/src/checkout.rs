@@ -170,11 +170,6 @@ impl Session {
             let entry = &self.registration.entry;
             let targets = directory.targets(&entry.database, &entry.user);
             self.targets = targets.map_err(|_| End::NotServed)?;
-            // One that has got shards meanwhile is served by a coordinator, after a new login.
-            let shards = directory.shards(&entry.database, &entry.user);
-            if shards.is_ok_and(|shards| !shards.is_single()) {
-                return Err(End::NotServed);
-            }
             // Where there is a choice it is made next.
             // Replaced once more, or none is open: whoever needs one waits for it.
             if let Ok(pool) = self.targets.for_login() {

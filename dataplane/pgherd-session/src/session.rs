@@ -132,7 +132,7 @@ pub async fn serve(
         Ok(Ok(LoggedIn::Replication(client))) => {
             crate::replication::serve(worker, socket, *client).await;
         }
-        Ok(Ok(LoggedIn::Client(client))) if is_sharded(&worker, &client) => {
+        Ok(Ok(LoggedIn::Client(client))) if client.shards.is_some() => {
             Box::pin(crate::sharded::serve(worker, socket, *client)).await;
         }
         Ok(Ok(LoggedIn::Client(client))) => {
@@ -140,13 +140,6 @@ pub async fn serve(
         }
     }
     None
-}
-
-/// Whether the client's cluster has several shards.
-fn is_sharded(worker: &Worker, client: &Client) -> bool {
-    let entry = &client.registration.entry;
-    let shards = worker.shared.directory.shards(&entry.database, &entry.user);
-    shards.is_ok_and(|shards| !shards.is_single())
 }
 
 /// Goes on serving a client that comes from another worker.

@@ -17,7 +17,6 @@ use std::time::Instant;
 use pgherd_pool::{Lease, Need, ServerError, WorkerStats, note_parameter};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::frame::{HEADER_LEN, Header};
-use pgherd_wire::owed::Audience;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, sqlstate};
 use tokio::io::AsyncWriteExt;
 
@@ -52,6 +51,8 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that was asked last is done.
+    has_tag: bool,
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
@@ -93,6 +94,7 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
                 leased_at: Instant::now(),
@@ -194,6 +196,7 @@ impl Branch {
         let Some(lease) = self.lease.as_mut().filter(|_| !self.is_broken) else {
             return Err(Failure::Broken(self.shard));
         };
+        self.has_tag = false;
         self.is_cut = true;
         let written = lease.socket.write_all(bytes).await;
         self.is_cut = false;
@@ -321,9 +324,11 @@ impl Branch {
         };
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         note_parameter(&mut lease.params, name, value);
-        let asked = lease.owed.head_audience() == Some(Audience::Proxy);
-        if !asked && !self.is_quiet {
-            self.front.report(name, value);
+        if !self.is_quiet {
+            match self.has_tag {
+                true => self.front.report_later(name, value),
+                false => self.front.report(name, value),
+            }
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ impl<'a> Job<'a> {
     }
 
     /// What of the replies of the first shard goes to the client.
-    pub(crate) fn passing(&self) -> Passing {
+    pub(crate) fn passing(&self) -> Passing<'static> {
         Passing { description: self.is_simple, ..Passing::ROWS }
     }
 }
@@ -80,7 +80,8 @@ impl<'a> Job<'a> {
 /// The failure that a refusal is.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     let text = refusal.to_string();
-    let error = pgherd_wire::ErrorResponse::error(pgherd_wire::sqlstate::FEATURE_NOT_SUPPORTED, text);
+    let error =
+        pgherd_wire::ErrorResponse::error(pgherd_wire::sqlstate::FEATURE_NOT_SUPPORTED, text);
     Failure::refused(error.hint(refusal.hint))
 }
 
@@ -137,15 +138,10 @@ impl Coordinator {
     }
 
     /// A text for each of several shards, all or none: rows one after the other, counts added.
-    async fn on_each(
-        &mut self,
-        texts: &[(usize, &str)],
-        job: &Job<'_>,
-    ) -> Result<Done, Failure> {
+    async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
         let begins = texts.len() > 1 && self.transaction.state == State::None;
         if begins {
-            self.release_branches();
-            self.transaction.state = State::Implicit;
+            self.begin_implicit();
         }
         let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
         self.may_write(&shards).await?;

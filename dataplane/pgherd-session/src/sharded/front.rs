@@ -39,6 +39,8 @@ pub(crate) struct Front {
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
     capture: RefCell<Option<Capture>>,
+    /// Parameters that have changed and what the client knows of them.
+    changed: RefCell<Vec<(String, Option<String>)>>,
     /// The session parameters that the client has now, and those that it began with.
     params: RefCell<Arc<ParamSet>>,
     pub(crate) startup_params: Arc<ParamSet>,
@@ -54,6 +56,8 @@ struct Inner {
     output: Vec<u8>,
     /// How much of it is written.
     written: usize,
+    /// From here on it is not to be written yet.
+    held: Option<usize>,
     /// Nothing more comes.
     at_end: bool,
 }
@@ -88,13 +92,15 @@ impl Front {
     ) -> Rc<Self> {
         let mut input = Buffer::default();
         input.preload(unread, &worker.buffers);
-        let inner = Inner { socket, input, output: Vec::new(), written: 0, at_end: false };
+        let inner =
+            Inner { socket, input, output: Vec::new(), written: 0, held: None, at_end: false };
         Rc::new(Self {
             worker,
             entry,
             watch: RefCell::default(),
             inner: RefCell::new(inner),
             capture: RefCell::default(),
+            changed: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
             startup_params: params,
             is_cut: Cell::new(false),
@@ -115,11 +121,6 @@ impl Front {
         self.put(|out| out.extend_from_slice(bytes));
     }
 
-    /// How much has been put that the client has not got: a position for [`Front::take_back`].
-    pub(crate) fn mark(&self) -> usize {
-        self.inner.borrow().output.len()
-    }
-
     /// Writes all that was put. Cancel safe.
     pub(crate) async fn flush(&self) -> Result<(), End> {
         poll_fn(|cx| self.poll_flush(cx)).await.map_err(End::ClientIo)
@@ -135,13 +136,17 @@ impl Front {
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.inner.borrow_mut();
-        while let Some(left) = inner.output.get(inner.written..).filter(|it| !it.is_empty()) {
+        let end = inner.held.unwrap_or(inner.output.len());
+        while let Some(left) = inner.output.get(inner.written..end).filter(|it| !it.is_empty()) {
             let n = ready!(Pin::new(&mut inner.socket).poll_write(cx, left))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             inner.written += n;
             self.sent.set(self.sent.get() + n as u64);
+        }
+        if inner.held.is_some() {
+            return Pin::new(&mut inner.socket).poll_flush(cx);
         }
         inner.written = 0;
         inner.output.clear();
@@ -173,6 +178,24 @@ impl Front {
         }
         self.put(|out| frame::put(out, backend::tag::DATA_ROW, |out| out.extend_from_slice(row)));
         Ok(())
+    }
+
+    /// What is put from now on is not sent before [`Front::release`], and can be taken back.
+    pub(crate) fn hold(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.held = Some(inner.output.len());
+    }
+
+    pub(crate) fn release(&self) {
+        self.inner.borrow_mut().held = None;
+    }
+
+    /// What was put since [`Front::hold`] was not to be said.
+    pub(crate) fn take_back(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(held) = inner.held.take() {
+            inner.output.truncate(held);
+        }
     }
 
     // === what comes from it ===
@@ -319,6 +342,29 @@ impl Front {
         if !known {
             note_parameter(&mut self.params.borrow_mut(), name, value);
             self.put(|out| backend::put_parameter_status(out, name, value));
+        }
+    }
+
+    /// The same, said before the session is ready: from Postgres 14 on that is the place.
+    pub(crate) fn report_later(&self, name: &str, value: &str) {
+        let before = self.params.borrow().get(name).map(str::to_owned);
+        if before.as_deref() == Some(value) {
+            return;
+        }
+        note_parameter(&mut self.params.borrow_mut(), name, value);
+        let mut changed = self.changed.borrow_mut();
+        if !changed.iter().any(|(known, _)| known == name) {
+            changed.push((name.to_owned(), before));
+        }
+    }
+
+    /// Says what [`Front::report_later`] was told.
+    pub(crate) fn report_changed(&self) {
+        let params = self.params();
+        for (name, before) in self.changed.take() {
+            if let Some(value) = params.get(&name).filter(|it| Some(*it) != before.as_deref()) {
+                self.put(|out| backend::put_parameter_status(out, &name, value));
+            }
         }
     }
 

@@ -39,6 +39,10 @@ impl Portal {
         Self { statement, arguments: Rc::new(arguments), formats, progress: Progress::Bound }
     }
 
+    pub(super) fn parts(&self) -> (Rc<Statement>, Rc<Arguments>) {
+        (Rc::clone(&self.statement), Rc::clone(&self.arguments))
+    }
+
     /// The body of its RowDescription.
     pub(super) fn row(&self) -> Option<Vec<u8>> {
         self.statement.shape.row_in(&self.formats)
@@ -56,7 +60,8 @@ impl Coordinator {
             || Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, "invalid message format");
         let end = memchr::memchr(0, body).ok_or_else(malformed)?;
         let (name, limit) = body.split_at(end);
-        let limit: [u8; 4] = limit.get(1..).and_then(|it| it.try_into().ok()).ok_or_else(malformed)?;
+        let limit: [u8; 4] =
+            limit.get(1..).and_then(|it| it.try_into().ok()).ok_or_else(malformed)?;
         let limit = usize::try_from(i32::from_be_bytes(limit)).unwrap_or(0);
         let portal = self.extended.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
         let progress = std::mem::replace(&mut portal.progress, Progress::Ended);
@@ -85,8 +90,8 @@ impl Coordinator {
             self.front.put(|out| backend::put_empty(out, backend::tag::EMPTY_QUERY));
             return Ok(());
         };
-        if self.transaction.state == State::None && !self.is_alone() {
-            self.transaction.state = State::Implicit;
+        if !self.is_alone() {
+            self.begin_implicit();
         }
         let Verb::Plan(nature) = verb else {
             let done = self.run_own(verb, &statement.text).await?;
