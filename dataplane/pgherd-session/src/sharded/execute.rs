@@ -128,6 +128,9 @@ impl Coordinator {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
         };
+        if wrote == Wrote::Yes {
+            self.may_write(&[shard]).await?;
+        }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
         send(branch, job, job.text).await?;
@@ -141,6 +144,7 @@ impl Coordinator {
             self.begin_implicit();
         }
         let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
+        self.may_write(&shards).await?;
         self.open_branches(&shards).await?;
         let mut sum: Option<Vec<u8>> = None;
         // In the order of shards, so that two of them cannot wait for each other's locks.
