@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::failure::{Failure, Report};
 use super::front::Front;
+use super::oids::Translation;
 use super::sites::Sites;
 use crate::buffer::Buffer;
 use crate::patience::in_time;
@@ -58,6 +59,8 @@ pub(crate) struct Branch {
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
+    /// Where its OIDs are not those that clients know.
+    pub(crate) translation: Option<Arc<Translation>>,
     leased_at: Instant,
 }
 
@@ -100,6 +103,7 @@ impl Branch {
                 has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
+                translation: None,
                 leased_at: Instant::now(),
             };
             let params = front.params();

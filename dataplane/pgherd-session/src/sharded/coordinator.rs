@@ -12,6 +12,7 @@ use super::branches::Branches;
 use super::catalog::Loaded;
 use super::failure::Failure;
 use super::front::{Front, Message};
+use super::oids::Oids;
 use super::sites::Sites;
 use super::transaction::Transaction;
 use super::wishes::Wishes;
@@ -31,9 +32,12 @@ pub(crate) struct Coordinator {
     pub(crate) transaction: Transaction,
     /// The catalog as the open transaction has changed it.
     pub(crate) private: Option<Arc<Loaded>>,
+    /// What clients are told instead of the shards' own OIDs.
+    pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
     pub(crate) extended: super::extended::Extended,
+    pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
     /// Custom parameters that were SET.
     pub(crate) custom: Vec<String>,
@@ -66,8 +70,10 @@ impl Coordinator {
             branches: Branches::default(),
             transaction: Transaction::default(),
             private: None,
+            oids: Arc::default(),
             wishes,
             extended: super::extended::Extended::default(),
+            cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),
             home: rand::random::<u32>() as usize,

@@ -107,7 +107,7 @@ impl Coordinator {
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
         match plan {
             Plan::Single(shard) => self.on_one(shard, job).await,
-            Plan::Any => self.on_one(self.any_shard(), job).await,
+            Plan::Any => self.on_one(self.shard_for(job), job).await,
             Plan::Broadcast(shards) => {
                 self.may_write(&shards).await?;
                 let begun = shards.len() > 1 && self.begin_own();
@@ -132,8 +132,17 @@ impl Coordinator {
         }
     }
 
+    /// The shard for what all of them could answer: the first one where its OIDs are asked for.
+    fn shard_for(&self, job: &Job<'_>) -> usize {
+        let text = job.text.as_bytes();
+        let looks_up = ["pg_", "information_schema", "reg"];
+        let of_first = !self.oids.are_alike()
+            || looks_up.iter().any(|it| memchr::memmem::find(text, it.as_bytes()).is_some());
+        if of_first { 0 } else { self.any_shard() }
+    }
+
     /// The client's text on one shard.
-    pub(super) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
+    pub(crate) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
         let wrote = match job.nature {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
@@ -150,7 +159,7 @@ impl Coordinator {
 
 /// Sends a text as the client has: by itself, or with its parameters.
 pub(crate) async fn send(branch: &mut Branch, job: &Job<'_>, text: &str) -> Result<(), Failure> {
-    if job.is_simple {
+    if job.is_simple && job.arguments.len() == 0 {
         return branch.send_simple(text.as_bytes(), Audience::Client).await;
     }
     branch.send_question(&job.question(text), Audience::Client).await

@@ -75,7 +75,17 @@ impl Extended {
         self.is_open
     }
 
-    fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
+    /// A new statement. Only the one without a name replaces another.
+    pub(crate) fn keep(&mut self, name: &[u8], statement: Rc<Statement>) -> Result<(), Failure> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            let text = format!("prepared statement \"{}\" already exists", lossy(name));
+            return Err(Failure::error(DUPLICATE_STATEMENT, text));
+        }
+        self.statements.insert(name.to_vec(), statement);
+        Ok(())
+    }
+
+    pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }
 }
@@ -207,11 +217,7 @@ impl Coordinator {
         let (types, _) = types.as_chunks::<4>();
         let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
         let statement = Rc::new(self.prepare(parse.text(), &types).await?);
-        if !parse.name.is_empty() && self.extended.statements.contains_key(parse.name) {
-            let text = format!("prepared statement \"{}\" already exists", lossy(parse.name));
-            return Err(Failure::error(DUPLICATE_STATEMENT, text));
-        }
-        self.extended.statements.insert(parse.name.to_vec(), statement);
+        self.extended.keep(parse.name, statement)?;
         self.front.put(|out| backend::put_empty(out, backend::tag::PARSE_COMPLETE));
         Ok(())
     }
@@ -239,7 +245,14 @@ impl Coordinator {
             return Err(in_failed_transaction());
         }
         let shape = match &verb {
-            Some(Verb::Plan(_) | Verb::Show) => self.shape(text, types).await?,
+            Some(Verb::Plan(_) | Verb::Show | Verb::Explain | Verb::Declare { .. }) => {
+                self.shape(text, types).await?
+            }
+            Some(Verb::Fetch { name, moves }) => self.shape_of_fetch(name, *moves, text).await?,
+            Some(Verb::Execute { name }) => {
+                let prepared = self.extended.statement(name.as_bytes())?;
+                Rc::new(Shape { parameters: Vec::new(), row: prepared.shape.row.clone() })
+            }
             _ => Rc::default(),
         };
         Ok(Statement { text: text.into(), verb, shape })

@@ -314,6 +314,7 @@ impl Coordinator {
         self.transaction = Transaction::default();
         self.release_branches();
         self.extended.close_portals();
+        self.cursors.clear();
     }
 
     /// An error outside of a block ends what was implicit; inside, the block has failed.
@@ -341,7 +342,10 @@ impl Coordinator {
             }
             self.branches.add(branch);
         }
-        self.branches.get(shard).ok_or(Failure::Broken(shard))
+        let translation = self.oids.of(shard);
+        let branch = self.branches.get(shard).ok_or(Failure::Broken(shard))?;
+        branch.translation = translation;
+        Ok(branch)
     }
 
     /// The branches of several shards, opened in their order.
