@@ -4,4 +4,5 @@ mod compare;
 mod extended;
 mod life;
 mod simple;
+mod sql;
 mod transactions;
