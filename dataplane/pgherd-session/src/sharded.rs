@@ -16,6 +16,7 @@ mod explain;
 mod extended;
 mod failure;
 mod front;
+mod normal;
 mod oids;
 mod overrides;
 mod places;

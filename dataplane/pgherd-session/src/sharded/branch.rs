@@ -52,6 +52,8 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that is parsed now under a name of the connection's.
+    parsing: Option<u64>,
     /// The statement that was asked last was understood.
     has_parsed: bool,
     /// The statement that was asked last is done.
@@ -99,6 +101,7 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                parsing: None,
                 has_parsed: false,
                 has_tag: false,
                 is_quiet: false,
@@ -350,8 +353,12 @@ impl Branch {
     async fn take_error(&mut self, header: Header) -> Result<Reply, Failure> {
         let shard = self.shard;
         let report = Report { shard, body: self.body(header).await?.to_vec() };
+        let parsed = self.has_parsed;
         if let Some(lease) = self.lease.as_mut() {
             lease.owed.error();
+            if let Some(id) = self.parsing.take().filter(|_| !parsed) {
+                lease.statements.remove(id);
+            }
         }
         if let Some(stats) = self.stats() {
             WorkerStats::add(&stats.errors, 1);

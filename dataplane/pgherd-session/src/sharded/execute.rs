@@ -7,7 +7,11 @@ mod moving;
 mod scatter;
 mod write;
 
+use std::sync::Arc;
+
 use pgherd_plan::{Parameter, Plan, Refusal};
+use pgherd_pool::Statement;
+use pgherd_wire::frontend::definition_text;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
 
@@ -16,6 +20,7 @@ use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::front::Front;
 use super::verb::Nature;
+pub(crate) use gather::about_own_text;
 use write::{Part, Together};
 
 /// One execution of a statement.
@@ -32,6 +37,8 @@ pub(crate) struct Job<'a> {
     /// In the simple protocol a RowDescription goes before the rows.
     pub(crate) is_simple: bool,
     pub(crate) nature: Nature,
+    /// By which connections keep it parsed.
+    pub(crate) statement: Option<&'a Arc<Statement>>,
 }
 
 /// What is said at the end of a statement.
@@ -152,7 +159,13 @@ impl Coordinator {
         }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
-        send(branch, job, job.text).await?;
+        let is_its_own = |it: &&Arc<Statement>| {
+            !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
+        };
+        match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
+            Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
+            None => send(branch, job, job.text).await?,
+        }
         Ok(Done::of(branch.forward(job.passing()).await?))
     }
 }

@@ -67,7 +67,7 @@ impl Coordinator {
             Plan::Single(shard) => return self.on_one(shard, job).await,
             Plan::Any => return self.on_one(self.any_shard(), job).await,
             Plan::Refuse(refusal) => {
-                self.shape(cut.query, job.types).await?;
+                self.judge_explained(&cut, job).await?;
                 return Err(super::execute::refused(refusal));
             }
             _ if cut.analyzes || !cut.is_text => {
@@ -79,7 +79,7 @@ impl Coordinator {
             _ => {}
         }
         // One Postgres would have something to say of errors.
-        self.shape(cut.query, job.types).await?;
+        self.judge_explained(&cut, job).await?;
         let mut lines = Vec::new();
         self.explain_plan(&plan, cut.head, &inner, &mut lines).await?;
         if job.is_simple {
@@ -92,6 +92,17 @@ impl Coordinator {
             self.front.put_row(row.get(5..).unwrap_or_default())?;
         }
         Ok(Done::tagged("EXPLAIN"))
+    }
+
+    /// The errors of one Postgres, with their places in the client's text.
+    async fn judge_explained(&mut self, cut: &Cut<'_>, job: &Job<'_>) -> Result<(), Failure> {
+        match self.shape(cut.query, job.types).await {
+            Ok(_) => Ok(()),
+            Err(Failure::Reported(report)) => {
+                Err(Failure::Reported(report.shifted(cut.head.chars().count())))
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     async fn explain_plan(

@@ -1,8 +1,11 @@
 //! The extended protocol: prepared statements and portals, batches up to their Sync.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ahash::AHashMap;
+use bytes::Bytes;
+use pgherd_wire::description::{row_type, with_parameters};
 use pgherd_wire::frontend::{self, Parse, Target, tag};
 use pgherd_wire::{backend, frame};
 
@@ -16,6 +19,7 @@ use super::shapes::Shape;
 use super::transaction::State;
 use super::verb::{Nature, Verb};
 use crate::end::End;
+use crate::settle::Marks;
 
 /// The prepared statements and portals of a session.
 #[derive(Default)]
@@ -37,6 +41,8 @@ pub(crate) struct Statement {
     /// `None` when the text has no statement.
     pub(crate) verb: Option<Verb>,
     pub(crate) shape: Rc<Shape>,
+    /// By which connections keep it parsed.
+    pub(crate) server: Option<Arc<pgherd_pool::Statement>>,
 }
 
 /// `duplicate_prepared_statement`
@@ -88,6 +94,13 @@ impl Extended {
     pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }
+}
+
+/// Their number and their OIDs.
+fn put_types(types: &[u32]) -> Vec<u8> {
+    let mut body = u16::try_from(types.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    types.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+    body
 }
 
 fn lossy(name: &[u8]) -> String {
@@ -255,7 +268,25 @@ impl Coordinator {
             }
             _ => Rc::default(),
         };
-        Ok(Statement { text: text.into(), verb, shape })
+        let server = match &verb {
+            Some(Verb::Plan(Nature::Reads | Nature::Writes)) => self.interned(text, &shape),
+            _ => None,
+        };
+        Ok(Statement { text: text.into(), verb, shape, server })
+    }
+
+    /// The one statement of the process with this text and shape.
+    fn interned(&self, text: &str, shape: &Shape) -> Option<Arc<pgherd_pool::Statement>> {
+        let pool = self.sites.shards().any().ok()?;
+        let parameters = put_types(&shape.parameters);
+        let columns = match &shape.row {
+            Some(row) => row_type(row)?.into(),
+            None => Bytes::new(),
+        };
+        let definition = with_parameters(text.as_bytes(), &parameters).into();
+        let shape = pgherd_pool::Shape { parameters: parameters.into(), columns };
+        let marks = Marks::of(text.as_bytes()).bits();
+        Some(pool.statements().intern(&definition, shape, marks))
     }
 
     fn bind_message(&mut self, body: &[u8]) -> Result<(), Failure> {
@@ -299,10 +330,7 @@ impl Coordinator {
                 }
                 self.front.put(|out| {
                     frame::put(out, backend::tag::PARAMETER_DESCRIPTION, |body| {
-                        let types = &statement.shape.parameters;
-                        let count = u16::try_from(types.len()).unwrap_or(u16::MAX);
-                        body.extend_from_slice(&count.to_be_bytes());
-                        types.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+                        body.extend_from_slice(&put_types(&statement.shape.parameters));
                     });
                 });
                 statement.shape.row.clone()

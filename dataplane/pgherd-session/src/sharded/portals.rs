@@ -106,6 +106,7 @@ impl Coordinator {
             formats: &formats,
             is_simple: false,
             nature,
+            statement: statement.server.as_ref(),
         };
         let is_planned = matches!(verb, Verb::Plan(_));
         if limit == 0 || !is_planned {

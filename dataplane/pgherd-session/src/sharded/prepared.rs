@@ -108,6 +108,7 @@ impl Coordinator {
             formats: &[],
             is_simple,
             nature,
+            statement: None,
         };
         Box::pin(self.execute(&job)).await
     }
@@ -129,7 +130,7 @@ impl Coordinator {
             format!("({expression})::{name}")
         });
         let sql = format!("SELECT {}", casts.collect::<Vec<_>>().join(", "));
-        let answer = self.ask_any(&sql).await?;
+        let answer = self.ask_any(&sql).await.map_err(super::execute::about_own_text)?;
         for value in answer.rows.into_iter().next().unwrap_or_default() {
             arguments.push(false, value.as_deref());
         }

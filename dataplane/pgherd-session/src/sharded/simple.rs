@@ -42,6 +42,10 @@ impl Coordinator {
         if self.run_directed(text).await? {
             return Ok(());
         }
+        if let Some(done) = self.run_known(text).await? {
+            done.put(&self.front);
+            return Ok(());
+        }
         let pieces = self.pieces(text).await?;
         if pieces.is_empty() {
             self.front.put(|out| backend::put_empty(out, backend::tag::EMPTY_QUERY));
@@ -84,6 +88,7 @@ impl Coordinator {
             formats: &[],
             is_simple: true,
             nature,
+            statement: None,
         };
         match piece.verb {
             Verb::Plan(_) => self.execute(&job).await,

@@ -1,8 +1,9 @@
 //! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use pgherd_pool::{Note, ServerError, WorkerStats};
+use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::description::row_type;
 use pgherd_wire::frame::{self, Header};
@@ -135,6 +136,39 @@ impl Branch {
             self.owes(request, audience);
         }
         self.send(&out).await
+    }
+
+    /// Sends Bind, Execute and Sync of a statement that the connection keeps parsed, with a Parse
+    /// before them when it is the first time.
+    pub(crate) async fn send_statement(
+        &mut self,
+        statement: &Arc<Statement>,
+        question: &Question<'_>,
+    ) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(question.arguments.size() + 128);
+        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
+        let doomed = lease.statements.take_doomed();
+        let known = lease.statements.name(statement.id);
+        let is_new = known.is_none();
+        let name = known.unwrap_or_else(|| lease.statements.add(statement.id));
+        for name in &doomed {
+            let target = frontend::Target::Statement;
+            frontend::put_target(&mut out, frontend::tag::CLOSE, target, name);
+            self.owes(Request::Close, Audience::Proxy);
+        }
+        if is_new {
+            frontend::put_parse(&mut out, &name, &statement.definition);
+            self.owes(Request::Parse, Audience::Client);
+        }
+        question.put_bind(&mut out, &name);
+        frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Bind, Request::Execute, Request::Sync] {
+            self.owes(request, Audience::Client);
+        }
+        self.send(&out).await?;
+        self.parsing = is_new.then_some(statement.id);
+        Ok(())
     }
 
     /// Asks what the shard makes of a statement, without running it.

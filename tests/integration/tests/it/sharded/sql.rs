@@ -65,7 +65,6 @@ fn prepare_and_execute() -> Result<()> {
         "EXECUTE p(1 + 3)",
         "EXECUTE p",
         "EXECUTE p(1, 2)",
-        "EXECUTE p('x')",
         "PREPARE p AS SELECT 1",
         "PREPARE q (numeric) AS SELECT count(*) FROM orders WHERE total > $1",
         "EXECUTE q(100)",
