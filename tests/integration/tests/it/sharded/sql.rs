@@ -122,7 +122,7 @@ fn writes_to_all_shards() -> Result<()> {
         "SELECT count(*), sum(n) FROM more",
         "ALTER TABLE more ADD COLUMN t text DEFAULT 'x'",
         "SELECT t, count(*) FROM more GROUP BY t",
-        "CREATE TABLE more (n int)",
+        "CREATE TABLE more (user_id bigint)",
         "DROP TABLE IF EXISTS nothing",
         "BEGIN; CREATE TABLE inside (user_id bigint, n int); INSERT INTO inside VALUES (1, 1), (2, 2), (3, 3); COMMIT",
         "SELECT * FROM inside ORDER BY user_id",
