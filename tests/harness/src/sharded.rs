@@ -39,9 +39,16 @@ pub const SCHEMA: &str = "
 pub struct ShardedCluster {
     servers: Vec<Postgres>,
     shards: usize,
-    tables: Vec<(String, String)>,
-    columns: Vec<String>,
+    rules: Vec<Rule>,
     references: Vec<String>,
+}
+
+/// A table, or whatever table has the column, is sharded by the hash of that column.
+#[derive(Clone, Debug)]
+struct Rule {
+    table: Option<String>,
+    column: String,
+    key_type: String,
 }
 
 /// What to start; see [`ShardedCluster::builder`].
@@ -51,10 +58,7 @@ pub struct Builder {
     servers: usize,
     settings: Vec<(String, String)>,
     schema: Option<String>,
-    /// Names of tables with their keys.
-    tables: Vec<(String, String)>,
-    /// Keys of whatever table has them.
-    columns: Vec<String>,
+    rules: Vec<Rule>,
     references: Vec<String>,
     create: String,
 }
@@ -81,15 +85,24 @@ impl Builder {
         self
     }
 
-    /// A table that is sharded by the hash of a `bigint` or `integer`.
-    pub fn sharded(mut self, table: &str, column: &str) -> Self {
-        self.tables.push((table.to_owned(), column.to_owned()));
-        self
+    /// A table that is sharded by the hash of a `bigint`.
+    pub fn sharded(self, table: &str, column: &str) -> Self {
+        self.sharded_as(table, column, "bigint")
     }
 
-    /// Every table with this column is sharded by its hash.
-    pub fn sharded_by(mut self, column: &str) -> Self {
-        self.columns.push(column.to_owned());
+    /// A table that is sharded by the hash of a column of any type.
+    pub fn sharded_as(self, table: &str, column: &str, key_type: &str) -> Self {
+        self.rule(Some(table), column, key_type)
+    }
+
+    /// Every table with this `bigint` is sharded by its hash.
+    pub fn sharded_by(self, column: &str) -> Self {
+        self.rule(None, column, "bigint")
+    }
+
+    fn rule(mut self, table: Option<&str>, column: &str, key_type: &str) -> Self {
+        let (column, key_type) = (column.to_owned(), key_type.to_owned());
+        self.rules.push(Rule { table: table.map(str::to_owned), column, key_type });
         self
     }
 
@@ -124,8 +137,8 @@ impl Builder {
             login(&server, WHOLE)?.rows(schema).context("the schema")?;
             servers.push(server);
         }
-        let Self { shards, tables, columns, references, .. } = self;
-        let cluster = ShardedCluster { servers, shards, tables, columns, references };
+        let Self { shards, rules, references, .. } = self;
+        let cluster = ShardedCluster { servers, shards, rules, references };
         for shard in 0..shards {
             let database = cluster.database(shard);
             let sql = format!("CREATE DATABASE {database} TEMPLATE {WHOLE} OWNER {APP_USER}");
@@ -151,8 +164,7 @@ impl ShardedCluster {
             servers: 1,
             settings: Vec::new(),
             schema: None,
-            tables: Vec::new(),
-            columns: Vec::new(),
+            rules: Vec::new(),
             references: Vec::new(),
             create: String::new(),
         }
@@ -231,12 +243,7 @@ impl ShardedCluster {
         for shard in 1..self.shards {
             config = config.shard(self.server(shard), &self.database(shard));
         }
-        let tables = self.tables.iter().map(|(table, column)| {
-            format!("{{ table = {table:?}, column = {column:?}, type = \"bigint\" }}")
-        });
-        let columns =
-            self.columns.iter().map(|it| format!("{{ column = {it:?}, type = \"bigint\" }}"));
-        let rules: Vec<String> = tables.chain(columns).collect();
+        let rules: Vec<String> = self.rules.iter().map(Rule::to_toml).collect();
         config
             .cluster_setting("sharded_tables", &format!("[{}]", rules.join(", ")))
             .cluster_setting("reference_tables", &format!("{:?}", self.references))
@@ -249,37 +256,50 @@ impl ShardedCluster {
 
     fn keep_own_rows(&self, shard: usize) -> Result<()> {
         let mut client = self.shard(shard)?;
-        client.rows("CREATE TEMP TABLE placement (key bigint) PARTITION BY HASH (key)")?;
-        for (table, column) in self.sharded_tables(&mut client)? {
-            client
-                .rows(&format!(
-                    "DELETE FROM {table} WHERE NOT satisfies_hash_partition(\
-                     'placement'::regclass, {}, {shard}, {column}::bigint)",
-                    self.shards
-                ))
-                .with_context(|| format!("the rows of {table}"))?;
+        let mut done = self.references.clone();
+        // Rules for a table go before those for a column.
+        let (named, any): (Vec<_>, Vec<_>) = self.rules.iter().partition(|it| it.table.is_some());
+        for (number, rule) in named.into_iter().chain(any).enumerate() {
+            let (placement, key_type) = (format!("placement_{number}"), &rule.key_type);
+            client.rows(&format!(
+                "CREATE TEMP TABLE {placement} (key {key_type}) PARTITION BY HASH (key)"
+            ))?;
+            for table in rule.tables(&mut client)? {
+                if done.contains(&table) {
+                    continue;
+                }
+                client
+                    .rows(&format!(
+                        "DELETE FROM {table} WHERE NOT satisfies_hash_partition(\
+                         '{placement}'::regclass, {}, {shard}, {}::{key_type})",
+                        self.shards, rule.column
+                    ))
+                    .with_context(|| format!("the rows of {table}"))?;
+                done.push(table);
+            }
         }
         Ok(())
     }
+}
 
-    /// Every table that is sharded, with its key; rules for a table go before those for a column.
-    fn sharded_tables(&self, client: &mut Client) -> Result<Vec<(String, String)>> {
-        let mut tables = self.tables.clone();
-        for column in &self.columns {
-            let named = client.rows(&format!(
-                "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
-                 WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace \
-                 AND NOT c.relispartition AND a.attname = '{column}'"
-            ))?;
-            for table in named.into_iter().flatten() {
-                if !tables.iter().any(|(name, _)| *name == table)
-                    && !self.references.contains(&table)
-                {
-                    tables.push((table, column.clone()));
-                }
-            }
+impl Rule {
+    fn to_toml(&self) -> String {
+        let Self { table, column, key_type } = self;
+        let table = table.as_ref().map(|it| format!("table = {it:?}, ")).unwrap_or_default();
+        format!("{{ {table}column = {column:?}, type = {key_type:?} }}")
+    }
+
+    fn tables(&self, client: &mut Client) -> Result<Vec<String>> {
+        if let Some(table) = &self.table {
+            return Ok(vec![table.clone()]);
         }
-        Ok(tables)
+        let tables = client.rows(&format!(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+             WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace \
+             AND NOT c.relispartition AND a.attname = '{}'",
+            self.column
+        ))?;
+        Ok(tables.concat())
     }
 }
 
