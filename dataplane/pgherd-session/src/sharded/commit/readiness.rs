@@ -39,6 +39,7 @@ pub(crate) async fn make_ready(
     let places: Vec<Place> = asked.into_iter().collect::<Result<_, Failure>>()?;
     for (index, place) in places.iter().enumerate() {
         if let Some(other) = places.iter().take(index).position(|it| it == place) {
+            front.worker.shared.commits.ready.lock().clear();
             return Err(copies(shards.get(other).zip(shards.get(index))));
         }
     }

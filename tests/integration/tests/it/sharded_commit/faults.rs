@@ -150,7 +150,7 @@ fn while_the_record_is_away_nobody_knows() -> Result<()> {
     assert_eq!(bank.transfer(&proxy, 20)?, Told::Committed);
     let step = |what: &str| STEPS.iter().position(|it| it.0 == what).context("no such step");
     let mut stopped = Vec::new();
-    for (transfer, what) in [(1, "COMMIT not sent"), (2, "COMMIT sent")] {
+    for (transfer, what) in [(1, "COMMIT not sent"), (2, "the answer to COMMIT lost")] {
         let mut client = bank.begin(&proxy, transfer)?;
         let armed = stop_at(step(what)?, &bank);
         let told = std::thread::spawn(move || commit(&mut client));
