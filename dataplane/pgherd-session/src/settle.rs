@@ -406,7 +406,9 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) async fn ask(
         &mut self,
-        lease: &mut Lease, question: &str) -> Result<(), ServerError> {
+        lease: &mut Lease,
+        question: &str,
+    ) -> Result<(), ServerError> {
         match lease.ask(question, |tag, body| self.take(tag, body)).await {
             Err(ServerError::Reported(report)) if report.code == sqlstate::QUERY_CANCELED => {}
             other => return other.map(drop),

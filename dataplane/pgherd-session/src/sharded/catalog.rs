@@ -98,8 +98,7 @@ impl Loaded {
             );
         }
         let first = readings.into_iter().next().unwrap_or_default();
-        let same =
-            |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
+        let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
         let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
         let tables: BTreeSet<(String, String)> =
             columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();

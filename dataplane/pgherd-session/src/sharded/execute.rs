@@ -80,7 +80,8 @@ impl<'a> Job<'a> {
 /// The failure that a refusal is.
 pub(crate) fn refused(refusal: Refusal) -> Failure {
     let text = refusal.to_string();
-    let error = pgherd_wire::ErrorResponse::error(pgherd_wire::sqlstate::FEATURE_NOT_SUPPORTED, text);
+    let error =
+        pgherd_wire::ErrorResponse::error(pgherd_wire::sqlstate::FEATURE_NOT_SUPPORTED, text);
     Failure::refused(error.hint(refusal.hint))
 }
 
@@ -134,11 +135,7 @@ impl Coordinator {
     }
 
     /// A text for each of several shards, all or none: rows one after the other, counts added.
-    async fn on_each(
-        &mut self,
-        texts: &[(usize, &str)],
-        job: &Job<'_>,
-    ) -> Result<Done, Failure> {
+    async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
         let begins = texts.len() > 1 && self.transaction.state == State::None;
         if begins {
             self.release_branches();

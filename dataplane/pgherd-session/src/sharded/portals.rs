@@ -56,7 +56,8 @@ impl Coordinator {
             || Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, "invalid message format");
         let end = memchr::memchr(0, body).ok_or_else(malformed)?;
         let (name, limit) = body.split_at(end);
-        let limit: [u8; 4] = limit.get(1..).and_then(|it| it.try_into().ok()).ok_or_else(malformed)?;
+        let limit: [u8; 4] =
+            limit.get(1..).and_then(|it| it.try_into().ok()).ok_or_else(malformed)?;
         let limit = usize::try_from(i32::from_be_bytes(limit)).unwrap_or(0);
         let portal = self.extended.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
         let progress = std::mem::replace(&mut portal.progress, Progress::Ended);

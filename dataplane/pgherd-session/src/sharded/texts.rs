@@ -84,7 +84,8 @@ enum NoTree {
 
 fn parse(text: &str, strings: StringSyntax) -> Result<Tree, NoTree> {
     if text.len() > LONGEST {
-        let error = format!("a statement longer than {LONGEST} bytes cannot be planned over shards");
+        let error =
+            format!("a statement longer than {LONGEST} bytes cannot be planned over shards");
         return Err(NoTree::Limit(Failure::error("54000", error)));
     }
     let comments = memchr::memmem::find_iter(text.as_bytes(), b"/*").take(MOST_COMMENTS);
@@ -110,10 +111,9 @@ impl Coordinator {
         let is_utf8 = params.get("client_encoding").is_none_or(|it| it == "UTF8");
         match std::str::from_utf8(text) {
             Ok(text) if is_utf8 || text.is_ascii() => Ok(text),
-            _ if is_utf8 => Err(Failure::error(
-                "22021",
-                "invalid byte sequence for encoding \"UTF8\"",
-            )),
+            _ if is_utf8 => {
+                Err(Failure::error("22021", "invalid byte sequence for encoding \"UTF8\""))
+            }
             _ => Err(Failure::unsupported(
                 "a text with other characters than ASCII under this client_encoding",
                 "Set client_encoding to UTF8.",

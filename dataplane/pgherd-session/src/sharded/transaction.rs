@@ -128,7 +128,9 @@ impl Coordinator {
                     State::None | State::Implicit => {
                         self.transaction.state = State::Block;
                         if self.branches.is_empty() {
-                            text.trim().trim_end_matches(';').clone_into(&mut self.transaction.begin);
+                            text.trim()
+                                .trim_end_matches(';')
+                                .clone_into(&mut self.transaction.begin);
                             self.judge_begin().await?;
                         }
                     }

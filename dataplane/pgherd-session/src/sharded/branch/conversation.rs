@@ -59,17 +59,13 @@ struct Reading {
 }
 
 impl Passing<'static> {
-    pub(crate) const NOTHING: Self = Self {
-        description: false,
-        completions: false,
-        rows: false,
-        tags: false,
-        expected: None,
-    };
+    pub(crate) const NOTHING: Self =
+        Self { description: false, completions: false, rows: false, tags: false, expected: None };
     /// Rows only: the rest is said by somebody else.
     pub(crate) const ROWS: Self = Self { rows: true, ..Self::NOTHING };
     /// All that a client sees of a simple query.
-    pub(crate) const ALL: Self = Self { description: true, rows: true, tags: true, ..Self::NOTHING };
+    pub(crate) const ALL: Self =
+        Self { description: true, rows: true, tags: true, ..Self::NOTHING };
 }
 
 impl Branch {

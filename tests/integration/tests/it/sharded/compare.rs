@@ -69,7 +69,8 @@ pub fn said(messages: &[Message]) -> Vec<String> {
         let text = match message.tag {
             b'E' | b'N' => {
                 let fields = message.body.split(|&byte| byte == 0);
-                let kept = fields.filter(|it| !matches!(it.first(), None | Some(b'F' | b'L' | b'R')));
+                let kept =
+                    fields.filter(|it| !matches!(it.first(), None | Some(b'F' | b'L' | b'R')));
                 let kept: Vec<_> = kept.map(String::from_utf8_lossy).collect();
                 format!("{} {}", char::from(message.tag), kept.join(" | "))
             }

@@ -44,8 +44,13 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ),
         (
             "binary results",
-            [bind_formats("", "s", &[], &[Some(b"3")], &[1]), describe_portal(""), execute("", 0), sync()]
-                .concat(),
+            [
+                bind_formats("", "s", &[], &[Some(b"3")], &[1]),
+                describe_portal(""),
+                execute("", 0),
+                sync(),
+            ]
+            .concat(),
             1,
         ),
         (
@@ -67,12 +72,30 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ),
         ("no such statement", [bind("", "t", &[]), execute("", 0), sync()].concat(), 1),
         ("no such portal", [execute("p", 0), sync()].concat(), 1),
-        ("nothing to describe", [describe_portal("p"), describe_statement("t"), sync()].concat(), 1),
+        (
+            "nothing to describe",
+            [describe_portal("p"), describe_statement("t"), sync()].concat(),
+            1,
+        ),
         ("close what is not there", [close_statement("t"), close_portal("p"), sync()].concat(), 1),
-        ("an empty statement", [parse("", "", &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()].concat(), 1),
-        ("an error in the middle", [
-            parse("", "SELECT nix", &[]), bind("", "", &[]), execute("", 0), sync(), query("SELECT 1"),
-        ].concat(), 2),
+        (
+            "an empty statement",
+            [parse("", "", &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()]
+                .concat(),
+            1,
+        ),
+        (
+            "an error in the middle",
+            [
+                parse("", "SELECT nix", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+                query("SELECT 1"),
+            ]
+            .concat(),
+            2,
+        ),
         ("two commands", [parse("", "SELECT 1; SELECT 2", &[]), sync()].concat(), 1),
         (
             "rows a few at a time",
@@ -152,7 +175,14 @@ fn batches_pipelines_and_portals() -> Result<()> {
             "transaction control",
             ["BEGIN", "SELECT 1", "SELECT name FROM users WHERE id = 1", "COMMIT"]
                 .map(|sql| {
-                    [parse("", sql, &[]), describe_statement(""), bind("", "", &[]), execute("", 0), sync()].concat()
+                    [
+                        parse("", sql, &[]),
+                        describe_statement(""),
+                        bind("", "", &[]),
+                        execute("", 0),
+                        sync(),
+                    ]
+                    .concat()
                 })
                 .concat(),
             4,
@@ -185,12 +215,9 @@ fn batches_pipelines_and_portals() -> Result<()> {
 #[test]
 fn flush_answers_what_came() -> Result<()> {
     let mut twins = Twins::start(2)?;
-    let bytes = [
-        parse("", "SELECT name FROM users WHERE id = $1", &[20]),
-        describe_statement(""),
-        flush(),
-    ]
-    .concat();
+    let bytes =
+        [parse("", "SELECT name FROM users WHERE id = $1", &[20]), describe_statement(""), flush()]
+            .concat();
     for client in [&mut twins.whole, &mut twins.sharded] {
         client.send(&bytes)?;
         let tags: Vec<u8> = client.until_tag(b'T')?.iter().map(|it| it.tag).collect();
