@@ -39,9 +39,10 @@ pub struct Stand {
 }
 
 impl Stand {
-    pub fn start(shards: usize) -> Result<Self> {
+    pub fn start(shards: usize, servers: usize) -> Result<Self> {
         let schema = schema()?;
         let mut builder = ShardedCluster::builder(shards)
+            .servers(servers)
             .database_options(COLLATION)
             .schema(&schema)
             .sharded("users", "id")
