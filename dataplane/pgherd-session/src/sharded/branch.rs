@@ -52,6 +52,8 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that was asked last is done.
+    has_tag: bool,
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
@@ -93,6 +95,7 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
                 leased_at: Instant::now(),
@@ -194,6 +197,7 @@ impl Branch {
         let Some(lease) = self.lease.as_mut().filter(|_| !self.is_broken) else {
             return Err(Failure::Broken(self.shard));
         };
+        self.has_tag = false;
         self.is_cut = true;
         let written = lease.socket.write_all(bytes).await;
         self.is_cut = false;
@@ -323,7 +327,10 @@ impl Branch {
         note_parameter(&mut lease.params, name, value);
         let asked = lease.owed.head_audience() == Some(Audience::Proxy);
         if !asked && !self.is_quiet {
-            self.front.report(name, value);
+            match self.has_tag {
+                true => self.front.report_later(name, value),
+                false => self.front.report(name, value),
+            }
         }
         Ok(())
     }

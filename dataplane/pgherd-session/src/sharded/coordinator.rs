@@ -124,11 +124,11 @@ impl Coordinator {
 
     async fn handle(&mut self, message: Message) -> Result<(), End> {
         use frontend::tag;
-        let answered = match message.tag {
-            tag::TERMINATE => return Err(End::Terminated),
+        match message.tag {
+            tag::TERMINATE => Err(End::Terminated),
             // Left over from a COPY that has ended: Postgres ignores them too.
-            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => return Ok(()),
-            _ if self.extended.is_skipping() && message.tag != tag::SYNC => return Ok(()),
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => Ok(()),
+            _ if self.extended.is_skipping() && message.tag != tag::SYNC => Ok(()),
             tag::QUERY if message.is_too_long => self.answer_too_long().await,
             tag::QUERY => self.query(&message.body).await,
             tag::FUNCTION_CALL => {
@@ -137,8 +137,7 @@ impl Coordinator {
                 self.ready().await
             }
             _ => self.extended_message(&message).await,
-        };
-        answered
+        }
     }
 
     async fn answer_too_long(&mut self) -> Result<(), End> {
@@ -165,6 +164,7 @@ impl Coordinator {
     /// Says that the session is ready, and what has been put before.
     pub(crate) async fn ready(&mut self) -> Result<(), End> {
         let status = self.transaction.status();
+        self.front.report_changed();
         self.front.put(|out| backend::put_ready(out, status));
         self.end_statement();
         if let Some(watch) = &*self.front.watch.borrow() {

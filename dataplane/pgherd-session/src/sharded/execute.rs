@@ -72,7 +72,7 @@ impl<'a> Job<'a> {
     }
 
     /// What of the replies of the first shard goes to the client.
-    pub(crate) fn passing(&self) -> Passing {
+    pub(crate) fn passing(&self) -> Passing<'static> {
         Passing { description: self.is_simple, ..Passing::ROWS }
     }
 }

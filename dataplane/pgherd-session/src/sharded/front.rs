@@ -39,6 +39,8 @@ pub(crate) struct Front {
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
     capture: RefCell<Option<Capture>>,
+    /// Parameters that have changed and what the client knows of them.
+    changed: RefCell<Vec<(String, Option<String>)>>,
     /// The session parameters that the client has now, and those that it began with.
     params: RefCell<Arc<ParamSet>>,
     pub(crate) startup_params: Arc<ParamSet>,
@@ -95,6 +97,7 @@ impl Front {
             watch: RefCell::default(),
             inner: RefCell::new(inner),
             capture: RefCell::default(),
+            changed: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
             startup_params: params,
             is_cut: Cell::new(false),
@@ -113,11 +116,6 @@ impl Front {
     /// Appends bytes.
     pub(crate) fn put_bytes(&self, bytes: &[u8]) {
         self.put(|out| out.extend_from_slice(bytes));
-    }
-
-    /// How much has been put that the client has not got: a position for [`Front::take_back`].
-    pub(crate) fn mark(&self) -> usize {
-        self.inner.borrow().output.len()
     }
 
     /// Writes all that was put. Cancel safe.
@@ -319,6 +317,29 @@ impl Front {
         if !known {
             note_parameter(&mut self.params.borrow_mut(), name, value);
             self.put(|out| backend::put_parameter_status(out, name, value));
+        }
+    }
+
+    /// The same, said before the session is ready: from Postgres 14 on that is the place.
+    pub(crate) fn report_later(&self, name: &str, value: &str) {
+        let before = self.params.borrow().get(name).map(str::to_owned);
+        if before.as_deref() == Some(value) {
+            return;
+        }
+        note_parameter(&mut self.params.borrow_mut(), name, value);
+        let mut changed = self.changed.borrow_mut();
+        if !changed.iter().any(|(known, _)| known == name) {
+            changed.push((name.to_owned(), before));
+        }
+    }
+
+    /// Says what [`Front::report_later`] was told.
+    pub(crate) fn report_changed(&self) {
+        let params = self.params();
+        for (name, before) in self.changed.take() {
+            if let Some(value) = params.get(&name).filter(|it| Some(*it) != before.as_deref()) {
+                self.put(|out| backend::put_parameter_status(out, &name, value));
+            }
         }
     }
 

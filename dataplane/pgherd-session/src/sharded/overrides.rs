@@ -74,10 +74,8 @@ impl Coordinator {
     pub(crate) async fn named_shard(&mut self, text: &str) -> Result<Option<usize>, Failure> {
         let directive = pgherd_sql::directive(text.as_bytes());
         let (mut shard, mut key) = (self.wishes.shard(), self.wishes.sharding_key());
-        if let Some(directive) = directive {
-            if directive.shard.is_some() || directive.key.is_some() {
-                (shard, key) = (directive.shard, directive.key);
-            }
+        if let Some(it) = directive.filter(|it| it.shard.is_some() || it.key.is_some()) {
+            (shard, key) = (it.shard, it.key);
         }
         if let Some(shard) = shard {
             self.check_shard(&Setting::Shard(Some(shard)))?;

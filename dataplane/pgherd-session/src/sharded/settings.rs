@@ -77,7 +77,7 @@ impl Coordinator {
         let reported = lease.pool().reported();
         for name in reported.iter() {
             if let Some(value) = params.get(name) {
-                self.front.report(name, value);
+                self.front.report_later(name, value);
             }
         }
     }

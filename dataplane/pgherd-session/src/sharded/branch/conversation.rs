@@ -285,6 +285,7 @@ impl Branch {
                 let body = self.body(header).await?;
                 let tag = backend::parse_command_tag(body).unwrap_or_default().to_vec();
                 reading.completed.tag = tag;
+                self.has_tag = true;
                 if let Some(stats) = self.stats() {
                     WorkerStats::add(&stats.queries, 1);
                 }

@@ -185,7 +185,7 @@ async fn gather_on(
         let completed = branch
             .ask(&question, &mut |row| {
                 budget.take(row.len() + ROW_OVERHEAD)?;
-                gathered.take(row).ok_or(Failure::malformed(shard, b'D'))
+                gathered.take(row).ok_or_else(|| Failure::malformed(shard, b'D'))
             })
             .await
             .map_err(about_own_text)?;

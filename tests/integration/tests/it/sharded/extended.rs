@@ -2,11 +2,39 @@
 
 use anyhow::Result;
 use pgherd_harness::raw::frontend::{
-    bind, bind_formats, close_portal, close_statement, describe_portal, describe_statement,
-    execute, flush, parse, query, sync,
+    bind, close_portal, close_statement, describe_portal, describe_statement, execute, flush,
+    message, parse, query, sync,
 };
 
 use super::compare::Twins;
+
+/// A Bind with formats of parameters and results.
+fn bound(
+    portal: &str,
+    statement: &str,
+    formats: &[u16],
+    values: &[Option<&[u8]>],
+    results: &[u16],
+) -> Vec<u8> {
+    let mut body = [portal.as_bytes(), b"\0", statement.as_bytes(), b"\0"].concat();
+    let list = |body: &mut Vec<u8>, list: &[u16]| {
+        body.extend_from_slice(&(list.len() as u16).to_be_bytes());
+        list.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+    };
+    list(&mut body, formats);
+    body.extend_from_slice(&(values.len() as u16).to_be_bytes());
+    for value in values {
+        match value {
+            Some(value) => {
+                body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                body.extend_from_slice(value);
+            }
+            None => body.extend_from_slice(&(-1_i32).to_be_bytes()),
+        }
+    }
+    list(&mut body, results);
+    message(b'B', &body)
+}
 
 #[test]
 fn batches_pipelines_and_portals() -> Result<()> {
@@ -44,19 +72,14 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ),
         (
             "binary results",
-            [
-                bind_formats("", "s", &[], &[Some(b"3")], &[1]),
-                describe_portal(""),
-                execute("", 0),
-                sync(),
-            ]
-            .concat(),
+            [bound("", "s", &[], &[Some(b"3")], &[1]), describe_portal(""), execute("", 0), sync()]
+                .concat(),
             1,
         ),
         (
             "binary parameters, mixed results",
             [
-                bind_formats("", "s", &[1], &[Some(&3_i64.to_be_bytes())], &[1, 0]),
+                bound("", "s", &[1], &[Some(&3_i64.to_be_bytes())], &[1, 0]),
                 describe_portal(""),
                 execute("", 0),
                 sync(),
@@ -67,7 +90,7 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ("too few values", [bind("", "s", &[]), sync()].concat(), 1),
         (
             "formats of other columns",
-            [bind_formats("", "s", &[], &[Some(b"3")], &[1, 0, 1]), sync()].concat(),
+            [bound("", "s", &[], &[Some(b"3")], &[1, 0, 1]), sync()].concat(),
             1,
         ),
         ("no such statement", [bind("", "t", &[]), execute("", 0), sync()].concat(), 1),
@@ -163,7 +186,7 @@ fn batches_pipelines_and_portals() -> Result<()> {
             [
                 parse("", "SELECT count(*), sum(total) FROM orders WHERE total > $1", &[]),
                 describe_statement(""),
-                bind_formats("", "", &[], &[Some(b"100")], &[1]),
+                bound("", "", &[], &[Some(b"100")], &[1]),
                 describe_portal(""),
                 execute("", 0),
                 sync(),
