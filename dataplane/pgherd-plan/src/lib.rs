@@ -6,6 +6,7 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+pub mod commit;
 mod edit;
 mod functions;
 mod key;

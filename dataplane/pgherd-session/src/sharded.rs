@@ -26,5 +26,6 @@ mod transaction;
 mod verb;
 
 pub(crate) use catalog::Catalogs;
+pub use commit::{Commits, Tally, settle_transactions};
 pub(crate) use coordinator::serve;
 pub(crate) use texts::Texts;

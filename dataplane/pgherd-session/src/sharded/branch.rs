@@ -17,7 +17,6 @@ use std::time::Instant;
 use pgherd_pool::{Lease, Need, ServerError, WorkerStats, note_parameter};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::frame::{HEADER_LEN, Header};
-use pgherd_wire::owed::Audience;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, sqlstate};
 use tokio::io::AsyncWriteExt;
 
@@ -325,8 +324,7 @@ impl Branch {
         };
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         note_parameter(&mut lease.params, name, value);
-        let asked = lease.owed.head_audience() == Some(Audience::Proxy);
-        if !asked && !self.is_quiet {
+        if !self.is_quiet {
             match self.has_tag {
                 true => self.front.report_later(name, value),
                 false => self.front.report(name, value),

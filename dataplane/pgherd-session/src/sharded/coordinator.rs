@@ -157,6 +157,7 @@ impl Coordinator {
 
     /// Says that a statement has failed, and what follows for the transaction.
     pub(crate) async fn fail(&mut self, failure: &Failure) {
+        self.front.take_back();
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
     }

@@ -128,6 +128,9 @@ impl Coordinator {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
         };
+        if wrote == Wrote::Yes {
+            self.may_write(&[shard]).await?;
+        }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
         send(branch, job, job.text).await?;
@@ -138,10 +141,10 @@ impl Coordinator {
     async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
         let begins = texts.len() > 1 && self.transaction.state == State::None;
         if begins {
-            self.release_branches();
-            self.transaction.state = State::Implicit;
+            self.begin_implicit();
         }
         let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
+        self.may_write(&shards).await?;
         self.open_branches(&shards).await?;
         let mut sum: Option<Vec<u8>> = None;
         // In the order of shards, so that two of them cannot wait for each other's locks.

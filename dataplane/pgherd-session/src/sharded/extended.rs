@@ -7,7 +7,7 @@ use pgherd_wire::frontend::{self, Parse, Target, tag};
 use pgherd_wire::{backend, frame};
 
 use super::bind::Bind;
-use super::branch::Arguments;
+use super::branch::{Arguments, Question};
 use super::coordinator::{Coordinator, in_failed_transaction};
 use super::failure::Failure;
 use super::front::Message;
@@ -26,6 +26,8 @@ pub(crate) struct Extended {
     skipping: bool,
     /// Something has come since the last Sync.
     is_open: bool,
+    /// The portal of which no shard has seen the values.
+    unseen: Option<Vec<u8>>,
 }
 
 /// A prepared statement. The one without a name is kept under the empty name.
@@ -110,19 +112,47 @@ impl Statement {
 impl Coordinator {
     /// Answers a message of the extended protocol.
     pub(crate) async fn extended_message(&mut self, message: &Message) -> Result<(), End> {
+        let body = &message.body;
+        let waits = match message.tag {
+            tag::DESCRIBE => true,
+            tag::EXECUTE => {
+                let name = body.split(|&byte| byte == 0).next();
+                self.extended.unseen.as_deref() == name
+            }
+            _ => false,
+        };
+        if !waits && let Some(name) = self.extended.unseen.take() {
+            match self.see(&name).await {
+                Ok(()) => {}
+                Err(Failure::End(end)) => return Err(end),
+                Err(failure) => {
+                    self.fail(&failure).await;
+                    self.extended.skipping = true;
+                    if message.tag != tag::SYNC {
+                        return Ok(());
+                    }
+                }
+            }
+        }
         match message.tag {
             tag::SYNC => return self.sync().await,
             tag::FLUSH => return self.front.flush().await,
             _ => {}
         }
         self.extended.is_open = true;
-        let body = &message.body;
         let answered = match message.tag {
             _ if message.is_too_long => Err(self.too_long()),
             tag::PARSE => self.parse_message(body).await,
             tag::BIND => self.bind_message(body),
             tag::DESCRIBE => self.describe_message(body),
-            tag::EXECUTE => self.execute_message(body).await,
+            tag::EXECUTE => {
+                let executed = self.execute_message(body).await;
+                if executed.is_ok() {
+                    self.extended.unseen = None;
+                    self.front.release();
+                }
+                executed
+            }
             tag::CLOSE => self.close_message(body),
             _ => Err(malformed()),
         };
@@ -130,11 +160,29 @@ impl Coordinator {
             Ok(()) => Ok(self.front.relieve().await?),
             Err(Failure::End(end)) => Err(end),
             Err(failure) => {
+                self.extended.unseen = None;
                 self.fail(&failure).await;
                 self.extended.skipping = true;
                 Ok(())
             }
         }
+    }
+
+    /// Lets a shard judge the values of a portal that is not executed now.
+    async fn see(&mut self, name: &[u8]) -> Result<(), Failure> {
+        let Some(portal) = self.extended.portals.get(name) else {
+            self.front.release();
+            return Ok(());
+        };
+        let (statement, arguments) = portal.parts();
+        let question = Question {
+            sql: statement.text.as_bytes(),
+            types: &statement.shape.parameters,
+            arguments: &arguments,
+            formats: &[],
+        };
+        let shard = self.any_shard();
+        self.branch(shard).await?.try_bind(&question).await
     }
 
     async fn sync(&mut self) -> Result<(), End> {
@@ -215,6 +263,11 @@ impl Coordinator {
                 bind.formats.len()
             );
             return Err(Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, text));
+        }
+        // The shard that executes it judges the values. Until then nothing is said of them.
+        if arguments.len() > 0 {
+            self.front.hold();
+            self.extended.unseen = Some(bind.portal.to_vec());
         }
         let portal = Portal::new(statement, arguments, bind.formats);
         self.extended.portals.insert(bind.portal.to_vec(), portal);

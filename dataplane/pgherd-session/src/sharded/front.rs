@@ -56,6 +56,8 @@ struct Inner {
     output: Vec<u8>,
     /// How much of it is written.
     written: usize,
+    /// From here on it is not to be written yet.
+    held: Option<usize>,
     /// Nothing more comes.
     at_end: bool,
 }
@@ -90,7 +92,8 @@ impl Front {
     ) -> Rc<Self> {
         let mut input = Buffer::default();
         input.preload(unread, &worker.buffers);
-        let inner = Inner { socket, input, output: Vec::new(), written: 0, at_end: false };
+        let inner =
+            Inner { socket, input, output: Vec::new(), written: 0, held: None, at_end: false };
         Rc::new(Self {
             worker,
             entry,
@@ -133,13 +136,17 @@ impl Front {
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.inner.borrow_mut();
-        while let Some(left) = inner.output.get(inner.written..).filter(|it| !it.is_empty()) {
+        let end = inner.held.unwrap_or(inner.output.len());
+        while let Some(left) = inner.output.get(inner.written..end).filter(|it| !it.is_empty()) {
             let n = ready!(Pin::new(&mut inner.socket).poll_write(cx, left))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             inner.written += n;
             self.sent.set(self.sent.get() + n as u64);
+        }
+        if inner.held.is_some() {
+            return Pin::new(&mut inner.socket).poll_flush(cx);
         }
         inner.written = 0;
         inner.output.clear();
@@ -171,6 +178,24 @@ impl Front {
         }
         self.put(|out| frame::put(out, backend::tag::DATA_ROW, |out| out.extend_from_slice(row)));
         Ok(())
+    }
+
+    /// What is put from now on is not sent before [`Front::release`], and can be taken back.
+    pub(crate) fn hold(&self) {
+        let mut inner = self.inner.borrow_mut();
+        inner.held = Some(inner.output.len());
+    }
+
+    pub(crate) fn release(&self) {
+        self.inner.borrow_mut().held = None;
+    }
+
+    /// What was put since [`Front::hold`] was not to be said.
+    pub(crate) fn take_back(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(held) = inner.held.take() {
+            inner.output.truncate(held);
+        }
     }
 
     // === what comes from it ===

@@ -39,6 +39,10 @@ impl Portal {
         Self { statement, arguments: Rc::new(arguments), formats, progress: Progress::Bound }
     }
 
+    pub(super) fn parts(&self) -> (Rc<Statement>, Rc<Arguments>) {
+        (Rc::clone(&self.statement), Rc::clone(&self.arguments))
+    }
+
     /// The body of its RowDescription.
     pub(super) fn row(&self) -> Option<Vec<u8>> {
         self.statement.shape.row_in(&self.formats)
@@ -86,8 +90,8 @@ impl Coordinator {
             self.front.put(|out| backend::put_empty(out, backend::tag::EMPTY_QUERY));
             return Ok(());
         };
-        if self.transaction.state == State::None && !self.is_alone() {
-            self.transaction.state = State::Implicit;
+        if !self.is_alone() {
+            self.begin_implicit();
         }
         let Verb::Plan(nature) = verb else {
             let done = self.run_own(verb, &statement.text).await?;

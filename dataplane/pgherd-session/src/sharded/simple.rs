@@ -48,8 +48,8 @@ impl Coordinator {
         }
         let count = pieces.len();
         for (index, piece) in pieces.into_iter().enumerate() {
-            if count > 1 && self.transaction.state == State::None {
-                self.transaction.state = State::Implicit;
+            if count > 1 {
+                self.begin_implicit();
             }
             let done = match self.run_piece(&piece).await {
                 Ok(done) => done,

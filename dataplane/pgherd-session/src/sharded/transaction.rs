@@ -126,6 +126,7 @@ impl Coordinator {
             Control::Begin { starts } => {
                 match self.transaction.state {
                     State::None | State::Implicit => {
+                        self.begin_implicit();
                         self.transaction.state = State::Block;
                         if self.branches.is_empty() {
                             text.trim()
@@ -169,6 +170,15 @@ impl Coordinator {
                 self.transaction.state = State::Block;
                 Ok("ROLLBACK")
             }
+        }
+    }
+
+    /// What follows is one transaction, if none is open.
+    pub(crate) fn begin_implicit(&mut self) {
+        if self.transaction.state == State::None {
+            // Those that have answered by themselves have not begun one.
+            self.branches.clear();
+            self.transaction.state = State::Implicit;
         }
     }
 

@@ -168,6 +168,19 @@ impl Branch {
         }
     }
 
+    /// Asks whether the values fit a statement.
+    pub(crate) async fn try_bind(&mut self, question: &Question<'_>) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
+        question.put_parse(&mut out);
+        question.put_bind(&mut out, b"");
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Parse, Request::Bind, Request::Sync] {
+            self.owes(request, Audience::Proxy);
+        }
+        self.send(&out).await?;
+        self.forward(Passing::NOTHING).await.map(drop)
+    }
+
     /// Notes what is about to be sent.
     pub(crate) fn owes(&mut self, request: Request, audience: Audience) {
         if let Some(lease) = self.connection() {
@@ -219,6 +232,9 @@ impl Branch {
                 Reply::Ready(status) => return reading.end(status),
                 Reply::Message(header) => header,
             };
+            if header.tag == tag::BIND_COMPLETE {
+                self.front.release();
+            }
             let passes = match header.tag {
                 tag::DATA_ROW if passing.rows && self.front.is_capturing() => {
                     let front = Rc::clone(&self.front);
@@ -298,6 +314,11 @@ impl Branch {
             tag::ROW_DESCRIPTION => {
                 reading.completed.description = Some(self.body(header).await?.to_vec());
                 Ok(())
+            }
+            tag::BIND_COMPLETE => {
+                // The values are what they should be: what was said of that can be sent.
+                self.front.release();
+                self.drop_message(header).await
             }
             _ => self.drop_message(header).await,
         }

@@ -1,7 +1,9 @@
 //! The simple protocol over shards.
 
-use anyhow::Result;
-use pgherd_harness::raw::frontend;
+use anyhow::{Context, Result};
+use pgherd_harness::proxy::Proxy;
+use pgherd_harness::raw::{Client, frontend};
+use pgherd_harness::sharded::ShardedCluster;
 
 use super::compare::Twins;
 
@@ -89,20 +91,33 @@ fn what_cannot_be_exact_is_refused() -> Result<()> {
 
 #[test]
 fn gathering_is_limited() -> Result<()> {
-    let cluster = pgherd_harness::sharded::ShardedCluster::start(2)?;
-    let config = cluster.config().cluster_setting("gather_limit", "\"16kB\"");
-    let proxy = pgherd_harness::proxy::Proxy::start(&config.to_toml())?;
-    let mut client = pgherd_harness::raw::Client::login(proxy.addr())?;
-    let sql = "SELECT string_agg(repeat(name, 100), ',' ORDER BY id) FROM \
-               (SELECT u.id, u.name FROM users u, generate_series(1, 40)) x";
-    let messages = client.simple(sql)?;
-    let error = messages.iter().find(|it| it.tag == b'E');
-    let code = error.and_then(|it| it.sqlstate());
-    assert!(matches!(code.as_deref(), None | Some("54000")), "{error:?}");
-    let long = format!("SELECT '{}'", "x".repeat(17 * 1024));
-    let messages = client.simple(&long)?;
-    let code = messages.iter().find(|it| it.tag == b'E').and_then(|it| it.sqlstate());
-    assert_eq!(code.as_deref(), Some("54000"));
+    let cluster = ShardedCluster::builder(2)
+        .schema(
+            "CREATE TABLE t (id bigint PRIMARY KEY, text text); \
+             INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 200) i",
+        )
+        .sharded("t", "id")
+        .start()?;
+    let config = cluster.config().cluster_setting("gather_limit", "\"64kB\"");
+    let proxy = Proxy::start(&config.to_toml())?;
+    let mut client = Client::login(proxy.addr())?;
+    let refused = |client: &mut Client, sql: &str| -> Result<()> {
+        let messages = client.simple(sql)?;
+        let error = messages.iter().find(|it| it.tag == b'E').context("no error")?;
+        assert_eq!(error.sqlstate().as_deref(), Some("54000"), "{error:?}");
+        assert!(error.field(b'H').is_some_and(|hint| hint.contains("gather_limit")));
+        Ok(())
+    };
+    let sql = "SELECT a.id FROM t a, t b WHERE a.text = b.text || 'y'";
+    refused(&mut client, sql)?;
+    refused(&mut client, &format!("SELECT '{}'", "x".repeat(65 * 1024)))?;
     assert_eq!(client.value("SELECT 1")?, "1");
+    // In a transaction it is an error like any other.
+    client.simple("BEGIN")?;
+    refused(&mut client, sql)?;
+    let messages = client.simple("SELECT 1")?;
+    assert_eq!(messages[0].sqlstate().as_deref(), Some("25P02"));
+    client.simple("ROLLBACK")?;
+    assert_eq!(client.value("SELECT count(*) FROM t")?, "200");
     Ok(())
 }
