@@ -53,8 +53,10 @@ pub(crate) struct Loaded {
     /// Milliseconds since then, when the fingerprints were compared last.
     checked: AtomicU64,
     /// The schemas of a user's search path that exist, by user and path.
-    paths: Mutex<AHashMap<(Arc<str>, String), Arc<[String]>>>,
+    paths: Mutex<Paths>,
 }
+
+type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -299,6 +301,14 @@ impl Coordinator {
         let loaded = Arc::new(self.read_catalog().await?);
         *cell.current.lock() = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.
+    pub(crate) async fn catalog_has_changed(&mut self) -> bool {
+        let current = self.cell().current.lock().clone();
+        let Some(loaded) = current else { return true };
+        check(Rc::clone(&self.sites), Arc::clone(&loaded)).await;
+        loaded.is_stale()
     }
 
     fn cell(&self) -> Arc<Cell> {

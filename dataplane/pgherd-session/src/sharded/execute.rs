@@ -19,6 +19,7 @@ use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::front::Front;
+use super::transaction::State;
 use super::verb::Nature;
 pub(crate) use gather::about_own_text;
 use write::{Part, Together};
@@ -99,6 +100,23 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
 impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        let said = self.front.said();
+        match self.execute_once(job).await {
+            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+            Err(failure)
+                if self.transaction.state == State::None
+                    && is_about_names(&failure)
+                    && self.front.said() == said
+                    && self.catalog_has_changed().await =>
+            {
+                self.release_branches();
+                self.execute_once(job).await
+            }
+            executed => executed,
+        }
+    }
+
+    async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }
@@ -168,6 +186,13 @@ impl Coordinator {
         }
         Ok(Done::of(branch.forward(job.passing()).await?))
     }
+}
+
+/// Whether a failure may come of a catalog that is not up to date.
+fn is_about_names(failure: &Failure) -> bool {
+    // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
+    const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
+    CODES.contains(&&*failure.code())
 }
 
 /// Sends a text as the client has: by itself, or with its parameters.

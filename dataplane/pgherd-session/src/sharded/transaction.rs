@@ -333,7 +333,8 @@ impl Coordinator {
     /// The branch of a shard, which takes part in the transaction if one is open.
     pub(crate) async fn branch(&mut self, shard: usize) -> Result<&mut Branch, Failure> {
         if !self.branches.has(shard) {
-            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            let need = Need { role: self.wishes.role(), ..Need::WRITE };
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             if self.transaction.is_open() {
                 branch.is_quiet = true;
                 let begun = branch.simple(&self.transaction.prologue()).await;

@@ -196,3 +196,47 @@ fn clients_see_one_oid_for_a_type() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_others_do_to_the_schema_is_noticed() -> Result<()> {
+    let cluster = ShardedCluster::start(3)?;
+    let mut twins = Twins::of(cluster)?;
+    twins.same_query("SELECT count(*) FROM users");
+    let everywhere = |twins: &mut Twins, sql: &str| -> Result<()> {
+        for shard in 0..3 {
+            twins.cluster.shard(shard)?.rows(sql)?;
+        }
+        twins.cluster.whole()?.rows(sql)?;
+        Ok(())
+    };
+    everywhere(&mut twins, "CREATE TABLE more (user_id bigint, n int)")?;
+    twins.same_query("SELECT count(*) FROM more");
+    everywhere(&mut twins, "ALTER TABLE more ADD COLUMN t text")?;
+    twins.same_query("SELECT count(t) FROM more");
+    Ok(())
+}
+
+#[test]
+fn statements_stay_parsed_on_their_connections() -> Result<()> {
+    let cluster = ShardedCluster::start(2)?;
+    let config = cluster.config().pool_size(1);
+    let proxy = pgherd_harness::proxy::Proxy::start(&config.to_toml())?;
+    let mut client = pgherd_harness::raw::Client::login(proxy.addr())?;
+    client.send(&[parse("s", "SELECT name FROM users WHERE id = $1", &[]), sync()].concat())?;
+    client.until_ready(1)?;
+    for id in (1..20).cycle().take(60) {
+        let id = id.to_string();
+        client.send(&[bind("", "s", &[Some(id.as_bytes())]), execute("", 0), sync()].concat())?;
+        let messages = client.until_ready(1)?;
+        let row = messages[1].data_row().map(|row| row[0].map(<[u8]>::to_vec));
+        assert_eq!(row, Some(Some(format!("user {id}").into_bytes())));
+    }
+    for shard in 0..2 {
+        let sql =
+            format!("SET pgherd.shard = {shard}; SELECT count(*) FROM pg_prepared_statements");
+        let (set, count) = sql.split_once("; ").unwrap_or_default();
+        client.rows(set)?;
+        assert_eq!(client.value(count)?, "1", "shard {shard}");
+    }
+    Ok(())
+}
