@@ -1,6 +1,7 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
 mod health;
+mod primaries;
 mod replication;
 mod upkeep;
 
@@ -27,6 +28,7 @@ use crate::shelf::{PoolKey, PoolPlan, Shelf};
 use crate::targets::{Need, NoTarget, Targets};
 
 pub use health::InstanceStatus;
+pub use primaries::Primaries;
 pub use replication::ReplicationCluster;
 
 /// Iterations of a verifier made from a configured password, as Postgres makes them by default.

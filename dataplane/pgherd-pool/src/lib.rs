@@ -11,6 +11,7 @@ mod connect;
 mod directory;
 mod encryption;
 mod entry;
+mod errand;
 mod evidence;
 mod farewell;
 mod growth;
@@ -36,10 +37,11 @@ pub use catalog::Volatilities;
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
     ClientLimits, ClientRules, ClusterUser, Credentials, Directory, InstanceStatus, LoadError,
-    LookupError, ReplicationCluster, connectors,
+    LookupError, Primaries, ReplicationCluster, connectors,
 };
 pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
+pub use errand::{Errand, ErrandError, ErrandRows};
 pub use health::{Doubt, Sight, Vitals};
 pub use instance::{InstanceState, Role};
 pub use lease::Lease;

@@ -16,6 +16,7 @@ use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
 use crate::routing::kept::Refuted;
+use crate::sharded::Commits;
 use crate::timeouts::Watches;
 
 /// Bytes that a worker spends on what it knows of statements' texts.
@@ -64,6 +65,8 @@ pub struct Shared {
     pub admissions: Arc<Admissions>,
     /// What is known of the tables of databases with several shards.
     pub(crate) catalogs: crate::sharded::Catalogs,
+    /// Transactions over several shards that are being committed, or left to be finished.
+    pub commits: Arc<Commits>,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -101,6 +104,7 @@ impl Shared {
             clients: Arc::default(),
             admissions: Arc::default(),
             catalogs: crate::sharded::Catalogs::default(),
+            commits: Arc::default(),
             limits,
             admins,
             admin,

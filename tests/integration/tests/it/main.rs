@@ -18,6 +18,7 @@ mod random_sequences;
 mod replication;
 mod routing;
 mod sharded;
+mod sharded_commit;
 mod state;
 mod tls;
 mod tree;
