@@ -15,6 +15,7 @@ use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
+use crate::copy;
 use crate::ddl;
 use crate::insert::{self, Insert};
 use crate::merge;
@@ -50,6 +51,7 @@ pub(crate) enum Shape {
     Modify(Box<Modify>),
     Insert(Box<Insert>),
     Everywhere(Everywhere),
+    Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
 }
@@ -80,7 +82,7 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
         Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
         Some(Node::MergeStmt(merge)) => merge::merge(statement, merge, text, context),
-        Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
+        Some(Node::CopyStmt(it)) => copy::copy(statement, it, text, context),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
         Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
         Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
@@ -312,6 +314,7 @@ impl Outline {
                 finished()
             }
             Shape::Everywhere(it) => Plan::Everywhere(*it),
+            Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);

@@ -27,6 +27,8 @@ pub enum Plan {
     Move(Box<Move>),
     /// The client's bytes, unchanged, to all shards: DDL, VACUUM, TRUNCATE, LOCK TABLE.
     Everywhere(Everywhere),
+    /// COPY, split or concatenated.
+    Copy(Box<crate::copy::Copy>),
     /// Nothing that reads or writes rows: the session's own business.
     Elsewhere,
     /// `0A000`.
