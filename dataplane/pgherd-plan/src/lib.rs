@@ -7,6 +7,7 @@
 
 mod catalog;
 mod clauses;
+pub mod commit;
 pub mod copy;
 mod ddl;
 mod edit;

@@ -81,6 +81,8 @@ impl Session {
             registration: migrant.registration,
             pool: migrant.pool,
             targets: migrant.targets,
+            // Who has several stays where it is.
+            shards: None,
             wishes: migrant.wishes,
             admission: migrant.admission,
             generation: migrant.generation,

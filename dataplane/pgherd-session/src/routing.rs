@@ -39,7 +39,7 @@ pub(crate) struct Routing {
     /// What comes next goes to another instance: the server connection is given back before.
     pub(crate) leaves: bool,
     /// The request that is being answered, as long as it can be sent again.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<Box<Kept>>,
     /// Instances that have failed this request.
     pub(crate) attempt: Attempt,
     /// The client's transaction was lost with its server connection.

@@ -394,17 +394,21 @@ impl Session {
 
 /// What the server says.
 #[derive(Debug, Default)]
-struct Answer {
-    settings: Vec<(String, String)>,
+pub(crate) struct Answer {
+    pub(crate) settings: Vec<(String, String)>,
     present: Pins,
     /// A value cannot be carried over as it is.
-    illegible: bool,
+    pub(crate) illegible: bool,
     /// Messages that came between and belong to the client.
     notices: Vec<u8>,
 }
 
 impl Answer {
-    async fn ask(&mut self, lease: &mut Lease, question: &str) -> Result<(), ServerError> {
+    pub(crate) async fn ask(
+        &mut self,
+        lease: &mut Lease,
+        question: &str,
+    ) -> Result<(), ServerError> {
         match lease.ask(question, |tag, body| self.take(tag, body)).await {
             Err(ServerError::Reported(report)) if report.code == sqlstate::QUERY_CANCELED => {}
             other => return other.map(drop),
@@ -454,7 +458,7 @@ impl Answer {
 
 /// One row for each parameter that is set in the session, and one for each other kind of state
 /// that is there. Every name is qualified: `search_path` is the client's.
-fn question(kinds: Pins, names: &[String]) -> String {
+pub(crate) fn question(kinds: Pins, names: &[String]) -> String {
     let mut parts = Vec::new();
     if kinds.contains(Pins::SETTINGS) {
         parts.push(

@@ -101,7 +101,7 @@ impl Session {
 }
 
 /// What pgcat answers to its own commands.
-fn alias_tag(setting: &pgherd_sql::Setting) -> &'static str {
+pub(crate) fn alias_tag(setting: &pgherd_sql::Setting) -> &'static str {
     use pgherd_sql::Setting;
     match setting {
         Setting::Role(_) => "SET SERVER ROLE",

@@ -54,6 +54,16 @@ impl Wishes {
         self.0.as_ref()?.now.role
     }
 
+    /// The shard that is asked for.
+    pub(crate) fn shard(&self) -> Option<u32> {
+        self.0.as_ref()?.now.shard
+    }
+
+    /// The sharding key whose shard is asked for.
+    pub(crate) fn sharding_key(&self) -> Option<String> {
+        self.0.as_ref()?.now.key.clone()
+    }
+
     /// Whether the primary is to serve reads.
     pub(crate) fn primary_reads(&self) -> Option<bool> {
         self.0.as_ref()?.now.primary_reads
