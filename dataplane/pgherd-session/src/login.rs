@@ -34,7 +34,6 @@ pub(crate) use replication::ReplicationClient;
 use crate::admission::{Admission, Full, ProcessLimits};
 use crate::clients::{ClientIdentity, Registration};
 use crate::routing::survival::bit;
-use crate::routing::wishes::Wishes;
 use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
@@ -66,8 +65,6 @@ pub(crate) struct Client {
     pub(crate) targets: Arc<Targets>,
     /// All shards of its cluster, where there are several; `targets` are those of one of them.
     pub(crate) shards: Option<Arc<Shards>>,
-    /// What it asks of the proxy itself.
-    pub(crate) wishes: Wishes,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
     /// The session parameters that it starts with.
@@ -271,7 +268,7 @@ async fn greet(
     let database = &*identity.database;
     let shared = &worker.shared;
     let admission = admit(shared, &identity)?;
-    let (asked, wishes) = parameters::asked(startup)?;
+    let asked = parameters::asked(startup)?;
     // The instances of one shard that have refused, and the first shard that has not.
     let (mut avoid, mut first) = (0, 0);
     let begun = Instant::now();
@@ -341,7 +338,6 @@ async fn greet(
         pool,
         targets,
         shards: (!shards.is_single()).then_some(shards),
-        wishes,
         generation,
         params,
         unread: std::mem::take(&mut dialogue.buf),

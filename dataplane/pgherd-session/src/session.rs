@@ -198,7 +198,7 @@ impl Session {
             checkout_timeout: rules.checkout_timeout,
             watch,
             targets: login.targets,
-            routing: Routing::new(login.wishes),
+            routing: Routing::default(),
             timing: Timing::default(),
             generation: login.generation,
             worker,
@@ -229,7 +229,7 @@ impl Session {
             after_reset: false,
             has_worked: false,
         };
-        session.look_at_mode();
+        session.look_at_wishes();
         session
     }
 
@@ -383,7 +383,7 @@ impl Session {
                 let Some(command) = self.command_at_head(header) else {
                     return Ok(Head::NeedsServer);
                 };
-                self.run_command(header, command);
+                self.run_command(header, &command);
                 return Ok(Head::Answered);
             }
             _ => return Ok(Head::Incomplete),

@@ -25,6 +25,7 @@ mod sites;
 mod texts;
 mod transaction;
 mod verb;
+mod wishes;
 
 pub(crate) use catalog::Catalogs;
 pub use commit::{Commits, Tally, settle_transactions};

@@ -53,6 +53,8 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that was asked last was understood.
+    has_parsed: bool,
     /// The statement that was asked last is done.
     has_tag: bool,
     /// Nothing that the server says unasked is for the client.
@@ -96,6 +98,7 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                has_parsed: false,
                 has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
@@ -164,6 +167,11 @@ impl Branch {
         self.lease.as_ref().is_some_and(|lease| lease.owed.is_answered()) && self.passing == 0
     }
 
+    /// Whether the statement that was asked last was understood.
+    pub(crate) fn has_bound(&self) -> bool {
+        self.has_parsed
+    }
+
     /// There is state on it that only a reset removes.
     pub(crate) fn taint(&mut self) {
         if let Some(lease) = self.lease.as_mut() {
@@ -199,6 +207,7 @@ impl Branch {
             return Err(Failure::Broken(self.shard));
         };
         self.has_tag = false;
+        self.has_parsed = false;
         self.is_cut = true;
         let written = lease.socket.write_all(bytes).await;
         self.is_cut = false;
@@ -313,6 +322,7 @@ impl Branch {
                     if lease.owed.reply(tag).is_err() {
                         return Err(self.broken());
                     }
+                    self.has_parsed |= tag == tag::PARSE_COMPLETE;
                     return Ok(Reply::Message(header));
                 }
             }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::Cluster;
-use pgherd_plan::{COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules};
+use pgherd_plan::{
+    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
+    VIEWS_QUERY, ViewRow,
+};
 use pgherd_pool::{Lease, Need, ServerError};
 use pgherd_wire::backend::{self, tag};
 
@@ -79,6 +82,8 @@ const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
 struct Reading {
     columns: Vec<ColumnRow>,
     functions: Vec<FunctionRow>,
+    tables: Vec<TableRow>,
+    views: Vec<ViewRow>,
     fingerprint: String,
 }
 
@@ -103,7 +108,9 @@ impl Loaded {
         let tables: BTreeSet<(String, String)> =
             columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();
         let tables: Vec<_> = tables.into_iter().collect();
-        let catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
+        let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
+        catalog.add_tables(first.tables);
+        catalog.add_views(first.views);
         let places = Places::new(&catalog, &tables, cluster);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
@@ -193,7 +200,9 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let fingerprint = fingerprint.into_iter().flatten().flatten().collect();
     let columns = rows(lease, COLUMNS_QUERY).await?.into_iter().filter_map(column).collect();
     let functions = rows(lease, FUNCTIONS_QUERY).await?.into_iter().filter_map(function).collect();
-    Ok(Reading { columns, functions, fingerprint })
+    let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
+    let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
+    Ok(Reading { columns, functions, tables, views, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -217,8 +226,20 @@ fn column(row: Row) -> Option<ColumnRow> {
 }
 
 fn function(row: Row) -> Option<FunctionRow> {
-    let [schema, name, immutable] = <[Option<String>; 3]>::try_from(row).ok()?;
-    Some(FunctionRow { schema: schema?, name: name?, immutable: immutable? == "t" })
+    let [schema, name, immutable, plain] = <[Option<String>; 4]>::try_from(row).ok()?;
+    let (immutable, plain) = (immutable? == "t", plain? == "t");
+    Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
+}
+
+fn table(row: Row) -> Option<TableRow> {
+    let [schema, table, kind, name, value] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let value = value.unwrap_or_default();
+    Some(TableRow { schema: schema?, table: table?, kind: kind?, name: name?, value })
+}
+
+fn view(row: Row) -> Option<ViewRow> {
+    let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
+    Some(ViewRow { schema: schema?, name: name?, definition: definition? })
 }
 
 fn unreadable(shard: usize, error: &ServerError) -> Failure {

@@ -14,11 +14,11 @@ use super::failure::Failure;
 use super::front::{Front, Message};
 use super::sites::Sites;
 use super::transaction::Transaction;
+use super::wishes::Wishes;
 use crate::admission::Admission;
 use crate::clients::{ClientState, Registration};
 use crate::end::End;
 use crate::login::Client;
-use crate::routing::wishes::Wishes;
 use crate::session::say;
 use crate::shared::Worker;
 use crate::timeouts::{Activity, Watch};
@@ -58,6 +58,7 @@ impl Coordinator {
     fn new(worker: Rc<Worker>, socket: Socket, login: Client) -> Result<Self, End> {
         let entry = Arc::clone(&login.registration.entry);
         let sites = Rc::new(Sites::find(Rc::clone(&worker), Arc::clone(&entry))?);
+        let wishes = Wishes::of(&login.params);
         let front = Front::new(worker, entry, socket, &login.unread, login.params);
         let mut coordinator = Self {
             front,
@@ -65,7 +66,7 @@ impl Coordinator {
             branches: Branches::default(),
             transaction: Transaction::default(),
             private: None,
-            wishes: login.wishes,
+            wishes,
             extended: super::extended::Extended::default(),
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),

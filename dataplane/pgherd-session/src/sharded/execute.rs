@@ -1,7 +1,11 @@
 //! The execution of a planned statement: on one shard, on several, or finished over their rows.
 
+mod everywhere;
 mod finish;
 mod gather;
+mod moving;
+mod scatter;
+mod write;
 
 use pgherd_plan::{Parameter, Plan, Refusal};
 use pgherd_wire::owed::Audience;
@@ -11,8 +15,8 @@ use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::front::Front;
-use super::transaction::State;
 use super::verb::Nature;
+use write::{Part, Together};
 
 /// One execution of a statement.
 #[derive(Clone, Copy)]
@@ -105,13 +109,19 @@ impl Coordinator {
             Plan::Single(shard) => self.on_one(shard, job).await,
             Plan::Any => self.on_one(self.any_shard(), job).await,
             Plan::Broadcast(shards) => {
-                let texts: Vec<_> = shards.into_iter().map(|it| (it, job.text)).collect();
-                self.on_each(&texts, job).await
+                self.may_write(&shards).await?;
+                let begun = shards.len() > 1 && self.begin_own();
+                let part = |shard| Part { shard, text: job.text, arguments: job.arguments };
+                let parts: Vec<Part<'_>> = shards.into_iter().map(part).collect();
+                let done = self.write_parts(&parts, Together::Added, job).await?;
+                self.end_own(begun).await?;
+                Ok(done)
             }
-            Plan::Split(texts) => {
-                let texts: Vec<_> = texts.iter().map(|(it, text)| (*it, text.as_str())).collect();
-                self.on_each(&texts, job).await
-            }
+            Plan::Write(write) => self.write_plan(&write, job).await,
+            Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
+            Plan::Move(change) => self.move_plan(&change, job).await,
+            Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
+            Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
             Plan::Finish(finish) => self.finish_plan(&finish, job).await,
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.
@@ -123,7 +133,7 @@ impl Coordinator {
     }
 
     /// The client's text on one shard.
-    async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
+    pub(super) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
         let wrote = match job.nature {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
@@ -135,34 +145,6 @@ impl Coordinator {
         branch.wrote = branch.wrote.max(wrote);
         send(branch, job, job.text).await?;
         Ok(Done::of(branch.forward(job.passing()).await?))
-    }
-
-    /// A text for each of several shards, all or none: rows one after the other, counts added.
-    async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
-        let begins = texts.len() > 1 && self.transaction.state == State::None;
-        if begins {
-            self.begin_implicit();
-        }
-        let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
-        self.may_write(&shards).await?;
-        self.open_branches(&shards).await?;
-        let mut sum: Option<Vec<u8>> = None;
-        // In the order of shards, so that two of them cannot wait for each other's locks.
-        for (shard, text) in texts {
-            let branch = self.branch(*shard).await?;
-            branch.wrote = Wrote::Yes;
-            send(branch, job, text).await?;
-            let description = job.is_simple && sum.is_none();
-            let completed = branch.forward(Passing { description, ..Passing::ROWS }).await?;
-            sum = Some(match sum {
-                None => completed.tag,
-                Some(sum) => added(&sum, &completed.tag),
-            });
-        }
-        if begins {
-            self.finish_transaction().await?;
-        }
-        Ok(Done { tag: sum.unwrap_or_default() })
     }
 }
 

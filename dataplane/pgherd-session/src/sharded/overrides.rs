@@ -25,7 +25,7 @@ impl Coordinator {
         let is_alias = memchr::memmem::find(&text.to_ascii_lowercase(), b"pgherd").is_none();
         let mut out = Vec::new();
         match command {
-            Command::Set { setting, local } => {
+            Command::Set { setting, local, .. } => {
                 self.check_shard(&setting)?;
                 if local && !in_transaction {
                     let text = "SET LOCAL can only be used in transaction blocks";
@@ -36,8 +36,12 @@ impl Coordinator {
                 self.wishes.set(setting, local, in_transaction);
                 backend::put_command_complete(&mut out, tag);
             }
+            Command::SetDefault { name, local } => {
+                self.wishes.reset(name, local, in_transaction);
+                backend::put_command_complete(&mut out, "SET");
+            }
             Command::Reset(name) => {
-                self.wishes.reset(name, in_transaction);
+                self.wishes.reset(name, false, in_transaction);
                 backend::put_command_complete(&mut out, "RESET");
             }
             Command::Show { name, column } => {

@@ -115,9 +115,9 @@ impl Coordinator {
         }
         // The rest of the rows is kept here: other statements may come between.
         let budget = self.budget();
-        self.front.begin_capture(budget);
+        let outer = self.front.begin_capture(budget);
         let done = self.execute(&job).await;
-        let rows = self.front.end_capture();
+        let rows = self.front.end_capture(outer);
         self.hand_out(name, rows, done?, limit, selects);
         Ok(())
     }

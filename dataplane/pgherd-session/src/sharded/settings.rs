@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::transaction::State;
 use super::verb::Setting;
 use crate::pins::Pins;
-use crate::settle::{Answer, question};
+use crate::settle::Answer;
+use crate::settle::question::question;
 
 impl Coordinator {
     /// SET and RESET. Returns the tag.

@@ -247,7 +247,6 @@ impl Branch {
                 }
                 tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
                 tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
-                tag::NO_DATA => passing.description,
                 tag::ROW_DESCRIPTION => {
                     let body = self.body(header).await?.to_vec();
                     if let Some(expected) = passing.expected
