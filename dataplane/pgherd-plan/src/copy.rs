@@ -59,7 +59,13 @@ pub(crate) enum Outlined {
     /// Of a table.
     To(CopyTo),
     /// Of a query, whose plan says more; text before it and behind it.
-    Query { outline: Box<Outline>, whole: String, before: String, behind: String, options: CopyOptions },
+    Query {
+        outline: Box<Outline>,
+        whole: String,
+        before: String,
+        behind: String,
+        options: CopyOptions,
+    },
 }
 
 pub(crate) fn copy(

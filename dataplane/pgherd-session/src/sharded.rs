@@ -24,6 +24,7 @@ mod simple;
 mod sites;
 mod texts;
 mod transaction;
+mod unique_ids;
 mod verb;
 mod wishes;
 

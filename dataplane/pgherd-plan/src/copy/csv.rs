@@ -75,7 +75,13 @@ impl Csv {
         }
     }
 
-    fn row(&mut self, data: &[u8], end: usize, length: usize, lines: u64) -> Result<Step, CopyError> {
+    fn row(
+        &mut self,
+        data: &[u8],
+        end: usize,
+        length: usize,
+        lines: u64,
+    ) -> Result<Step, CopyError> {
         // Before Postgres 18 it is the end of the data, from then on a value.
         if data.get(..end) == Some(b"\\.") {
             return Err(CopyError::new("0A000", "\\. in CSV cannot be answered over shards"));

@@ -37,7 +37,9 @@ impl CopyOptions {
     pub(crate) fn read(list: List<'_>) -> Result<Self, Refusal> {
         let find = |name: &str| {
             list.iter().find_map(|it| match it {
-                Node::DefElem(it) if text(it.defname()).eq_ignore_ascii_case(name) => Some(it.arg()),
+                Node::DefElem(it) if text(it.defname()).eq_ignore_ascii_case(name) => {
+                    Some(it.arg())
+                }
                 _ => None,
             })
         };

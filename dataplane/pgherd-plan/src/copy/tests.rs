@@ -81,22 +81,40 @@ fn text_has_escapes() {
             4 +1 \n = Missing
             5 +1 \ty\\\tz\n = y\tz"#]],
     );
-    check(&text, 0, b"1\n2\n\\.\nrest\n", expect![[r#"
+    check(
+        &text,
+        0,
+        b"1\n2\n\\.\nrest\n",
+        expect![[r#"
         1 +1 1\n = 1
         2 +1 2\n = 2
-        all \\.\n +1"#]]);
-    check(&text, 0, b"1\r\n2\r\n3", expect![[r#"
+        all \\.\n +1"#]],
+    );
+    check(
+        &text,
+        0,
+        b"1\r\n2\r\n3",
+        expect![[r#"
         1 +1 1\r\n = 1
         2 +1 2\r\n = 2
-        3 +1 3 = 3"#]]);
+        3 +1 3 = 3"#]],
+    );
     check(&text, 0, b"1\n2\r\n3", expect!["22P04 literal carriage return found in data in line 2"]);
-    check(&text, 0, b"1\r2\r3\r", expect![[r#"
+    check(
+        &text,
+        0,
+        b"1\r2\r3\r",
+        expect![[r#"
         1 +1 1\r = 1
         2 +1 2\r = 2
-        3 +1 3\r = 3"#]]);
-    check(&text, 0, b"1\na\\.\n", expect![
-        "22P04 end-of-copy marker is not alone on its line in line 2"
-    ]);
+        3 +1 3\r = 3"#]],
+    );
+    check(
+        &text,
+        0,
+        b"1\na\\.\n",
+        expect!["22P04 end-of-copy marker is not alone on its line in line 2"],
+    );
     let odd = CopyOptions {
         header: true,
         delimiter: b'|',
@@ -104,11 +122,16 @@ fn text_has_escapes() {
         default: Some(b"\\D".to_vec()),
         ..text
     };
-    check(&odd, 1, b"x|key\n1|none\n2|\\D\n3|\n", expect![[r#"
+    check(
+        &odd,
+        1,
+        b"x|key\n1|none\n2|\\D\n3|\n",
+        expect![[r#"
         all x|key\n +1
         2 +1 1|none\n = Null
         3 +1 2|\\D\n = Default
-        4 +1 3|\n = "#]]);
+        4 +1 3|\n = "#]],
+    );
 }
 
 #[test]
@@ -140,16 +163,19 @@ fn csv_has_quotes() {
         0,
         b"'the\r\nkey';x\r\n'a\\'b\\\\';2\r\nNULL;3\r\n'NULL';4\r\n",
         expect![[r#"
-            all 'the\r\nkey';x\r\n +2
-            3 +1 'a\\'b\\\\';2\r\n = a'b\\
+            all \'the\r\nkey\';x\r\n +2
+            3 +1 \'a\\\'b\\\\\';2\r\n = a\'b\\
             4 +1 NULL;3\r\n = Null
-            5 +1 'NULL';4\r\n = Null"#]],
+            5 +1 \'NULL\';4\r\n = Null"#]],
     );
     let strict = CopyOptions { force_not_null: vec!["*".to_owned()], ..csv.clone() };
     check(&strict, 0, b",1\n", expect![[r#"1 +1 ,1\n = "#]]);
-    check(&csv, 0, b"1\n\\.\n", expect![
-        "0A000 \\. in CSV cannot be answered over shards in line 2"
-    ]);
+    check(
+        &csv,
+        0,
+        b"1\n\\.\n",
+        expect!["0A000 \\. in CSV cannot be answered over shards in line 2"],
+    );
     check(&csv, 0, b"a\nb\rc\n", expect!["22P04 unquoted carriage return found in data in line 2"]);
 }
 
@@ -160,18 +186,29 @@ fn binary_has_lengths() {
     data.extend_from_slice(b"\0\x02\0\0\0\0\xff\xff\xff\xff");
     data.extend_from_slice(b"\0\x01\0\0\0\x01z");
     data.extend_from_slice(b"\xff\xff");
-    check(&options(CopyFormat::Binary), 1, &data, expect![[r#"
+    check(
+        &options(CopyFormat::Binary),
+        1,
+        &data,
+        expect![[r#"
         all PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x02xy +0
         1 +1 \x00\x02\x00\x00\x00\x01a\x00\x00\x00\x03key = key
         2 +1 \x00\x02\x00\x00\x00\x00\xff\xff\xff\xff = Null
         3 +1 \x00\x01\x00\x00\x00\x01z = Missing
-        all \xff\xff +0"#]]);
-    check(&options(CopyFormat::Binary), 0, b"PGCOPX", expect![
-        "22P04 COPY file signature not recognized in line 1"
-    ]);
-    check(&options(CopyFormat::Binary), 0, &data[..30], expect![
-        "22P04 unexpected EOF in COPY data in line 1"
-    ]);
+        all \xff\xff +0"#]],
+    );
+    check(
+        &options(CopyFormat::Binary),
+        0,
+        b"PGCOPX",
+        expect!["22P04 COPY file signature not recognized in line 1"],
+    );
+    check(
+        &options(CopyFormat::Binary),
+        0,
+        &data[..30],
+        expect!["22P04 unexpected EOF in COPY data in line 1"],
+    );
 }
 
 /// Random bytes of the formats' own characters: rows together are what came, up to an end marker.

@@ -192,11 +192,8 @@ fn unescaped(raw: &[u8]) -> Vec<u8> {
                 out.push((value & 0o377) as u8);
             }
             b'x' => {
-                let digits: Vec<u32> = rest
-                    .iter()
-                    .take(2)
-                    .map_while(|it| char::from(*it).to_digit(16))
-                    .collect();
+                let digits: Vec<u32> =
+                    rest.iter().take(2).map_while(|it| char::from(*it).to_digit(16)).collect();
                 match digits.is_empty() {
                     true => out.push(b'x'),
                     false => out.push(digits.iter().fold(0, |all, it| all << 4 | it) as u8),

@@ -4,7 +4,9 @@ mod load;
 
 use std::rc::Rc;
 
-use pgherd_plan::copy::{Copy, CopyError, CopyFormat, CopyFrom, CopyOptions, CopyTo, Field, Splitter};
+use pgherd_plan::copy::{
+    Copy, CopyError, CopyFormat, CopyFrom, CopyOptions, CopyTo, Field, Splitter,
+};
 use pgherd_pool::Need;
 use pgherd_wire::{ErrorResponse, backend, frame, frontend};
 
@@ -182,11 +184,7 @@ impl Coordinator {
     }
 
     /// The client gives up.
-    async fn fail_load(
-        &mut self,
-        load: &mut Load<'_>,
-        reason: &[u8],
-    ) -> Result<Vec<u8>, Failure> {
+    async fn fail_load(&mut self, load: &mut Load<'_>, reason: &[u8]) -> Result<Vec<u8>, Failure> {
         for target in load.targets.iter().filter(|it| it.failed.is_none()) {
             let Some(branch) = self.branches.get(target.shard) else { continue };
             branch.end_copy(Some(reason)).await?;

@@ -109,9 +109,7 @@ impl<'a> Load<'a> {
         };
         match place {
             Some(shard) => Ok(Some(shard)),
-            None if value.is_none() && not_null() => {
-                Ok(self.targets.first().map(|it| it.shard))
-            }
+            None if value.is_none() && not_null() => Ok(self.targets.first().map(|it| it.shard)),
             None => Err(Stop::Unplaced { key, line }),
         }
     }
