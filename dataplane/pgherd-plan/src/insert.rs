@@ -230,13 +230,15 @@ pub fn layout<'s>(
 }
 
 type Pair = (usize, usize);
+/// All of a [`Layout`] but the tokens.
+type Parts = (Option<Pair>, Option<Pair>, Vec<Pair>, Option<Pair>, usize);
 
 fn parts(
     insert: InsertStmt<'_>,
     found: &Inserted<'_>,
     tokens: &Tokens<'_>,
     range: std::ops::Range<usize>,
-) -> Option<(Option<Pair>, Option<Pair>, Vec<Pair>, Option<Pair>, usize)> {
+) -> Option<Parts> {
     let is = |index: usize, word: &str| tokens.text(index).eq_ignore_ascii_case(word);
     let end = range.end.checked_sub(1)?;
     let Some(Node::RangeVar(relation)) = insert.relation() else { return None };

@@ -227,7 +227,7 @@ fn texts(table: &Table, reference: &str, returns: bool) -> Result<Texts, Refusal
         let (name, number) = (quote::name(&column.name), columns.len());
         returned.push(format!("{of}.{name}{}", column.to_transport()));
         arrays.push(format!("pg_catalog.unnest(${}::{}[])", number + 1, transport.sql_type));
-        outputs.push(format!("c{number}{}", column.from_transport()));
+        outputs.push(format!("c{number}{}", column.of_transport()));
         names.push(name);
         columns.push(GatheredColumn { type_oid: transport.oid });
     }

@@ -115,6 +115,9 @@ pub fn scattered<'t>(
     Ok(Scattered { outline, scatter })
 }
 
+/// The first and last token of ON CONFLICT and RETURNING.
+type Tail = Option<(usize, usize)>;
+
 /// ON CONFLICT and RETURNING, with values that must be said once as parameters `$?`, which are
 /// numbered later; here only found.
 fn tail(
@@ -124,7 +127,7 @@ fn tail(
     layout: &Layout<'_>,
     table: &Table,
     context: &Context<'_>,
-) -> Result<(Vec<Once>, Option<(usize, usize)>), Refusal> {
+) -> Result<(Vec<Once>, Tail), Refusal> {
     let calls = walker.calls.get(found.source_calls.end..).unwrap_or_default();
     let worst = worst_of(calls.iter().copied(), context);
     let repeated = worst == Volatility::Independent && table.kind == Kind::Reference;
@@ -376,7 +379,7 @@ impl<'c> Builder<'_, 'c, '_> {
             let transport = out.column.transport.as_ref()?;
             let number = array(&transport.sql_type, transport.oid);
             names.push(quote::name(&out.column.name));
-            outputs.push(format!("g.c{number}{}", out.column.from_transport()));
+            outputs.push(format!("g.c{number}{}", out.column.of_transport()));
             Some(())
         };
         let computed = self.given.iter().chain(self.defaults.iter().map(|it| &it.0));
@@ -389,7 +392,6 @@ impl<'c> Builder<'_, 'c, '_> {
         more.extend(key.map(|it| (it.sql_type.clone(), it.oid)));
         more.extend(once.iter().map(|it| (format!("pg_catalog.{}", it.sql_type), it.oid)));
         let first_once = first + self.given.len() + self.defaults.len() + usize::from(extra);
-        drop(row);
         for (sql_type, oid) in more {
             array(&sql_type, oid);
         }
@@ -397,7 +399,7 @@ impl<'c> Builder<'_, 'c, '_> {
             let transport = out.column.transport.as_ref().ok_or_else(odd)?;
             let number = array(&transport.sql_type, transport.oid);
             names.push(quote::name(&out.column.name));
-            outputs.push(format!("g.c{number}{}", out.column.from_transport()));
+            outputs.push(format!("g.c{number}{}", out.column.of_transport()));
         }
         let aliases: Vec<String> = (0..arrays.len()).map(|it| format!("c{it}")).collect();
         let alias = match self.insert.relation() {

@@ -171,18 +171,26 @@ fn what_cannot_be_exact_is_refused() {
         &[],
         expect!["the undeclared table logs cannot be answered over shards"],
     );
-    check("SELECT users FROM users", &[], expect![[r#"
+    check(
+        "SELECT users FROM users",
+        &[],
+        expect![[r#"
         merged [0, 1, 2, 3] SELECT users FROM users | by [], 0 hidden, None from 0
-    "#]]);
+    "#]],
+    );
     check(
         "COPY users TO STDOUT",
         &[],
-        expect![[r#"Copy(To(CopyTo { shards: [0, 1, 2, 3], text: "COPY users TO STDOUT", options: CopyOptions { format: Text, header: false, delimiter: 9, null: [92, 78], quote: 34, escape: 34, encoding: None, force_null: [], force_not_null: [], default: None, skips_errors: false } }))"#]],
+        expect![[
+            r#"Copy(To(CopyTo { shards: [0, 1, 2, 3], text: "COPY users TO STDOUT", options: CopyOptions { format: Text, header: false, delimiter: 9, null: [92, 78], quote: 34, escape: 34, encoding: None, force_null: [], force_not_null: [], default: None, skips_errors: false } }))"#
+        ]],
     );
     check(
         "UPDATE orders SET user_id = 3 WHERE user_id = 2",
         &[],
-        expect!["a change of the sharding key of orders, which is not known enough, cannot be answered over shards"],
+        expect![
+            "a change of the sharding key of orders, which is not known enough, cannot be answered over shards"
+        ],
     );
 }
 
