@@ -161,14 +161,27 @@ impl Report {
         Self { shard: 0, body: message.get(5..).unwrap_or_default().to_vec() }
     }
 
-    /// With this context in place of its own.
+    /// With this context in place of its own, where Postgres has it.
     pub(super) fn with_context(self, context: &str) -> Self {
-        let kept = self.body.split_inclusive(|&byte| byte == 0);
-        let kept = kept.filter(|field| !matches!(field, [b'W' | b'P', ..] | [0]));
-        let mut body: Vec<u8> = kept.flatten().copied().collect();
-        body.push(b'W');
-        body.extend_from_slice(context.as_bytes());
-        body.extend_from_slice(&[0, 0]);
+        let fields = self.body.split_inclusive(|&byte| byte == 0);
+        let kept = fields.filter(|field| !matches!(field, [b'W' | b'P', ..] | [0]));
+        let (mut body, mut is_in) = (Vec::new(), false);
+        let put = |body: &mut Vec<u8>| {
+            body.push(b'W');
+            body.extend_from_slice(context.as_bytes());
+            body.push(0);
+        };
+        for field in kept {
+            if !is_in && field.first().is_some_and(|it| b"stcdnFLR".contains(it)) {
+                put(&mut body);
+                is_in = true;
+            }
+            body.extend_from_slice(field);
+        }
+        if !is_in {
+            put(&mut body);
+        }
+        body.push(0);
         Self { body, ..self }
     }
 
@@ -209,6 +222,6 @@ mod tests {
         let report = report.with_line(70);
         assert_eq!(report.field(b'W'), Some(&b"COPY t, line 70, column a: \"x\""[..]));
         assert_eq!(report.line(), Some(70));
-        assert!(report.body.ends_with(b"\0\0"));
+        assert!(report.body.ends_with(b"\"x\"\0Ffile\0\0"));
     }
 }
