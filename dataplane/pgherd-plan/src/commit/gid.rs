@@ -13,16 +13,22 @@ const LONGEST: usize = 199;
 
 /// Which database it is, whatever number its shard has: topologies change, and a record that is
 /// sought on the wrong shard would not be found, which reads as *aborted*.
+///
+/// Servers that were made from one image have one system identifier and often the same OIDs;
+/// dumps and templates copy the origin, and not the others. All three are the same in physical
+/// copies only that were made of a shard at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// The system identifier of its cluster of databases, which standbys share.
     pub system: i64,
     /// Its OID there.
     pub database: u32,
+    /// Drawn when its table of records was made.
+    pub origin: Uuid,
 }
 
-/// The name of one part: `pgherd:<transaction>:<record>:<shard>:<system>:<database>`, where the
-/// last two are the [`Place`] of the record.
+/// The name of one part: `pgherd:<transaction>:<record>:<shard>:<system>:<database>:<origin>`,
+/// where the last three are the [`Place`] of the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gid {
     /// The transaction, over all shards.
@@ -42,9 +48,10 @@ pub struct Gid {
 pub struct GidError;
 
 impl Place {
-    /// From the two values in which servers say it.
-    pub fn read(system: Option<&str>, database: Option<&str>) -> Option<Self> {
-        Some(Self { system: system?.parse().ok()?, database: database?.parse().ok()? })
+    /// From the values in which servers say it.
+    pub fn read([system, database, origin]: [Option<&str>; 3]) -> Option<Self> {
+        let origin = origin?.parse().ok()?;
+        Some(Self { system: system?.parse().ok()?, database: database?.parse().ok()?, origin })
     }
 }
 
@@ -52,8 +59,9 @@ impl fmt::Display for Gid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { transaction, record, shard, place } = self;
         let transaction = transaction.as_hyphenated();
-        let Place { system, database } = place;
-        write!(f, "{PREFIX}{transaction}:{record}:{shard}:{system}:{database}")
+        let Place { system, database, origin } = place;
+        let origin = origin.as_hyphenated();
+        write!(f, "{PREFIX}{transaction}:{record}:{shard}:{system}:{database}:{origin}")
     }
 }
 
@@ -67,16 +75,16 @@ impl FromStr for Gid {
         }
         let mut fields = text.strip_prefix(PREFIX).ok_or(GidError)?.split(':');
         let mut next = || fields.next().ok_or(GidError);
-        let transaction = Uuid::try_parse(next()?).map_err(|_| GidError)?;
-        let record = number(next()?)?;
-        let shard = number(next()?)?;
-        let place = Place { system: number(next()?)?, database: number(next()?)? };
+        let transaction = value(next()?)?;
+        let (record, shard) = (value(next()?)?, value(next()?)?);
+        let (system, database) = (value(next()?)?, value(next()?)?);
+        let place = Place { system, database, origin: value(next()?)? };
         let gid = Self { transaction, record, shard, place };
         let is_it = record != shard && gid.to_string() == text;
         is_it.then_some(gid).ok_or(GidError)
     }
 }
 
-fn number<N: FromStr>(digits: &str) -> Result<N, GidError> {
-    digits.parse().map_err(|_| GidError)
+fn value<T: FromStr>(text: &str) -> Result<T, GidError> {
+    text.parse().map_err(|_| GidError)
 }

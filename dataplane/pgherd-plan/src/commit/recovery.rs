@@ -75,7 +75,7 @@ pub fn in_doubt(
         if !is_due {
             continue;
         }
-        let Some(record) = places.iter().position(|&place| place == Some(part.gid.place)) else {
+        let Some(record) = record_of(&part.gid, places) else {
             // It may be on a shard that is away.
             if places.iter().all(Option::is_some) {
                 doubts.astray.push(part.clone());
@@ -95,4 +95,15 @@ pub fn in_doubt(
     let age = |doubt: &InDoubt| doubt.parts.iter().map(|part| part.age).max();
     doubts.due.sort_by_key(|doubt| std::cmp::Reverse(age(doubt)));
     doubts
+}
+
+/// The shard with the record. Where several are copies of one database, the one whose number is
+/// written down.
+fn record_of(gid: &Gid, places: &[Option<Place>]) -> Option<usize> {
+    let is_it = |shard: &usize| places.get(*shard) == Some(&Some(gid.place));
+    let mut found = (0..places.len()).filter(is_it);
+    match (found.next(), found.next()) {
+        (one, None) => one,
+        _ => usize::try_from(gid.record).ok().filter(is_it),
+    }
 }

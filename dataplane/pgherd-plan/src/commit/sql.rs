@@ -12,10 +12,16 @@ use uuid::Uuid;
 use super::gid::{Gid, PREFIX, Place};
 use super::machine::Outcome;
 
-/// Identifies a database; NULL where the system identifier is not to be had.
+/// What identifies a database, each NULL where it is not to be had.
 const SYSTEM: &str = "(SELECT s.system_identifier FROM pg_catalog.pg_control_system() s)";
 const DATABASE: &str = "(SELECT d.oid FROM pg_catalog.pg_database d \
      WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
+
+const ORIGIN: &str = "(SELECT pg_catalog.obj_description(c.oid, 'pg_class') \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
+       ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+     WHERE n.nspname OPERATOR(pg_catalog.=) 'pgherd' \
+       AND c.relname OPERATOR(pg_catalog.=) 'commits')";
 
 /// How long the transaction with the record may wait for the others to prepare before its server
 /// ends it, unless it is asked something: the proxy may have been cut off without a word.
@@ -34,13 +40,14 @@ const DURABLE: &str = "pg_catalog.set_config('synchronous_commit', \
 /// parts say.
 pub fn insert_record(transaction: Uuid, place: Place) -> String {
     let patience = PATIENCE.as_secs();
-    let Place { system, database } = place;
+    let Place { system, database, origin } = place;
     format!(
         "SELECT current_user, {DURABLE}, pg_catalog.set_config('row_security', 'on', true), \
          pg_catalog.set_config('idle_in_transaction_session_timeout', '{patience}s', true); \
          INSERT INTO pgherd.commits (id, outcome) VALUES ('{transaction}', \
          CASE WHEN {SYSTEM} OPERATOR(pg_catalog.=) '{system}'::pg_catalog.int8 \
                AND {DATABASE} OPERATOR(pg_catalog.=) '{database}'::pg_catalog.oid \
+               AND {ORIGIN} OPERATOR(pg_catalog.=) '{origin}' \
               THEN 'committed' END)"
     )
 }
@@ -115,7 +122,7 @@ pub const SETTLE: &str = "SET default_transaction_isolation = 'read committed'; 
 /// owner and the seconds since it was prepared, or NULL in all three.
 pub fn list_prepared() -> String {
     format!(
-        "SELECT {SYSTEM}, {DATABASE}, pg_catalog.pg_is_in_recovery(), p.gid, p.owner, \
+        "SELECT {SYSTEM}, {DATABASE}, {ORIGIN}, pg_catalog.pg_is_in_recovery(), p.gid, p.owner, \
          pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) \
          OPERATOR(pg_catalog.-) pg_catalog.date_part('epoch', p.prepared) \
          FROM (VALUES (1)) AS one LEFT JOIN pg_catalog.pg_prepared_xacts p \
@@ -158,7 +165,7 @@ pub fn delete_records(transactions: &[Uuid]) -> String {
 /// and whether this user may use it.
 pub fn readiness() -> String {
     format!(
-        "SELECT {SYSTEM}, {DATABASE}, \
+        "SELECT {SYSTEM}, {DATABASE}, {ORIGIN}, \
          pg_catalog.current_setting('max_prepared_transactions'), \
          t.oid IS NOT NULL, \
          COALESCE(pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
@@ -176,7 +183,8 @@ pub fn readiness() -> String {
 ///
 /// The lock keeps two proxies from making it at once, which `IF NOT EXISTS` does not. Each role has
 /// records of its own, which all may see and nobody else can make or delete: what becomes of a
-/// transaction is decided by nobody who could not decide it anyway.
+/// transaction is decided by nobody who could not decide it anyway. The comment is the database's
+/// [`Place::origin`].
 pub const CREATE_TABLE: &str = "\
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SELECT pg_catalog.pg_advisory_xact_lock(8099568014297473);
@@ -189,7 +197,12 @@ CREATE TABLE IF NOT EXISTS pgherd.commits (
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (creator, id)
 );
-COMMENT ON TABLE pgherd.commits IS 'Outcomes of transactions on several shards';
+DO $$ BEGIN
+    IF pg_catalog.obj_description('pgherd.commits'::pg_catalog.regclass, 'pg_class') IS NULL THEN
+        EXECUTE 'COMMENT ON TABLE pgherd.commits IS '
+            || pg_catalog.quote_literal(pg_catalog.gen_random_uuid());
+    END IF;
+END $$;
 GRANT SELECT, INSERT, UPDATE, DELETE ON pgherd.commits TO PUBLIC;
 ALTER TABLE pgherd.commits ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS own ON pgherd.commits;

@@ -9,8 +9,9 @@ use super::{
     in_doubt,
 };
 
-const HOME: Place = Place { system: 7_300_000_000_000_000_000, database: 16_384 };
-const AWAY: Place = Place { system: 7_300_000_000_000_000_000, database: 16_385 };
+const HOME: Place =
+    Place { system: 7_300_000_000_000_000_000, database: 16_384, origin: Uuid::from_u128(15) };
+const AWAY: Place = Place { origin: Uuid::from_u128(16), ..HOME };
 
 fn gid(transaction: u128, shard: u32) -> Gid {
     Gid { transaction: Uuid::from_u128(transaction), record: 0, shard, place: HOME }
@@ -22,14 +23,15 @@ fn gid(transaction: u128, shard: u32) -> Gid {
 fn a_name_is_read_as_it_is_written() {
     let gid = gid(1, 2);
     let text = gid.to_string();
-    let expected = "pgherd:00000000-0000-0000-0000-000000000001:0:2:7300000000000000000:16384";
+    let expected = "pgherd:00000000-0000-0000-0000-000000000001:0:2:7300000000000000000:16384:\
+                    00000000-0000-0000-0000-00000000000f";
     assert_eq!(text, expected);
     assert_eq!(text.parse(), Ok(gid));
     let odd = Gid {
         transaction: Uuid::max(),
         record: u32::MAX,
         shard: u32::MAX - 1,
-        place: Place { system: i64::MIN, database: u32::MAX },
+        place: Place { system: i64::MIN, database: u32::MAX, origin: Uuid::max() },
     };
     assert_eq!(odd.to_string().parse(), Ok(odd));
     assert!(odd.to_string().len() < 200, "Postgres takes no more");
@@ -41,26 +43,27 @@ fn what_is_spelled_otherwise_is_none_of_ours() {
     let rows = [
         String::new(),
         "pgherd:".to_owned(),
-        format!("pgherd:{id}:0:1:5"),
-        format!("pgherd:{id}:0:1:5:6:7"),
-        format!("pgherd:{id}:0:1:5:6 "),
-        format!(" pgherd:{id}:0:1:5:6"),
-        format!("Pgherd:{id}:0:1:5:6"),
-        format!("pgherd:{}:0:1:5:6", id.to_uppercase()),
-        format!("pgherd:{{{id}}}:0:1:5:6"),
-        format!("pgherd:{}:0:1:5:6", id.replace('-', "")),
-        format!("pgherd:{id}:00:1:5:6"),
-        format!("pgherd:{id}:0:+1:5:6"),
-        format!("pgherd:{id}:0:-1:5:6"),
-        format!("pgherd:{id}:1:1:5:6"),
-        format!("pgherd:{id}:0:1:5:4294967296"),
-        format!("pgherd:{id}:0:1:9223372036854775808:6"),
-        format!("pgherd:{id}:0:1:5:6{}", " ".repeat(300)),
+        format!("pgherd:{id}:0:1:5:6"),
+        format!("pgherd:{id}:0:1:5:{id}"),
+        format!("pgherd:{id}:0:1:5:6:{id}:7"),
+        format!("pgherd:{id}:0:1:5:6:{id} "),
+        format!(" pgherd:{id}:0:1:5:6:{id}"),
+        format!("Pgherd:{id}:0:1:5:6:{id}"),
+        format!("pgherd:{}:0:1:5:6:{id}", id.to_uppercase()),
+        format!("pgherd:{{{id}}}:0:1:5:6:{id}"),
+        format!("pgherd:{}:0:1:5:6:{id}", id.replace('-', "")),
+        format!("pgherd:{id}:00:1:5:6:{id}"),
+        format!("pgherd:{id}:0:+1:5:6:{id}"),
+        format!("pgherd:{id}:0:-1:5:6:{id}"),
+        format!("pgherd:{id}:1:1:5:6:{id}"),
+        format!("pgherd:{id}:0:1:5:4294967296:{id}"),
+        format!("pgherd:{id}:0:1:9223372036854775808:6:{id}"),
+        format!("pgherd:{id}:0:1:5:6:{id}{}", " ".repeat(300)),
     ];
     for row in rows {
         assert_eq!(row.parse::<Gid>(), Err(GidError), "{row:?}");
     }
-    assert!(format!("pgherd:{id}:0:1:5:6").parse::<Gid>().is_ok());
+    assert!(format!("pgherd:{id}:0:1:5:6:{id}").parse::<Gid>().is_ok());
 }
 
 // === steps ===
@@ -228,4 +231,17 @@ fn without_its_record_nothing_is_done() {
     let gone = in_doubt(&listed, &[Some(AWAY), Some(AWAY)], grace, known);
     assert!(gone.due.is_empty());
     assert_eq!(gone.astray, listed);
+}
+
+#[test]
+fn of_copies_of_one_database_the_number_decides() {
+    let listed = [prepared(1, 1, 60)];
+    let known = |_| Standing::Unknown;
+    let record = |places: &[Option<Place>]| {
+        let doubts = in_doubt(&listed, places, Duration::from_secs(3), known);
+        doubts.due.first().map(|doubt| doubt.record)
+    };
+    assert_eq!(record(&[Some(HOME), Some(AWAY), Some(HOME)]), Some(0));
+    assert_eq!(record(&[Some(AWAY), Some(HOME), Some(HOME)]), None, "neither has that number");
+    assert_eq!(record(&[Some(AWAY), Some(AWAY), Some(HOME)]), Some(2));
 }

@@ -200,6 +200,10 @@ fn a_scrape_sums_what_has_the_same_labels() {
             # HELP pgherd_replication_sent_bytes Bytes that came for replication clients.
             # TYPE pgherd_replication_sent_bytes counter
             # UNIT pgherd_replication_sent_bytes bytes
+            # HELP pgherd_transactions_in_doubt Transactions over several shards that were found prepared and that nobody seemed to finish, at the last look. All proxies see the same ones.
+            # TYPE pgherd_transactions_in_doubt gauge
+            # HELP pgherd_transactions_resolved Transactions over several shards that this proxy has finished for whoever had left them.
+            # TYPE pgherd_transactions_resolved counter
             # EOF
         "#]],
     );

@@ -23,6 +23,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::failure::{Failure, Report};
 use super::front::Front;
+use super::oids::Translation;
 use super::sites::Sites;
 use crate::buffer::Buffer;
 use crate::patience::in_time;
@@ -53,6 +54,8 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that is parsed now under a name of the connection's.
+    parsing: Option<u64>,
     /// The statement that was asked last was understood.
     has_parsed: bool,
     /// The statement that was asked last is done.
@@ -60,6 +63,8 @@ pub(crate) struct Branch {
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
+    /// Where its OIDs are not those that clients know.
+    pub(crate) translation: Option<Arc<Translation>>,
     leased_at: Instant,
 }
 
@@ -98,10 +103,12 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                parsing: None,
                 has_parsed: false,
                 has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
+                translation: None,
                 leased_at: Instant::now(),
             };
             let params = front.params();
@@ -348,8 +355,12 @@ impl Branch {
     async fn take_error(&mut self, header: Header) -> Result<Reply, Failure> {
         let shard = self.shard;
         let report = Report { shard, body: self.body(header).await?.to_vec() };
+        let parsed = self.has_parsed;
         if let Some(lease) = self.lease.as_mut() {
             lease.owed.error();
+            if let Some(id) = self.parsing.take().filter(|_| !parsed) {
+                lease.statements.remove(id);
+            }
         }
         if let Some(stats) = self.stats() {
             WorkerStats::add(&stats.errors, 1);

@@ -7,7 +7,11 @@ mod moving;
 mod scatter;
 mod write;
 
+use std::sync::Arc;
+
 use pgherd_plan::{Parameter, Plan, Refusal};
+use pgherd_pool::Statement;
+use pgherd_wire::frontend::definition_text;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
 
@@ -15,7 +19,9 @@ use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::front::Front;
+use super::transaction::State;
 use super::verb::Nature;
+pub(crate) use gather::about_own_text;
 use write::{Part, Together};
 
 /// One execution of a statement.
@@ -32,6 +38,8 @@ pub(crate) struct Job<'a> {
     /// In the simple protocol a RowDescription goes before the rows.
     pub(crate) is_simple: bool,
     pub(crate) nature: Nature,
+    /// By which connections keep it parsed.
+    pub(crate) statement: Option<&'a Arc<Statement>>,
 }
 
 /// What is said at the end of a statement.
@@ -92,6 +100,23 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
 impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        let said = self.front.said();
+        match self.execute_once(job).await {
+            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+            Err(failure)
+                if self.transaction.state == State::None
+                    && is_about_names(&failure)
+                    && self.front.said() == said
+                    && self.catalog_has_changed().await =>
+            {
+                self.release_branches();
+                self.execute_once(job).await
+            }
+            executed => executed,
+        }
+    }
+
+    async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }
@@ -108,7 +133,7 @@ impl Coordinator {
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
         match plan {
             Plan::Single(shard) => self.on_one(shard, job).await,
-            Plan::Any => self.on_one(self.any_shard(), job).await,
+            Plan::Any => self.on_one(self.shard_for(job), job).await,
             Plan::Broadcast(shards) => {
                 self.may_write(&shards).await?;
                 let begun = shards.len() > 1 && self.begin_own();
@@ -134,8 +159,17 @@ impl Coordinator {
         }
     }
 
+    /// The shard for what all of them could answer: the first one where its OIDs are asked for.
+    fn shard_for(&self, job: &Job<'_>) -> usize {
+        let text = job.text.as_bytes();
+        let looks_up = ["pg_", "information_schema", "reg"];
+        let of_first = !self.oids.are_alike()
+            || looks_up.iter().any(|it| memchr::memmem::find(text, it.as_bytes()).is_some());
+        if of_first { 0 } else { self.any_shard() }
+    }
+
     /// The client's text on one shard.
-    pub(super) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
+    pub(crate) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
         let wrote = match job.nature {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
@@ -145,14 +179,27 @@ impl Coordinator {
         }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
-        send(branch, job, job.text).await?;
+        let is_its_own = |it: &&Arc<Statement>| {
+            !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
+        };
+        match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
+            Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
+            None => send(branch, job, job.text).await?,
+        }
         Ok(Done::of(branch.forward(job.passing()).await?))
     }
 }
 
+/// Whether a failure may come of a catalog that is not up to date.
+fn is_about_names(failure: &Failure) -> bool {
+    // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
+    const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
+    CODES.contains(&&*failure.code())
+}
+
 /// Sends a text as the client has: by itself, or with its parameters.
 pub(crate) async fn send(branch: &mut Branch, job: &Job<'_>, text: &str) -> Result<(), Failure> {
-    if job.is_simple {
+    if job.is_simple && job.arguments.len() == 0 {
         return branch.send_simple(text.as_bytes(), Audience::Client).await;
     }
     branch.send_question(&job.question(text), Audience::Client).await

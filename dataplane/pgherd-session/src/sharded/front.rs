@@ -181,6 +181,12 @@ impl Front {
         Ok(())
     }
 
+    /// How much the client has been told so far.
+    pub(crate) fn said(&self) -> u64 {
+        let inner = self.inner.borrow();
+        self.sent.get() + (inner.output.len() - inner.written) as u64
+    }
+
     /// What is put from now on is not sent before [`Front::release`], and can be taken back.
     pub(crate) fn hold(&self) {
         let mut inner = self.inner.borrow_mut();

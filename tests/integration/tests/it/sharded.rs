@@ -5,4 +5,5 @@ mod copy;
 mod extended;
 mod life;
 mod simple;
+mod sql;
 mod transactions;

@@ -19,6 +19,7 @@ const NOT_PREPARED: &str = "55000";
 /// What a database says of itself.
 struct Said {
     place: Option<Place>,
+    has_system: bool,
     max_prepared: String,
     has_table: bool,
     may_use: bool,
@@ -35,7 +36,14 @@ pub(crate) async fn make_ready(
     shards: &[usize],
 ) -> Result<Vec<Place>, Failure> {
     let asked = join_all(shards.iter().map(|&shard| of_shard(front, sites, shard))).await;
-    asked.into_iter().collect()
+    let places: Vec<Place> = asked.into_iter().collect::<Result<_, Failure>>()?;
+    for (index, place) in places.iter().enumerate() {
+        if let Some(other) = places.iter().take(index).position(|it| it == place) {
+            front.worker.shared.commits.ready.lock().clear();
+            return Err(copies(shards.get(other).zip(shards.get(index))));
+        }
+    }
+    Ok(places)
 }
 
 async fn of_shard(front: &Front, sites: &Sites, shard: usize) -> Result<Place, Failure> {
@@ -76,12 +84,12 @@ async fn ask(primaries: &Primaries, shard: usize, role: &str) -> Result<Place, F
              restart it.",
         )));
     }
-    if !said.may_use {
+    if !said.is_usable() {
         let made = errand.ask_within(sql::CREATE_TABLE, ANSWER).await;
         // Somebody else may have made it meanwhile; and an error leaves its transaction open.
         errand = open().await.map_err(failed)?;
         said = Said::read(&mut errand, shard).await?;
-        if !said.may_use {
+        if !said.is_usable() {
             let reason = made.err().map_or_else(String::new, |error| error.to_string());
             tracing::warn!(shard, role, "the table pgherd.commits cannot be used: {reason}");
             let what = if said.has_table { "used" } else { "created" };
@@ -107,17 +115,33 @@ async fn ask(primaries: &Primaries, shard: usize, role: &str) -> Result<Place, F
 }
 
 impl Said {
+    /// Without an origin it is not what we have made.
+    fn is_usable(&self) -> bool {
+        self.may_use && (self.place.is_some() || !self.has_system)
+    }
+
     async fn read(errand: &mut Errand, shard: usize) -> Result<Self, Failure> {
         let rows = errand.ask_within(&sql::readiness(), ANSWER).await;
         let rows = rows.map_err(|error| not_asked(shard, &error))?;
         let text = |index: usize| rows.first().and_then(|row| row.get(index)?.as_deref());
         Ok(Self {
-            place: Place::read(text(0), text(1)),
-            max_prepared: text(2).unwrap_or_default().to_owned(),
-            has_table: text(3) == Some("t"),
-            may_use: text(4) == Some("t"),
+            place: Place::read([text(0), text(1), text(2)]),
+            has_system: text(0).is_some(),
+            max_prepared: text(3).unwrap_or_default().to_owned(),
+            has_table: text(4) == Some("t"),
+            may_use: text(5) == Some("t"),
         })
     }
+}
+
+/// Nobody could say later which of them has the record.
+fn copies(shards: Option<(&usize, &usize)>) -> Failure {
+    let (one, other) = shards.unwrap_or((&0, &0));
+    let text = format!("shards {one} and {other} are copies of one database");
+    Failure::refused(ErrorResponse::error(NOT_PREPARED, text).hint(format!(
+        "While nothing of pgherd's is prepared anywhere, an administrator must tell them apart: on \
+         shard {other} SELECT gen_random_uuid(), and COMMENT ON TABLE pgherd.commits IS that.",
+    )))
 }
 
 fn not_asked(shard: usize, error: &ErrandError) -> Failure {

@@ -250,17 +250,17 @@ async fn look_at(
     let mut sight = Sight { place: None, prepared: Vec::new(), strange: Vec::new() };
     for row in &rows {
         let text = |index: usize| row.get(index)?.as_deref();
-        if text(2) != Some("f") {
+        if text(3) != Some("f") {
             // What a standby says is not what is.
             return Err(RoleError::NoPrimary);
         }
-        sight.place = Place::read(text(0), text(1));
-        let Some(gid) = text(3) else { continue };
-        let age = text(5).and_then(|age| age.parse::<f64>().ok()).unwrap_or(0.0);
+        sight.place = Place::read([text(0), text(1), text(2)]);
+        let Some(gid) = text(4) else { continue };
+        let age = text(6).and_then(|age| age.parse::<f64>().ok()).unwrap_or(0.0);
         match gid.parse::<Gid>() {
             Ok(gid) => sight.prepared.push(Prepared {
                 shard,
-                owner: text(4).unwrap_or_default().to_owned(),
+                owner: text(5).unwrap_or_default().to_owned(),
                 gid,
                 age: Duration::try_from_secs_f64(age).unwrap_or_default(),
             }),

@@ -214,8 +214,17 @@ impl Context<'_> {
                 let is_record = matches!(order, Order::Record(_));
                 self.note(match &*report.code() {
                     UNIQUE_VIOLATION if is_record => taken_over(),
-                    NOT_NULL_VIOLATION if is_record => self.moved(shard),
-                    _ => Failure::Reported(report),
+                    NOT_NULL_VIOLATION if is_record => {
+                        self.look_again();
+                        let text = format!("shard {shard} has become another database");
+                        Failure::error(sqlstate::CANNOT_CONNECT_NOW, text)
+                    }
+                    _ => {
+                        if is_record {
+                            self.look_again();
+                        }
+                        Failure::Reported(report)
+                    }
                 });
                 Answer::Refused
             }
@@ -278,11 +287,9 @@ impl Context<'_> {
         self.failures.borrow_mut().push(failure);
     }
 
-    /// The database is another one than it was: the next transaction looks again.
-    fn moved(&self, shard: usize) -> Failure {
+    /// What was known of the databases is not so: the next transaction asks.
+    fn look_again(&self) {
         self.front.worker.shared.commits.ready.lock().clear();
-        let text = format!("shard {shard} has become another database");
-        Failure::error(sqlstate::CANNOT_CONNECT_NOW, text)
     }
 
     /// Why nothing was committed: what was heard first.

@@ -175,3 +175,28 @@ fn a_table_comes_in_one_piece() -> Result<()> {
     twins.same_query("SELECT * FROM notes");
     Ok(())
 }
+
+#[test]
+fn unique_ids_are_unique_over_shards() -> Result<()> {
+    let mut twins = twins(3)?;
+    let client = &mut twins.sharded;
+    client.simple("CREATE TABLE things (user_id bigint DEFAULT pgherd.unique_id(), n integer)")?;
+    for n in 0..20 {
+        let values: Vec<String> = (0..50).map(|it| format!("({})", n * 50 + it)).collect();
+        let messages =
+            client.simple(&format!("INSERT INTO things (n) VALUES {}", values.join(", ")))?;
+        assert!(messages.iter().any(|it| it.tag == b'C'), "{messages:?}");
+    }
+    let sql = "SELECT count(*), count(DISTINCT user_id), min(user_id) > 0 FROM things";
+    assert_eq!(client.rows(sql)?, [["1000", "1000", "t"]]);
+    // Each row is found by its key, and all shards have some.
+    let id = client.value("SELECT user_id FROM things WHERE n = 700")?;
+    let sql = format!("SELECT n FROM things WHERE user_id = {id}");
+    assert_eq!(client.value(&sql)?, "700");
+    for shard in 0..3 {
+        let mut shard = twins.cluster.shard(shard)?;
+        assert_ne!(shard.value("SELECT count(*) FROM things")?, "0");
+    }
+    assert_ne!(client.value("SELECT pgherd.unique_id()")?, id);
+    Ok(())
+}

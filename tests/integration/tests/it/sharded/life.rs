@@ -105,7 +105,7 @@ fn who_does_nothing_in_a_transaction_is_told_goodbye() -> Result<()> {
     for (setting, code) in
         [("idle_in_transaction_timeout", "25P03"), ("transaction_timeout", "25P04")]
     {
-        let stand = Stand::start(|it| it.cluster_setting(setting, "\"300ms\"").pool_size(1))?;
+        let stand = Stand::start(|it| it.cluster_setting(setting, "\"1500ms\"").pool_size(1))?;
         let mut client = stand.client()?;
         client.rows("BEGIN")?;
         for id in 1..5 {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pgherd_harness::faults::{At, Direction, Position, Scope, Set, Strike, Toxic};
+use pgherd_harness::poll;
 use pgherd_harness::proxy::Proxy;
+use pgherd_harness::raw::Client;
 
-use super::bank::{Bank, Told, commit};
+use super::bank::{Bank, SOON, Told, commit};
 
 /// The shard with the record, and one of the others.
 const RECORD: usize = 0;
@@ -139,4 +141,64 @@ fn the_proxy_and_another_shard_are_killed() -> Result<()> {
 #[test]
 fn only_connections_break() -> Result<()> {
     check(Victims { proxy: false, shard: None, late: false })
+}
+
+#[test]
+fn while_the_record_is_away_nobody_knows() -> Result<()> {
+    let mut bank = Bank::open()?;
+    let proxy = bank.fragile_proxy()?;
+    assert_eq!(bank.transfer(&proxy, 20)?, Told::Committed);
+    let step = |what: &str| STEPS.iter().position(|it| it.0 == what).context("no such step");
+    let mut stopped = Vec::new();
+    for (transfer, what) in [(1, "COMMIT not sent"), (2, "the answer to COMMIT lost")] {
+        let mut client = bank.begin(&proxy, transfer)?;
+        let armed = stop_at(step(what)?, &bank);
+        let told = std::thread::spawn(move || commit(&mut client));
+        armed.wait(Duration::from_secs(10))?;
+        stopped.push((transfer, what, told));
+    }
+    // It has committed, whether or not anybody hears it.
+    poll::until(SOON, "the second one to be committed", || {
+        let rows = bank.cluster.shard(RECORD)?.rows("SELECT FROM transfers WHERE id = 2")?;
+        Ok((!rows.is_empty()).then_some(()))
+    })?;
+    bank.cluster.servers()[RECORD].kill9()?;
+    bank.faults[RECORD].apply_to_live(&Set::both(Toxic::Reset));
+    bank.faults[RECORD].heal();
+    let told = stopped
+        .into_iter()
+        .map(|(transfer, what, told)| {
+            let told = told.join().map_err(|_| anyhow::anyhow!("the client's thread"))?;
+            assert_eq!(told, Told::Failed("08007".to_owned()), "{what}");
+            Ok((transfer, what, told))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    bank.cluster.servers()[RECORD].restart()?;
+    bank.settle()?;
+    bank.check(&told)?;
+    assert_eq!((bank.is_there(1)?, bank.is_there(2)?), (false, true));
+    Ok(())
+}
+
+#[test]
+fn a_lost_answer_of_one_shard_is_not_known_either() -> Result<()> {
+    let bank = Bank::open()?;
+    let proxy = bank.fragile_proxy()?;
+    let mut client = Client::login(proxy.addr())?;
+    let id = bank.account(RECORD, 0);
+    client.rows("BEGIN")?;
+    client.rows(&format!("INSERT INTO transfers VALUES (1, {id}, 0)"))?;
+    let armed = bank.faults[RECORD].arm(Strike {
+        direction: Direction::ToClient,
+        at: At::Message { tag: b'C', containing: b"COMMIT\0".to_vec() },
+        position: Position::Before,
+        blow: Set::both(Toxic::Reset),
+        scope: Scope::Connection,
+    });
+    assert_eq!(commit(&mut client), Told::Failed("08007".to_owned()));
+    armed.wait(Duration::from_secs(1))?;
+    bank.faults[RECORD].heal();
+    // The session goes on.
+    assert_eq!(client.value(&format!("SELECT id FROM transfers WHERE account = {id}"))?, "1");
+    Ok(())
 }

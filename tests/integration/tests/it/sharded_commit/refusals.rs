@@ -97,3 +97,56 @@ fn proxies_that_are_the_first_at_once_all_commit() -> Result<()> {
     bank.settle()?;
     bank.check(&told)
 }
+
+#[test]
+fn copies_of_one_database_are_told_apart_first() -> Result<()> {
+    let bank = Bank::open()?;
+    let proxy = bank.proxy()?;
+    assert_eq!(bank.transfer(&proxy, 1)?, Told::Committed);
+    drop(proxy);
+    let name = "SELECT obj_description('pgherd.commits'::regclass)";
+    let origin = bank.cluster.shard(0)?.value(name)?;
+    let mut shards = (0..SHARDS).map(|it| bank.cluster.shard(it)).collect::<Result<Vec<_>>>()?;
+    let differs = |client: &mut Client| {
+        // The servers of these tests are copies of one image: their identifiers are the same.
+        client.value("SELECT system_identifier::text FROM pg_control_system()")
+    };
+    assert_eq!(differs(&mut shards[0])?, differs(&mut shards[2])?);
+    let own = shards[2].value(name)?;
+    shards[2].rows(&format!("COMMENT ON TABLE pgherd.commits IS '{origin}'"))?;
+    let proxy = bank.proxy()?;
+    let mut client = Client::login(proxy.addr())?;
+    let answer = client.simple("UPDATE accounts SET balance = balance + 1")?;
+    let (code, message, _) = error(&answer).expect("an error");
+    assert_eq!((&*code, &*message), ("55000", "shards 0 and 2 are copies of one database"));
+    shards[2].rows(&format!("COMMENT ON TABLE pgherd.commits IS '{own}'"))?;
+    assert_eq!(bank.transfer(&proxy, 2)?, Told::Committed);
+    bank.check(&[(2, "told apart", Told::Committed)])
+}
+
+#[test]
+fn clients_prepare_nothing_themselves() -> Result<()> {
+    let bank = Bank::open()?;
+    let proxy = bank.proxy()?;
+    let mut client = Client::login(proxy.addr())?;
+    for sql in ["PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "ROLLBACK PREPARED 'x'"] {
+        let answer = client.simple(sql)?;
+        assert_eq!(error(&answer).map(|it| it.0).as_deref(), Some("0A000"), "{sql}: {answer:?}");
+    }
+    // Savepoints, a cursor and a SET of the transaction are no obstacle.
+    client.rows("BEGIN")?;
+    client.rows("SET LOCAL work_mem = '7MB'")?;
+    for shard in 0..SHARDS {
+        let id = bank.account(shard, 3);
+        client.rows(&format!("SAVEPOINT s{shard}"))?;
+        client.rows(&format!("INSERT INTO transfers VALUES (3, {id}, {})", [-2, 1, 1][shard]))?;
+        client.rows(&format!(
+            "UPDATE accounts SET balance = balance + {} WHERE id = {id}",
+            [-2, 1, 1][shard]
+        ))?;
+    }
+    assert_eq!(commit(&mut client), Told::Committed);
+    assert_ne!(client.value("SHOW work_mem")?, "7MB");
+    bank.settle()?;
+    bank.check(&[(3, "with savepoints", Told::Committed)])
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pgherd_harness::poll;
 use pgherd_harness::postgres::SUPERUSER;
 use pgherd_harness::raw::Client;
@@ -14,9 +14,8 @@ use super::bank::{Bank, SHARDS, SOON, Told};
 /// The database of a shard.
 fn place(bank: &Bank, shard: usize) -> Result<Place> {
     let mut client = bank.cluster.shard(shard)?;
-    let rows = client.rows(&sql::readiness())?;
-    Ok(Place::read(rows[0].first().map(|it| &**it), rows[0].get(1).map(|it| &**it))
-        .expect("a place"))
+    let said = client.rows(&sql::readiness())?.concat();
+    Place::read([0, 1, 2].map(|index| said.get(index).map(String::as_str))).context("a place")
 }
 
 /// Prepares something on a shard, as some coordinator would have.
@@ -62,7 +61,7 @@ fn what_has_no_record_is_rolled_back_and_what_has_one_is_committed() -> Result<(
     // A name that only begins like one of ours, and one whose record is nowhere.
     clients[0].rows("BEGIN")?;
     clients[0].rows("PREPARE TRANSACTION 'pgherd:mine'")?;
-    let astray = Place { system: home.system, database: 1 };
+    let astray = Place { database: 1, ..home };
     let astray = Gid { place: astray, ..gid(Uuid::from_u128(3), 0) };
     prepare(&mut clients[0], &astray, bank.account(0, 6), 52)?;
 

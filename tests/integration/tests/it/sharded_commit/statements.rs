@@ -26,8 +26,9 @@ impl Stand {
         client.rows(sql::CREATE_TABLE)?;
         client.rows("CREATE TABLE t (id int PRIMARY KEY)")?;
         let said = client.rows(&sql::readiness())?.concat();
-        assert_eq!(said[2..], ["20", "t", "t"]);
-        let place = Place::read(Some(&*said[0]), Some(&*said[1])).expect("a place");
+        assert_eq!(said[3..], ["20", "t", "t"]);
+        let place = [0, 1, 2].map(|index| said.get(index).map(String::as_str));
+        let place = Place::read(place).expect("a place");
         Ok(Self { postgres, place })
     }
 
@@ -128,9 +129,12 @@ fn a_coordinator_that_comes_behind_a_claim_fails() -> Result<()> {
 fn a_record_is_made_in_the_database_that_its_parts_name() -> Result<()> {
     let stand = Stand::start()?;
     let mut coordinator = stand.client()?;
-    let Place { system, database } = stand.place;
-    for other in [Place { system, database: database + 1 }, Place { system: system + 1, database }]
-    {
+    let Place { system, database, .. } = stand.place;
+    for other in [
+        Place { database: database + 1, ..stand.place },
+        Place { system: system + 1, ..stand.place },
+        Place { origin: ID, ..stand.place },
+    ] {
         coordinator.rows("BEGIN")?;
         let failed = code(&mut coordinator, &sql::insert_record(ID, other))?;
         assert_eq!(failed.as_deref(), Some("23502"));
@@ -151,16 +155,17 @@ fn a_part_is_listed_with_its_owner_and_finished_once() -> Result<()> {
     coordinator.rows(&sql::prepare(&stand.gid()))?;
     let mut settler = stand.settler()?;
     let listed = settler.rows(&sql::list_prepared())?;
-    let Place { system, database } = stand.place;
+    let Place { system, database, origin } = stand.place;
+    let (system, database, origin) = (system.to_string(), database.to_string(), origin.to_string());
     let gid = stand.gid().to_string();
-    assert_eq!(listed[0][..5], [&*system.to_string(), &*database.to_string(), "f", &*gid, "app"]);
-    assert!((0.0..60.0).contains(&listed[0][5].parse::<f64>()?), "{listed:?}");
+    assert_eq!(listed[0][..6], [&*system, &*database, &*origin, "f", &*gid, "app"]);
+    assert!((0.0..60.0).contains(&listed[0][6].parse::<f64>()?), "{listed:?}");
     settler.rows(&sql::commit_prepared(&stand.gid()))?;
     assert_eq!(
         code(&mut settler, &sql::rollback_prepared(&stand.gid()))?.as_deref(),
         Some("42704")
     );
-    assert_eq!(settler.rows(&sql::list_prepared())?[0][3..], ["NULL", "NULL", "NULL"]);
+    assert_eq!(settler.rows(&sql::list_prepared())?[0][4..], ["NULL", "NULL", "NULL"]);
     assert_eq!(coordinator.value("SELECT count(*) FROM public.t")?, "1");
     // And the record of such a session.
     coordinator.rows("BEGIN")?;
