@@ -375,7 +375,7 @@ impl Column {
 
     /// And back, short of what the assignment to the column does by itself: of its length, and of
     /// what a domain checks.
-    pub(crate) fn from_transport(&self) -> String {
+    pub(crate) fn of_transport(&self) -> String {
         match &self.transport {
             Some(it) if it.oid == TEXT && self.type_oid != TEXT => {
                 format!("::{}", without_modifiers(&self.sql_type))
@@ -388,7 +388,7 @@ impl Column {
     /// type without modifiers does what an assignment does, which looks at lengths afterwards.
     pub(crate) fn to_plain(&self) -> String {
         match &self.transport {
-            Some(it) if it.oid == TEXT && self.type_oid != TEXT => self.from_transport(),
+            Some(it) if it.oid == TEXT && self.type_oid != TEXT => self.of_transport(),
             Some(it) => format!("::{}", it.sql_type),
             None => format!("::{}", without_modifiers(&self.sql_type)),
         }

@@ -114,7 +114,7 @@ pub fn volatility(call: FuncCall<'_>, catalog: &Catalog) -> Volatility {
     match builtin(name) {
         _ if INDEPENDENT.contains(&name) => Volatility::Independent,
         _ if OF_SESSION.contains(&name) => Volatility::OfSession,
-        _ if name == "nextval" => Volatility::Sequence,
+        _ if matches!(name, "nextval" | "setval") => Volatility::Sequence,
         _ if IMMUTABLE.contains(name) => Volatility::Everywhere,
         Some((_, Builtin::Reads)) if STABLE.contains(name) => {
             match objection(call, catalog, true) {

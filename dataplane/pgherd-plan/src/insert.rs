@@ -11,11 +11,10 @@ use crate::once;
 use crate::outline::{Context, Placed, Shape};
 use crate::plan::{Plan, Refusal, Replies, Write};
 use crate::scatter::{self, Scattered};
+use crate::source::{Inserted, insert_in};
 use crate::walk::text;
 use crate::walker::{Env, Walker};
-use crate::write::{
-    Inserted, Several, Spread, insert_in, placed, several, shared_shard, statement_range,
-};
+use crate::write::{Several, Spread, placed, several, shared_shard, statement_range};
 
 #[derive(Debug, Clone)]
 pub struct Insert {
@@ -69,7 +68,8 @@ pub fn insert(
         && found.position.is_none()
         && default_of(table, &key.name).is_none()
     {
-        let construct = format!("an INSERT into {} without its sharding key {}", table.name, key.name);
+        let construct =
+            format!("an INSERT into {} without its sharding key {}", table.name, key.name);
         return Err(Refusal::new(construct, "Name the column and give it a value."));
     }
     if let (Some(key), Some(conflict)) = (key, insert.on_conflict_clause()) {
@@ -169,7 +169,9 @@ fn on_conflict(conflict: Node<'_>, table: &Table, key: &str) -> Result<(), Refus
         Some(Node::InferClause(infer)) => match infer.conname() {
             Some(name) => facts.is_some_and(|it| {
                 let mut indexes = it.unique.iter();
-                indexes.any(|(it, columns)| it == text(Some(name)) && columns.iter().any(|it| it == key))
+                indexes.any(|(it, columns)| {
+                    it == text(Some(name)) && columns.iter().any(|it| it == key)
+                })
             }),
             None => names_key(infer.index_elems()),
         },
@@ -228,13 +230,15 @@ pub fn layout<'s>(
 }
 
 type Pair = (usize, usize);
+/// All of a [`Layout`] but the tokens.
+type Parts = (Option<Pair>, Option<Pair>, Vec<Pair>, Option<Pair>, usize);
 
 fn parts(
     insert: InsertStmt<'_>,
     found: &Inserted<'_>,
     tokens: &Tokens<'_>,
     range: std::ops::Range<usize>,
-) -> Option<(Option<Pair>, Option<Pair>, Vec<Pair>, Option<Pair>, usize)> {
+) -> Option<Parts> {
     let is = |index: usize, word: &str| tokens.text(index).eq_ignore_ascii_case(word);
     let end = range.end.checked_sub(1)?;
     let Some(Node::RangeVar(relation)) = insert.relation() else { return None };
@@ -280,7 +284,8 @@ fn parts(
         is(at, "values").then_some(())?;
         at += 1;
         loop {
-            let close = Some(at).filter(|it| tokens.text(*it) == "(").and_then(|it| tokens.closing(it))?;
+            let close =
+                Some(at).filter(|it| tokens.text(*it) == "(").and_then(|it| tokens.closing(it))?;
             rows.push((at, close));
             if close == source.1 {
                 break;

@@ -8,6 +8,7 @@
 mod catalog;
 mod clauses;
 pub mod commit;
+pub mod copy;
 mod ddl;
 mod edit;
 mod facts;
@@ -25,8 +26,11 @@ mod push;
 mod quote;
 mod scatter;
 mod scope;
+mod source;
+pub mod unique_id;
 mod walk;
 mod walker;
+mod with;
 mod write;
 
 pub use catalog::{
@@ -38,8 +42,8 @@ pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal, Replies,
-    Scatter, To, Write,
+    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
+    Replies, Scatter, To, Write,
 };
 
 #[cfg(test)]

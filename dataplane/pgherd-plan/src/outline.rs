@@ -6,19 +6,21 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
 use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::copy;
+use crate::ddl;
 use crate::edit::{Tokens, edited};
-use crate::functions::objection;
+use crate::functions::{Volatility, objection};
+use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::merge;
 use crate::merging::{Merging, merging};
+use crate::modify::{self, Modify};
+use crate::once;
 use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
-use crate::ddl;
-use crate::insert::{self, Insert};
-use crate::merge;
-use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,7 @@ pub(crate) enum Shape {
     Modify(Box<Modify>),
     Insert(Box<Insert>),
     Everywhere(Everywhere),
+    Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
 }
@@ -75,12 +78,13 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
     let shape = match statement.stmt() {
-        Some(Node::SelectStmt(select)) => read(statement, select, text, context),
+        Some(Node::SelectStmt(select)) => read(statement, select, text, context)
+            .or_else(|refusal| draws(select, context).ok_or(refusal)),
         Some(Node::InsertStmt(insert)) => insert::insert(statement, insert, text, context),
         Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
         Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
         Some(Node::MergeStmt(merge)) => merge::merge(statement, merge, text, context),
-        Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
+        Some(Node::CopyStmt(it)) => copy::copy(statement, it, text, context),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
         Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
         Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
@@ -124,6 +128,16 @@ fn read(
         _ => merging(select, text, piece(statement, text), context).map(Box::new),
     };
     Ok(Shape::Read { tables, merge, finish })
+}
+
+/// A query that draws from sequences and reads nothing but what all shards have: sequences are on
+/// the first shard.
+fn draws(select: SelectStmt<'_>, context: &Context<'_>) -> Option<Shape> {
+    let mut walker = Walker::new(context.catalog, context.search_path);
+    walker.query(select, &Env::EMPTY, None, 0).ok()?;
+    let worst = once::worst(&walker, context.catalog).unwrap_or(Volatility::Unknown);
+    let alone = placed(&walker).is_empty() && !walker.writes && !walker.reads_system;
+    (alone && worst == Volatility::Sequence).then_some(Shape::On(0))
 }
 
 /// Functions that no shard may call are refused; those that tell of a shard are not gathered.
@@ -312,6 +326,7 @@ impl Outline {
                 finished()
             }
             Shape::Everywhere(it) => Plan::Everywhere(*it),
+            Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);

@@ -27,6 +27,8 @@ pub enum Plan {
     Move(Box<Move>),
     /// The client's bytes, unchanged, to all shards: DDL, VACUUM, TRUNCATE, LOCK TABLE.
     Everywhere(Everywhere),
+    /// COPY, split or concatenated.
+    Copy(Box<crate::copy::Copy>),
     /// Nothing that reads or writes rows: the session's own business.
     Elsewhere,
     /// `0A000`.
@@ -134,7 +136,10 @@ pub struct Scatter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum To {
     /// By the value of this column of theirs, which is the key of the table.
-    Key { table: Box<Table>, at: usize },
+    Key {
+        table: Box<Table>,
+        at: usize,
+    },
     /// All rows to all shards: a reference table.
     All,
     One(usize),

@@ -11,9 +11,9 @@ use crate::once::{self, Once};
 use crate::outline::{Context, Outline, is_placed, outline};
 use crate::plan::{GatheredColumn, Plan, Refusal, Scatter, To};
 use crate::quote;
+use crate::source::Inserted;
 use crate::walk::text;
 use crate::walker::Walker;
-use crate::write::Inserted;
 
 /// The shard whose sequences are everybody's.
 const HOME: usize = 0;
@@ -115,6 +115,9 @@ pub fn scattered<'t>(
     Ok(Scattered { outline, scatter })
 }
 
+/// The first and last token of ON CONFLICT and RETURNING.
+type Tail = Option<(usize, usize)>;
+
 /// ON CONFLICT and RETURNING, with values that must be said once as parameters `$?`, which are
 /// numbered later; here only found.
 fn tail(
@@ -124,7 +127,7 @@ fn tail(
     layout: &Layout<'_>,
     table: &Table,
     context: &Context<'_>,
-) -> Result<(Vec<Once>, Option<(usize, usize)>), Refusal> {
+) -> Result<(Vec<Once>, Tail), Refusal> {
     let calls = walker.calls.get(found.source_calls.end..).unwrap_or_default();
     let worst = worst_of(calls.iter().copied(), context);
     let repeated = worst == Volatility::Independent && table.kind == Kind::Reference;
@@ -159,7 +162,8 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         let overridden = self.insert.override_() == c::OVERRIDING_USER_VALUE;
         for (place, column) in given(table, self.insert, self.found).into_iter().enumerate() {
-            let column = table.columns.get(column).ok_or_else(|| self.refused("has no such column"))?;
+            let column =
+                table.columns.get(column).ok_or_else(|| self.refused("has no such column"))?;
             let identity = facts.identity.contains(&column.name);
             if facts.generated.contains(&column.name) || overridden && identity {
                 continue;
@@ -198,7 +202,9 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         let mut all = self.given.iter().chain(self.defaults.iter().map(|it| &it.0));
         match all.find(|it| it.column.transport.is_none()) {
-            Some(out) => Err(self.refused(&format!("has a column of type {}", out.column.sql_type))),
+            Some(out) => {
+                Err(self.refused(&format!("has a column of type {}", out.column.sql_type)))
+            }
             None => Ok(()),
         }
     }
@@ -208,8 +214,11 @@ impl<'c> Builder<'_, 'c, '_> {
         let (inner, names) = self.source()?;
         let defaults: String =
             self.defaults.iter().map(|(out, sql)| format!(", {sql} AS {}", out.name)).collect();
-        let given: Vec<String> =
-            self.given.iter().map(|it| format!("s.{0}{1} AS {0}", it.name, it.column.to_plain())).collect();
+        let given: Vec<String> = self
+            .given
+            .iter()
+            .map(|it| format!("s.{0}{1} AS {0}", it.name, it.column.to_plain()))
+            .collect();
         let head = match given.is_empty() {
             true => defaults.trim_start_matches(", ").to_owned(),
             false => format!("{}{defaults}", given.join(", ")),
@@ -250,7 +259,11 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         if self.layout.rows.is_empty() {
             let source = tokens.between(first, last).ok_or_else(odd)?;
-            sql.push_str(&if self.layout.with.is_some() { format!("({source})") } else { source.to_owned() });
+            sql.push_str(&if self.layout.with.is_some() {
+                format!("({source})")
+            } else {
+                source.to_owned()
+            });
             return Ok((sql, names.join(", ")));
         }
         let mut rows = Vec::new();
@@ -324,9 +337,13 @@ impl<'c> Builder<'_, 'c, '_> {
     }
 
     fn supply(&self) -> String {
-        let outputs = self.supplied.iter().map(|(out, sql)| format!("{sql}{}", out.column.to_transport()));
+        let outputs =
+            self.supplied.iter().map(|(out, sql)| format!("{sql}{}", out.column.to_transport()));
         let outputs: Vec<String> = outputs.collect();
-        format!("SELECT {} FROM pg_catalog.generate_series(1, $1::pg_catalog.int8)", outputs.join(", "))
+        format!(
+            "SELECT {} FROM pg_catalog.generate_series(1, $1::pg_catalog.int8)",
+            outputs.join(", ")
+        )
     }
 
     /// Which of all columns is the key.
@@ -362,7 +379,7 @@ impl<'c> Builder<'_, 'c, '_> {
             let transport = out.column.transport.as_ref()?;
             let number = array(&transport.sql_type, transport.oid);
             names.push(quote::name(&out.column.name));
-            outputs.push(format!("g.c{number}{}", out.column.from_transport()));
+            outputs.push(format!("g.c{number}{}", out.column.of_transport()));
             Some(())
         };
         let computed = self.given.iter().chain(self.defaults.iter().map(|it| &it.0));
@@ -375,7 +392,6 @@ impl<'c> Builder<'_, 'c, '_> {
         more.extend(key.map(|it| (it.sql_type.clone(), it.oid)));
         more.extend(once.iter().map(|it| (format!("pg_catalog.{}", it.sql_type), it.oid)));
         let first_once = first + self.given.len() + self.defaults.len() + usize::from(extra);
-        drop(row);
         for (sql_type, oid) in more {
             array(&sql_type, oid);
         }
@@ -383,7 +399,7 @@ impl<'c> Builder<'_, 'c, '_> {
             let transport = out.column.transport.as_ref().ok_or_else(odd)?;
             let number = array(&transport.sql_type, transport.oid);
             names.push(quote::name(&out.column.name));
-            outputs.push(format!("g.c{number}{}", out.column.from_transport()));
+            outputs.push(format!("g.c{number}{}", out.column.of_transport()));
         }
         let aliases: Vec<String> = (0..arrays.len()).map(|it| format!("c{it}")).collect();
         let alias = match self.insert.relation() {
@@ -399,12 +415,14 @@ impl<'c> Builder<'_, 'c, '_> {
                 let tokens = &self.layout.tokens;
                 let range = tokens.range(*from).zip(tokens.range(*to));
                 let range = range.map(|(from, to)| from.start..to.end).ok_or_else(odd)?;
-                let edits = once.iter().enumerate().map(|(it, once)| once.replaced(first_once + it));
+                let edits =
+                    once.iter().enumerate().map(|(it, once)| once.replaced(first_once + it));
                 let text = edited(tokens.whole(), range, edits.collect()).ok_or_else(odd)?;
                 format!(" {text}")
             }
         };
-        let target = format!("{}.{}", quote::name(&self.table.schema), quote::name(&self.table.name));
+        let target =
+            format!("{}.{}", quote::name(&self.table.schema), quote::name(&self.table.name));
         let sql = format!(
             "INSERT INTO {target}{alias} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM ROWS FROM ({}) \
              AS g({}){tail}",
@@ -427,7 +445,9 @@ impl Scattered {
         };
         match plan {
             refused @ Plan::Refuse(_) => refused,
-            plan => Plan::Scatter(Box::new(Scatter { plan: Box::new(plan), ..self.scatter.clone() })),
+            plan => {
+                Plan::Scatter(Box::new(Scatter { plan: Box::new(plan), ..self.scatter.clone() }))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod branches;
 mod catalog;
 mod commit;
 mod coordinator;
+mod copy;
 mod cursors;
 mod execute;
 mod explain;
@@ -28,6 +29,7 @@ mod simple;
 mod sites;
 mod texts;
 mod transaction;
+mod unique_ids;
 mod verb;
 mod wishes;
 

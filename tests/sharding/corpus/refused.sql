@@ -36,7 +36,7 @@ SELECT relname FROM pg_class, users WHERE relname = name;
 -- refused EXPLAIN
 EXPLAIN SELECT * FROM users;
 -- refused nextval
-SELECT nextval('numbers');
+SELECT nextval('numbers') FROM users;
 -- refused changes state
 SELECT pg_advisory_lock(1);
 -- refused whole row

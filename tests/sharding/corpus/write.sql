@@ -37,3 +37,6 @@ TRUNCATE parents;
 -- refused undeclared table logs
 TRUNCATE logs;
 TRUNCATE nowhere;
+SELECT nextval('numbers');
+SELECT nextval('numbers'), code FROM countries ORDER BY code;
+SELECT setval('numbers', 700);

@@ -205,9 +205,8 @@ impl<'c, 't> Analysis<'c, 't> {
         let meets = |(a, b): &(Place, Place)| {
             let of = |keys: &Keys, place| keys.iter().find(|(it, _)| *it == place).map(|it| it.1);
             let pair = |a, b| of(&l.keys, a).zip(of(&r.keys, b));
-            let same = |pair: Option<(KeyColumn, KeyColumn)>| {
-                pair.is_some_and(|(a, b)| a.kind == b.kind)
-            };
+            let same =
+                |pair: Option<(KeyColumn, KeyColumn)>| pair.is_some_and(|(a, b)| a.kind == b.kind);
             same(pair(*a, *b)) || same(pair(*b, *a))
         };
         let together = l.parted && r.parted && equalities.iter().any(meets);

@@ -274,7 +274,9 @@ impl<'c, 't> Analysis<'c, 't> {
             "extract" => plain(NUMERIC),
             "date_part" => plain(FLOAT8),
             "date" => plain(DATE),
-            "length" | "char_length" => plain(INT4).filter(|_| arg(0).is_some_and(|it| is_text(it.type_oid))),
+            "length" | "char_length" => {
+                plain(INT4).filter(|_| arg(0).is_some_and(|it| is_text(it.type_oid)))
+            }
             "to_char" | "concat" | "concat_ws" | "md5" | "format" => plain(TEXT),
             "abs" => plain(arg(0)?.type_oid).filter(|it| TOWER.contains(&it.type_oid)),
             "round" | "ceil" | "floor" | "trunc" => {

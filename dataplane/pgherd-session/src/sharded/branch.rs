@@ -5,6 +5,7 @@
 //! table, never as it is.
 
 mod conversation;
+mod copy;
 mod ending;
 mod request;
 
@@ -28,6 +29,7 @@ use crate::buffer::Buffer;
 use crate::patience::in_time;
 
 pub(crate) use conversation::{Answer, Completed, Passing};
+pub(crate) use copy::CopyOut;
 pub(crate) use request::{Arguments, Budget, Question, length};
 
 /// Whether a branch has changed something in its transaction.

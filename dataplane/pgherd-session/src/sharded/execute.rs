@@ -125,6 +125,7 @@ impl Coordinator {
         if let Some(shard) = self.named_shard(job.text).await? {
             return Ok(Plan::Single(shard));
         }
+        self.provide_unique_ids(job.text).await?;
         let (outline, loaded) = self.outline(job.text).await?;
         Ok(outline.plan(job.parameters, &loaded.places))
     }
@@ -146,6 +147,7 @@ impl Coordinator {
             Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
+            Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
             Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
             Plan::Finish(finish) => self.finish_plan(&finish, job).await,
             Plan::Refuse(refusal) => {
@@ -204,7 +206,7 @@ pub(crate) async fn send(branch: &mut Branch, job: &Job<'_>, text: &str) -> Resu
 }
 
 /// Two command tags with their counts added.
-fn added(sum: &[u8], tag: &[u8]) -> Vec<u8> {
+pub(super) fn added(sum: &[u8], tag: &[u8]) -> Vec<u8> {
     let cut = |tag: &[u8]| {
         let at = tag.iter().rposition(|&byte| byte == b' ')? + 1;
         let count: u64 = std::str::from_utf8(tag.get(at..)?).ok()?.parse().ok()?;

@@ -64,6 +64,9 @@ impl Places {
 impl Placement for Places {
     fn shard(&self, table: &Table, _: &Column, key: &Parameter<'_>) -> Option<usize> {
         let placement = self.placement(table)?;
+        if key.value.is_none() {
+            return placement.place(None).ok();
+        }
         let read_as = match key.binary {
             true => Type::builtin(key.type_oid)?,
             false => placement.data_type().clone(),

@@ -97,6 +97,7 @@ pub(crate) fn column_types(body: &[u8]) -> Option<Vec<u32>> {
 impl Coordinator {
     /// Lets Postgres judge a text: its errors, and its shape.
     pub(crate) async fn shape(&mut self, text: &str, types: &[u32]) -> Result<Rc<Shape>, Failure> {
+        self.provide_unique_ids(text).await?;
         let version = self.catalog().await?.version;
         let params = self.front.params();
         let key = (Box::from(text), Box::from(types));

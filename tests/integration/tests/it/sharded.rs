@@ -1,6 +1,7 @@
 //! Sessions over several shards, compared with one Postgres that has all rows.
 
 mod compare;
+mod copy;
 mod extended;
 mod life;
 mod simple;

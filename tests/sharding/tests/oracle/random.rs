@@ -1,5 +1,8 @@
 //! Random joins and conditions: what binds a table to a key and what goes down to the shards.
 
+#[path = "random_writes.rs"]
+mod writes;
+
 use crate::corpus::Case;
 
 /// A generator whose numbers a seed repeats.

@@ -416,7 +416,7 @@ impl Branch {
     }
 
     /// The Sync that was sent before is part of what the shard has ignored.
-    async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
+    pub(super) async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
         if !self.connection().is_some_and(|lease| lease.owed.needs_sync()) {
             return Ok(());
         }

@@ -36,14 +36,14 @@ const DRIFTED: &str = "XX001";
 
 impl Coordinator {
     /// Makes what follows a transaction if none is open. Whether it did.
-    pub(super) fn begin_own(&mut self) -> bool {
+    pub(crate) fn begin_own(&mut self) -> bool {
         let begins = self.transaction.state == State::None;
         self.begin_implicit();
         begins
     }
 
     /// Commits what [`Coordinator::begin_own`] has begun.
-    pub(super) async fn end_own(&mut self, begun: bool) -> Result<(), Failure> {
+    pub(crate) async fn end_own(&mut self, begun: bool) -> Result<(), Failure> {
         if begun { self.finish_transaction().await } else { Ok(()) }
     }
 
