@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -30,14 +31,15 @@ fn transfer(accounts: &[Vec<i64>], client: &mut Client, id: i64, rng: &mut StdRn
 
 fn work(
     accounts: &[Vec<i64>],
-    proxy: SocketAddr,
+    proxy: &Mutex<SocketAddr>,
     next: &AtomicI64,
     ends: &AtomicBool,
     seed: u64,
 ) -> Vec<(i64, Told)> {
     let (mut rng, mut told) = (StdRng::seed_from_u64(seed), Vec::new());
     while !ends.load(Ordering::Relaxed) {
-        let Ok(mut client) = Client::login(proxy) else {
+        let addr = *proxy.lock().expect("nobody panics with it");
+        let Ok(mut client) = Client::login(addr) else {
             std::thread::sleep(Duration::from_millis(20));
             continue;
         };
@@ -62,16 +64,16 @@ fn under_random_blows_every_transfer_is_whole() -> Result<()> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bank = Bank::open()?;
     let mut proxies = [bank.proxy()?, bank.proxy()?];
-    let addresses = [proxies[0].addr(), proxies[1].addr()];
+    let addresses = [proxies[0].addr(), proxies[1].addr()].map(Mutex::new);
     assert_eq!(bank.transfer(&proxies[0], 30)?, Told::Committed);
     let accounts: Vec<Vec<i64>> =
         (0..SHARDS).map(|shard| (0..25).map(|n| bank.account(shard, n)).collect()).collect();
     let (next, ends) = (AtomicI64::new(1000), AtomicBool::new(false));
     let told = std::thread::scope(|scope| {
-        let (accounts, next, ends) = (&accounts, &next, &ends);
+        let (accounts, next, ends, addresses) = (&accounts, &next, &ends, &addresses);
         let clients: Vec<_> = (0..CLIENTS)
             .map(|n| {
-                let proxy = addresses[usize::try_from(n).unwrap_or(0) % 2];
+                let proxy = &addresses[usize::try_from(n).unwrap_or(0) % 2];
                 scope.spawn(move || work(accounts, proxy, next, ends, seed ^ (n + 1)))
             })
             .collect();
@@ -84,7 +86,13 @@ fn under_random_blows_every_transfer_is_whole() -> Result<()> {
                         server.kill9()?;
                         server.restart()?;
                     }
-                    proxy => proxies[proxy - SHARDS].restart()?,
+                    proxy => {
+                        let proxy = proxy - SHARDS;
+                        proxies[proxy].kill9()?;
+                        proxies[proxy] = bank.proxy()?;
+                        *addresses[proxy].lock().expect("nobody panics with it") =
+                            proxies[proxy].addr();
+                    }
                 }
             }
             Ok(())
