@@ -19,7 +19,7 @@ use pgherd_tls::{Connector, TlsError};
 use crate::connect::Endpoint;
 use crate::health::Health;
 use crate::instance::InstanceState;
-use crate::limits::Scope;
+use crate::limits::scopes;
 use crate::pool::{Pool, PoolSettings};
 use crate::replication::ReplicationRegistry;
 use crate::shard::{ShardRules, ShardState};
@@ -487,16 +487,4 @@ impl LoadedCluster {
             server_prepared_statements: cluster.server_prepared_statements.max(1),
         })
     }
-}
-
-/// What the connections of a pool are counted for.
-fn scopes(settings: &PoolSettings) -> [Scope; 4] {
-    let (cluster, user) = (settings.cluster.clone(), settings.user.clone());
-    let host = settings.endpoint.host.to_lowercase();
-    [
-        Scope::ClusterUser(cluster.clone(), user.clone()),
-        Scope::Cluster(cluster),
-        Scope::User(user),
-        Scope::Instance(host, settings.endpoint.port),
-    ]
 }

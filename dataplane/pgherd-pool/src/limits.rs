@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::pool::Pool;
+use crate::pool::PoolSettings;
 
 /// How long a pool waits for another one to have an idle connection before one that is in use is
 /// closed for it when it comes back. Shorter would make connections faster than they are used.
@@ -301,4 +302,16 @@ impl Drop for Permit {
         self.held.fetch_sub(1, Ordering::Relaxed);
         self.budgets.iter().for_each(|budget| budget.give_back());
     }
+}
+
+/// What the connections of a pool are counted for.
+pub(crate) fn scopes(settings: &PoolSettings) -> [Scope; 4] {
+    let (cluster, user) = (settings.cluster.clone(), settings.user.clone());
+    let host = settings.endpoint.host.to_lowercase();
+    [
+        Scope::ClusterUser(cluster.clone(), user.clone()),
+        Scope::Cluster(cluster),
+        Scope::User(user),
+        Scope::Instance(host, settings.endpoint.port),
+    ]
 }

@@ -7,4 +7,5 @@ mod refusals;
 mod resolver;
 mod slow;
 mod statements;
+mod storm;
 mod visible;

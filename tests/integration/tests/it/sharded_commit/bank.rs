@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pgherd_harness::faults::FaultProxy;
+use pgherd_harness::faults::{FaultProxy, Set, Toxic};
 use pgherd_harness::poll;
 use pgherd_harness::proxy::Proxy;
 use pgherd_harness::raw::Client;
@@ -187,6 +187,17 @@ pub fn commit(client: &mut Client) -> Told {
 }
 
 impl Bank {
+    /// Resets the connections that the faults have now, with all that they hold back.
+    pub fn cut(&self, shard: usize) -> Result<()> {
+        let faults = &self.faults[shard];
+        let now: Vec<u64> = faults.connections().iter().map(|it| it.id()).collect();
+        faults.apply_to_live(&Set::both(Toxic::Reset));
+        poll::until(SOON, "the connections to be reset", || {
+            let left = faults.connections();
+            Ok((!left.iter().any(|it| now.contains(&it.id()))).then_some(()))
+        })
+    }
+
     /// Waits until something is prepared on a shard, and then until nothing is any more.
     pub fn settle_after(&self, shard: usize) -> Result<()> {
         let mut client = self.cluster.shard(shard)?;

@@ -8,7 +8,7 @@ use pgherd_harness::poll;
 use pgherd_harness::proxy::Proxy;
 use pgherd_harness::raw::Client;
 
-use super::bank::{Bank, SOON, Told, commit};
+use super::bank::{Bank, SHARDS, SOON, Told, commit};
 
 /// The shard with the record, and one of the others.
 const RECORD: usize = 0;
@@ -78,11 +78,11 @@ fn check(victims: Victims) -> Result<()> {
     if let Some(shard) = victims.shard {
         bank.cluster.servers()[shard].kill9()?;
     }
-    for faults in &bank.faults {
+    for shard in 0..SHARDS {
         if !victims.late {
-            faults.apply_to_live(&Set::both(Toxic::Reset));
+            bank.cut(shard)?;
         }
-        faults.heal();
+        bank.faults[shard].heal();
     }
     if let Some(shard) = victims.shard {
         bank.cluster.servers()[shard].restart()?;
@@ -163,8 +163,7 @@ fn while_the_record_is_away_nobody_knows() -> Result<()> {
         Ok((!rows.is_empty()).then_some(()))
     })?;
     bank.cluster.servers()[RECORD].kill9()?;
-    bank.faults[RECORD].apply_to_live(&Set::both(Toxic::Reset));
-    bank.faults[RECORD].heal();
+    bank.cut(RECORD)?;
     let told = stopped
         .into_iter()
         .map(|(transfer, what, told)| {

@@ -167,6 +167,7 @@ fn old_records_are_deleted_but_for_those_that_are_needed() -> Result<()> {
             .is_ok_and(|n| n > 0)
             .then_some(()))
     })?;
+    // Longer than a look takes: there is nothing to wait for.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(record.rows(outcomes)?.len(), all, "one shard cannot say what it has");
     bank.cluster.servers()[1].restart()?;
