@@ -349,6 +349,16 @@ impl Coordinator {
         Ok(branch)
     }
 
+    /// The branches of several shards, opened in their order.
+    pub(crate) async fn open_branches(&mut self, shards: &[usize]) -> Result<(), Failure> {
+        let mut shards = shards.to_vec();
+        shards.sort_unstable();
+        for shard in shards {
+            self.branch(shard).await?;
+        }
+        Ok(())
+    }
+
     /// A shard for what any of them can do: one that takes part already, if there is one.
     pub(crate) fn any_shard(&self) -> usize {
         let own = self.transaction.is_open().then(|| self.branches.first()).flatten();
