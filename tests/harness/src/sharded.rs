@@ -259,7 +259,9 @@ impl ShardedCluster {
     }
 
     fn keep_own_rows(&self, shard: usize) -> Result<()> {
-        let mut client = self.shard(shard)?;
+        // As a superuser, for whom foreign keys wait until all rows are gone.
+        let mut client = self.server(shard).superuser(&self.database(shard))?;
+        client.rows("SET session_replication_role = replica")?;
         let mut done = self.references.clone();
         // Rules for a table go before those for a column.
         let (named, any): (Vec<_>, Vec<_>) = self.rules.iter().partition(|it| it.table.is_some());
