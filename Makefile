@@ -66,6 +66,7 @@ drivers-upstream: packages-test build ## Run drivers' own test suites directly a
 bench: packages-bench ## Compare with Postgres alone, PgBouncer and HAProxy (ARGS=--quick: 3 minutes).
 	cargo build --release -p pgherd-proxy -p pgherd-bench
 	target/release/pgherd-bench $(ARGS)
+	target/release/pgherd-bench --sharding $(filter --quick,$(ARGS))
 
 chaos: packages-test build ## Run the whole chaos suite (ARGS='-E "test(reset)"'; PGHERD_CHAOS_SEED=n).
 	$(nextest) --profile chaos -p pgherd-chaos $(ARGS)

@@ -1,8 +1,11 @@
 //! What the planner knows of a database: tables with their columns, and how rows are placed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use pgherd_config::Cluster;
+use pgherd_config::{Cluster, ShardedTable};
+
+use crate::facts::{Facts, TableRow};
 
 /// Columns of all tables. To be run with `search_path = pg_catalog`, so that names of types come
 /// with their schema. The columns of its rows are the fields of [`ColumnRow`], in order.
@@ -28,9 +31,15 @@ pub const COLUMNS_QUERY: &str = "SELECT n.nspname, c.relname, c.relkind::text, a
 
 /// The database's own functions, with the most volatile of each name: [`FunctionRow`].
 pub const FUNCTIONS_QUERY: &str = "SELECT n.nspname, p.proname, \
-     max(CASE p.provolatile WHEN 'v' THEN 3 WHEN 's' THEN 2 ELSE 1 END) = 1 \
+     max(CASE p.provolatile WHEN 'v' THEN 3 WHEN 's' THEN 2 ELSE 1 END) = 1, \
+     bool_and(p.prokind = 'f') \
      FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') GROUP BY 1, 2";
+
+/// The definitions of views: [`ViewRow`]. To be run like [`COLUMNS_QUERY`].
+pub const VIEWS_QUERY: &str = "SELECT n.nspname, c.relname, pg_get_viewdef(c.oid) \
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'v' \
+       AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_t'";
 
 /// A row of [`COLUMNS_QUERY`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +74,17 @@ pub struct FunctionRow {
     pub name: String,
     /// All functions of this name are declared IMMUTABLE.
     pub immutable: bool,
+    /// None of this name is an aggregate, a window function or a procedure.
+    pub plain: bool,
+}
+
+/// A row of [`VIEWS_QUERY`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewRow {
+    pub schema: String,
+    pub name: String,
+    /// Its query, with all names in full.
+    pub definition: String,
 }
 
 /// The catalog of one database, the same on all shards.
@@ -73,6 +93,11 @@ pub struct Catalog {
     tables: HashMap<(String, String), Table>,
     /// By name: all of that name, in whatever schema, are immutable.
     functions: HashMap<String, bool>,
+    rules: Rules,
+    /// Names of aggregates, window functions and procedures.
+    special: HashSet<String>,
+    /// Text under the database's default collation is ordered by bytes.
+    by_bytes: bool,
 }
 
 /// What clients may name in FROM.
@@ -82,6 +107,12 @@ pub struct Table {
     pub name: String,
     pub columns: Vec<Column>,
     pub kind: Kind,
+    /// `None` until [`Catalog::add_tables`].
+    pub facts: Option<Arc<Facts>>,
+    /// Tables with one number have equal keys on one shard.
+    pub placement: usize,
+    /// Of a view with a key: schema and name of the table whose key it is.
+    pub base: Option<(String, String)>,
 }
 
 /// How a table's rows lie on the shards.
@@ -95,7 +126,10 @@ pub enum Kind {
     SchemaSharded { shard: usize },
     /// The configuration does not say.
     Undeclared,
-    /// A view, materialized view or foreign table: what is behind it is not known here.
+    /// A view that gives the same on all shards or, with `parted`, on each its share of the rows;
+    /// the key, if it shows one, is a column.
+    View { parted: bool, key: Option<usize> },
+    /// Another view, a materialized view or foreign table: what is behind it is not known here.
     Opaque,
 }
 
@@ -126,6 +160,9 @@ pub struct Transport {
 pub struct Rules {
     /// Table (with or without schema) or none for all tables, and column.
     pub sharded: Vec<(Option<String>, String)>,
+    /// For each of `sharded` (or none: all the same) a number; with one number, equal keys have one
+    /// shard.
+    pub placements: Vec<usize>,
     /// With or without schema.
     pub reference: Vec<String>,
     pub shards: usize,
@@ -148,8 +185,15 @@ impl Rules {
     pub fn of(cluster: &Cluster) -> Self {
         let sharded =
             cluster.sharded_tables.iter().map(|rule| (rule.table.clone(), rule.column.clone()));
+        let rules = &cluster.sharded_tables;
+        let alike = |rule: &ShardedTable| {
+            let same =
+                |it: &ShardedTable| it.algorithm == rule.algorithm && it.shards == rule.shards;
+            rules.iter().position(same).unwrap_or_default()
+        };
         Self {
             sharded: sharded.collect(),
+            placements: rules.iter().map(alike).collect(),
             reference: cluster.reference_tables.clone(),
             shards: cluster.shards.len(),
         }
@@ -163,22 +207,27 @@ impl Rules {
     }
 
     /// Rules that name the table go before those that name only a column.
-    fn kind(&self, table: &Table) -> Kind {
+    fn kind(&self, table: &Table) -> (Kind, usize) {
         if self.reference.iter().any(|it| Self::names(it, table)) {
-            return Kind::Reference;
+            return (Kind::Reference, 0);
         }
         let position = |column: &str| table.columns.iter().position(|it| it.name == column);
-        let of_table = self.sharded.iter().find_map(|(name, column)| {
-            name.as_ref().filter(|it| Self::names(it, table)).and_then(|_| position(column))
+        let rules = || self.sharded.iter().enumerate();
+        let of_table = rules().find_map(|(rule, (name, column))| {
+            let named = name.as_ref().filter(|it| Self::names(it, table));
+            named.and_then(|_| Some((position(column)?, rule)))
         });
         let of_column = || {
-            self.sharded
-                .iter()
-                .find_map(|(name, column)| name.is_none().then(|| position(column)).flatten())
+            rules().find_map(|(rule, (name, column))| {
+                name.is_none().then(|| Some((position(column)?, rule))).flatten()
+            })
         };
         match of_table.or_else(of_column) {
-            Some(column) => Kind::Sharded { column },
-            None => Kind::Undeclared,
+            Some((column, rule)) => {
+                let placement = self.placements.get(rule).copied().unwrap_or_default();
+                (Kind::Sharded { column }, placement)
+            }
+            None => (Kind::Undeclared, 0),
         }
     }
 }
@@ -187,18 +236,21 @@ impl Rules {
 
 impl Catalog {
     pub fn new(columns: Vec<ColumnRow>, functions: Vec<FunctionRow>, rules: &Rules) -> Self {
-        let mut catalog = Self::default();
+        let mut catalog = Self { rules: rules.clone(), ..Self::default() };
         for row in columns {
             let key = (row.schema.clone(), row.table.clone());
             let table = catalog.tables.entry(key).or_insert_with(|| Table {
                 schema: row.schema.clone(),
                 name: row.table.clone(),
                 columns: Vec::new(),
+                facts: None,
                 // Until all its columns are known.
                 kind: match row.relation_kind.as_str() {
                     "r" | "p" => Kind::Undeclared,
                     _ => Kind::Opaque,
                 },
+                placement: 0,
+                base: None,
             });
             table.columns.push(Column {
                 transport: transport(&row),
@@ -211,14 +263,53 @@ impl Catalog {
         }
         for table in catalog.tables.values_mut() {
             if table.kind == Kind::Undeclared {
-                table.kind = rules.kind(table);
+                (table.kind, table.placement) = rules.kind(table);
             }
         }
         for function in functions {
-            let all = catalog.functions.entry(function.name).or_insert(true);
+            let all = catalog.functions.entry(function.name.clone()).or_insert(true);
             *all &= function.immutable;
+            if !function.plain {
+                catalog.special.insert(function.name);
+            }
         }
         catalog
+    }
+
+    /// How the rows of a table with these columns would lie on the shards.
+    pub(crate) fn kind_of(&self, schema: &str, name: &str, columns: &[String]) -> Kind {
+        let column = |name: &String| Column {
+            name: name.clone(),
+            type_oid: 0,
+            sql_type: String::new(),
+            collation: None,
+            deterministic: true,
+            transport: None,
+        };
+        let table = Table {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            columns: columns.iter().map(column).collect(),
+            kind: Kind::Undeclared,
+            facts: None,
+            placement: 0,
+            base: None,
+        };
+        self.rules.kind(&table).0
+    }
+
+    /// Takes what is needed for writes: the rows of [`crate::TABLES_QUERY`].
+    pub fn add_tables(&mut self, rows: Vec<TableRow>) {
+        let mut all: HashMap<(String, String), Facts> = HashMap::new();
+        for row in rows {
+            let key = (row.schema.clone(), row.table.clone());
+            all.entry(key).or_default().add(row, self);
+        }
+        for (key, facts) in all {
+            if let Some(table) = self.tables.get_mut(&key) {
+                table.facts = Some(Arc::new(facts));
+            }
+        }
     }
 
     /// The table that a name means; a name without schema is looked for along the search path.
@@ -228,6 +319,25 @@ impl Catalog {
             Some(schema) => find(schema),
             None => search_path.iter().find_map(|schema| find(schema)),
         }
+    }
+
+    /// Says that the database's default collation is known to order by bytes.
+    pub fn set_default_by_bytes(&mut self, by_bytes: bool) {
+        self.by_bytes = by_bytes;
+    }
+
+    /// Adds what views are.
+    pub fn add_views(&mut self, views: Vec<ViewRow>) {
+        drop(views);
+    }
+
+    pub(crate) fn default_is_by_bytes(&self) -> bool {
+        self.by_bytes
+    }
+
+    /// Whether a name of the database's own may be that of an aggregate or the like.
+    pub(crate) fn is_special(&self, name: &str) -> bool {
+        self.special.contains(name)
     }
 
     /// Whether the database has functions of its own by this name, and if all are immutable.
@@ -249,6 +359,57 @@ impl Table {
             Kind::Sharded { column } => Some(column),
             _ => None,
         }
+    }
+}
+
+// === impl Column ===
+
+impl Column {
+    /// The cast of a value to the type as which it travels.
+    pub(crate) fn to_transport(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid != self.type_oid => format!("::{}", it.sql_type),
+            _ => String::new(),
+        }
+    }
+
+    /// And back, short of what the assignment to the column does by itself: of its length, and of
+    /// what a domain checks.
+    pub(crate) fn from_transport(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid == TEXT && self.type_oid != TEXT => {
+                format!("::{}", without_modifiers(&self.sql_type))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The cast by which an expression becomes what an assignment takes: an explicit cast to the
+    /// type without modifiers does what an assignment does, which looks at lengths afterwards.
+    pub(crate) fn to_plain(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid == TEXT && self.type_oid != TEXT => self.from_transport(),
+            Some(it) => format!("::{}", it.sql_type),
+            None => format!("::{}", without_modifiers(&self.sql_type)),
+        }
+    }
+}
+
+/// `numeric(10,2)[]` as `numeric[]`; `character` would mean one character.
+fn without_modifiers(sql_type: &str) -> String {
+    let mut out = String::new();
+    let (mut quoted, mut within) = (false, false);
+    for it in sql_type.chars() {
+        quoted ^= it == '"';
+        within |= it == '(' && !quoted;
+        if !within {
+            out.push(it);
+        }
+        within &= it != ')';
+    }
+    match out.strip_prefix("character") {
+        Some(rest) if !rest.starts_with(" varying") => format!("bpchar{rest}"),
+        _ => out,
     }
 }
 

@@ -6,14 +6,24 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+mod clauses;
 pub mod commit;
+mod ddl;
 mod edit;
+mod facts;
 mod functions;
+mod insert;
 mod key;
+mod local;
+mod merge;
+mod merging;
+mod modify;
+mod once;
 mod outline;
 mod plan;
 mod push;
 mod quote;
+mod scatter;
 mod scope;
 mod walk;
 mod walker;
@@ -21,11 +31,16 @@ mod write;
 
 pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport,
+    Transport, VIEWS_QUERY, ViewRow,
 };
+pub use facts::{Facts, TABLES_QUERY, TableRow};
+pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
-pub use plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+pub use plan::{
+    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal, Replies,
+    Scatter, To, Write,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! What is known of a statement before its parameters have values, and the plan with them.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
@@ -8,12 +9,16 @@ use crate::catalog::{Catalog, Column, Kind, Table};
 use crate::edit::{Tokens, edited};
 use crate::functions::objection;
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
-use crate::plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+use crate::merging::{Merging, merging};
+use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
-use crate::write::{self, Rows};
+use crate::ddl;
+use crate::insert::{self, Insert};
+use crate::merge;
+use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +43,15 @@ pub(crate) enum Shape {
     Refused(Refusal),
     Read {
         tables: Vec<Placed>,
+        merge: Option<Box<Merging>>,
         finish: Result<Gathering, Refusal>,
     },
     /// UPDATE and DELETE.
-    Modify {
-        tables: Vec<Placed>,
-        broadcast: Result<(), Refusal>,
-    },
-    Insert(Rows),
+    Modify(Box<Modify>),
+    Insert(Box<Insert>),
+    Everywhere(Everywhere),
+    /// As it is, to this shard.
+    On(usize),
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -64,19 +70,18 @@ pub(crate) struct Gathering {
 }
 
 /// Columns that every table has.
-const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context),
-        Some(Node::InsertStmt(insert)) => write::insert(insert, text, context),
-        Some(Node::UpdateStmt(update)) => write::update(update, context),
-        Some(Node::DeleteStmt(delete)) => write::delete(delete, context),
-        Some(Node::MergeStmt(_)) => Err(Refusal::over_shards("MERGE")),
+        Some(Node::InsertStmt(insert)) => insert::insert(statement, insert, text, context),
+        Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
+        Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
+        Some(Node::MergeStmt(merge)) => merge::merge(statement, merge, text, context),
         Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
-        Some(Node::TruncateStmt(_)) => Err(Refusal::over_shards("TRUNCATE")),
         Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
         Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
             Err(Refusal::over_shards("PREPARE and EXECUTE"))
@@ -89,7 +94,7 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
             | Node::DeallocateStmt(_),
         )
         | None => Ok(Shape::Elsewhere),
-        Some(_) => Err(Refusal::over_shards("this command")),
+        Some(other) => ddl::outline(other, context),
     };
     Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
 }
@@ -114,7 +119,11 @@ fn read(
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    Ok(Shape::Read { tables, finish })
+    let merge = match tables.as_slice() {
+        [] => None,
+        _ => merging(select, text, piece(statement, text), context).map(Box::new),
+    };
+    Ok(Shape::Read { tables, merge, finish })
 }
 
 /// Functions that no shard may call are refused; those that tell of a shard are not gathered.
@@ -133,8 +142,11 @@ pub(crate) fn check_calls(
     Ok(())
 }
 
-fn is_placed(occurrence: &Occurrence<'_>) -> bool {
-    matches!(occurrence.table.kind, Kind::Sharded { .. } | Kind::SchemaSharded { .. })
+pub(crate) fn is_placed(occurrence: &Occurrence<'_>) -> bool {
+    matches!(
+        occurrence.table.kind,
+        Kind::Sharded { .. } | Kind::SchemaSharded { .. } | Kind::View { parted: true, .. }
+    )
 }
 
 pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
@@ -200,18 +212,23 @@ fn gathering(
         gathers.push(gather);
         edits.push(tokens.replace(occurrence, &subquery)?);
     }
+    let query = edited(text, piece(statement, text), edits)
+        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
+    Ok(Gathering { gathers, query, first_parameter })
+}
+
+/// The text of one statement.
+fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
     let end = match usize::try_from(statement.stmt_len()) {
         Ok(0) | Err(_) => text.len(),
         Ok(length) => start + length,
     };
-    let query = edited(text, start..end, edits)
-        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
-    Ok(Gathering { gathers, query, first_parameter })
+    start..end
 }
 
 /// The query for a table's rows, and the subquery that takes the table's place.
-fn gather(
+pub(crate) fn gather(
     occurrence: &Occurrence<'_>,
     used: &HashSet<&str>,
     uses_all: bool,
@@ -272,7 +289,7 @@ impl Outline {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, finish } => {
+            Shape::Read { tables, merge, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -280,20 +297,30 @@ impl Outline {
                 if let Some(shard) = only(&shards) {
                     return Plan::Single(shard);
                 }
-                match finish {
-                    Ok(gathering) => Plan::Finish(gathering.with(shards)),
+                let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+                all.sort_unstable();
+                all.dedup();
+                let finished = || match finish {
+                    Ok(gathering) => Plan::Finish(gathering.with(&shards)),
                     Err(refusal) => Plan::Refuse(refusal.clone()),
+                };
+                if let Some(merging) = merge
+                    && let Some(merge) = merging.with(all, parameters, finished.clone())
+                {
+                    return Plan::Merge(merge);
                 }
+                finished()
             }
-            Shape::Modify { tables, broadcast } => {
-                let mut shards = self.shards_of(tables, parameters, placement);
-                match (only(&shards), broadcast) {
-                    (Some(shard), _) => Plan::Single(shard),
-                    (None, Ok(())) => Plan::Broadcast(shards.pop().unwrap_or_default()),
-                    (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
-                }
+            Shape::Everywhere(it) => Plan::Everywhere(*it),
+            Shape::On(shard) => Plan::Single(*shard),
+            Shape::Modify(modify) => {
+                let of_tables = self.shards_of(modify.tables(), parameters, placement);
+                modify.plan(&of_tables, self.shards, parameters, placement)
             }
-            Shape::Insert(rows) => rows.plan(parameters, placement),
+            Shape::Insert(insert) => {
+                let of_tables = self.shards_of(insert.tables(), parameters, placement);
+                insert.plan(&of_tables, self.shards, parameters, placement)
+            }
         }
     }
 
@@ -324,7 +351,7 @@ impl Outline {
 }
 
 /// The one shard that all of these are, if they are.
-fn only(shards: &[Vec<usize>]) -> Option<usize> {
+pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
     match shards.first()?.as_slice() {
         [shard] if shards.iter().all(|it| it.as_slice() == [*shard]) => Some(*shard),
         _ => None,
@@ -332,8 +359,8 @@ fn only(shards: &[Vec<usize>]) -> Option<usize> {
 }
 
 impl Gathering {
-    fn with(&self, shards: Vec<Vec<usize>>) -> Finish {
-        let gathers = self.gathers.iter().zip(shards);
+    fn with(&self, shards: &[Vec<usize>]) -> Finish {
+        let gathers = self.gathers.iter().zip(shards.iter().cloned());
         Finish {
             gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
             query: self.query.clone(),

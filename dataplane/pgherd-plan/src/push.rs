@@ -285,7 +285,7 @@ fn value_sql(node: Node<'_>) -> Option<String> {
 }
 
 /// Such a literal means another moment on each server.
-fn tells_the_time(literal: &str) -> bool {
+pub fn tells_the_time(literal: &str) -> bool {
     let literal = literal.to_ascii_lowercase();
     ["now", "today", "tomorrow", "yesterday"].iter().any(|it| literal.contains(it))
 }

@@ -48,11 +48,13 @@ fn catalog() -> Catalog {
         schema: "public".to_owned(),
         name: name.to_owned(),
         immutable,
+        plain: true,
     };
     let rules = Rules {
         sharded: vec![(Some("users".into()), "id".into()), (None, "user_id".into())],
         reference: vec!["countries".into()],
         shards: SHARDS,
+        ..Rules::default()
     };
     Catalog::new(columns.into(), vec![function("twice", true), function("spy", false)], &rules)
 }
@@ -69,7 +71,18 @@ fn check(sql: &str, parameters: &[&str], expected: Expect) {
         .collect();
     let plan = outline(statement, sql, &context).plan(&parameters, &Remainder);
     let mut shown = String::new();
+    if let Plan::Merge(merge) = &plan {
+        let (shards, query) = (&merge.shards, &merge.query);
+        let keys = merge.keys.iter().map(|it| it.column).collect::<Vec<_>>();
+        let (hidden, limit, offset) = (merge.hidden, merge.limit, merge.offset);
+        writeln!(
+            shown,
+            "merged {shards:?} {query} | by {keys:?}, {hidden} hidden, {limit:?} from {offset}"
+        )
+        .expect("strings grow");
+    }
     match plan {
+        Plan::Merge(_) => {}
         Plan::Finish(finish) => {
             for gather in &finish.gathers {
                 writeln!(shown, "{:?} {}", gather.shards, gather.query).expect("strings grow");
@@ -77,8 +90,8 @@ fn check(sql: &str, parameters: &[&str], expected: Expect) {
             shown.push_str(&finish.query);
         }
         Plan::Refuse(refusal) => shown = refusal.to_string(),
-        Plan::Split(texts) => {
-            for (shard, text) in texts {
+        Plan::Write(write) => {
+            for (shard, text) in write.texts {
                 writeln!(shown, "[{shard}] {text}").expect("strings grow");
             }
         }
@@ -105,9 +118,8 @@ fn keys_are_found_in_their_own_scope() {
         "SELECT u.id, o.id FROM users u LEFT JOIN orders o ON o.user_id = u.id AND u.id = 7",
         &[],
         expect![[r#"
-            [0, 1, 2, 3] SELECT "id" FROM "public"."users"
-            [0, 1, 2, 3] SELECT "id", "user_id" FROM "public"."orders"
-            SELECT u.id, o.id FROM (SELECT c0::bigint AS "id" FROM ROWS FROM (pg_catalog.unnest($1::bigint[])) AS g(c0)) u LEFT JOIN (SELECT c0::bigint AS "id", c1::bigint AS "user_id" FROM ROWS FROM (pg_catalog.unnest($2::bigint[]), pg_catalog.unnest($3::bigint[])) AS g(c0, c1)) o ON o.user_id = u.id AND u.id = 7"#]],
+            merged [0, 1, 2, 3] SELECT u.id, o.id FROM users u LEFT JOIN orders o ON o.user_id = u.id AND u.id = 7 | by [], 0 hidden, None from 0
+        "#]],
     );
     check(
         "SELECT 1 FROM users WHERE EXISTS (SELECT FROM orders WHERE user_id = 3)",
@@ -160,7 +172,9 @@ fn what_cannot_be_exact_is_refused() {
         expect!["the undeclared table logs cannot be answered over shards"],
     );
     check("SELECT users FROM users", &[], expect!["a whole row cannot be answered over shards"]);
-    check("COPY users TO STDOUT", &[], expect!["COPY cannot be answered over shards"]);
+    check("COPY users TO STDOUT", &[], expect![[r#"
+        merged [0, 1, 2, 3] SELECT users FROM users | by [], 0 hidden, None from 0
+    "#]]);
     check(
         "UPDATE orders SET user_id = 3 WHERE user_id = 2",
         &[],

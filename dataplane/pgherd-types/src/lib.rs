@@ -9,6 +9,7 @@
 pub mod aggregate;
 pub mod catalog;
 pub mod collation;
+pub mod merge;
 pub mod oid;
 
 mod binary;

@@ -15,6 +15,7 @@ mod pgbouncer;
 mod procfs;
 mod report;
 mod rounds;
+mod sharding;
 mod summary;
 mod window;
 
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    if options.sharding {
+        return sharding::run(options);
+    }
     let plan = options.plan()?;
     let directory = options.output_directory()?;
     let mut machine = machine::look();

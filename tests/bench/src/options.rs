@@ -39,6 +39,12 @@ pub struct Options {
     /// Clients that are logged in and idle when memory is measured.
     #[arg(long, default_value_t = 2000)]
     pub idle_clients: usize,
+    /// Measures a cluster of three shards beside one Postgres, and nothing else.
+    #[arg(long)]
+    pub sharding: bool,
+    /// Rows that the shards have together.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: u64,
     /// Where result.md and result.json go.
     #[arg(long, value_name = "DIRECTORY")]
     pub output: Option<PathBuf>,

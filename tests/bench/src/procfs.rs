@@ -20,6 +20,15 @@ pub fn proportional_memory(pid: u32) -> Result<u64> {
     pss(&text).with_context(|| format!("{path} has no Pss line"))
 }
 
+/// The most memory that a process has had at a time, in bytes.
+pub fn peak_memory(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    Ok(line.with_context(|| format!("{path} has no VmHWM line"))? * 1024)
+}
+
 /// Fields 14 and 15 of proc(5); the name in field 2 may contain spaces and parentheses.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;

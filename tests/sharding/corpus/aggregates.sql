@@ -36,5 +36,4 @@ SELECT rank(100) WITHIN GROUP (ORDER BY total) FROM orders;
 SELECT sum(DISTINCT quantity) FROM items;
 SELECT count(*) FROM orders o JOIN items i ON i.order_id = o.id AND i.user_id = o.user_id;
 SELECT range_agg(during) FROM events;
--- refused by Postgres
 SELECT id, name FROM users GROUP BY id;

@@ -66,6 +66,15 @@ instances = [{ host = "10.0.1.1", database = "app_1", role = "primary" }]
 }
 
 #[test]
+fn the_examples_are_valid() {
+    let text = include_str!("../../../../deploy/examples/sharded.toml");
+    let file = ProxyFile::from_toml(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let warnings = file.validate().unwrap_or_else(|invalid| panic!("{invalid:?}"));
+    assert_eq!(warnings, [], "an example has settings without effect");
+    assert_eq!(file.clusters.first().map(|it| it.shards.len()), Some(3));
+}
+
+#[test]
 fn a_file_may_leave_everything_out() {
     check("", expect!["accepted"]);
     check(CLUSTER, expect!["accepted"]);

@@ -22,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::failure::{Failure, Report};
 use super::front::Front;
+use super::oids::Translation;
 use super::sites::Sites;
 use crate::buffer::Buffer;
 use crate::patience::in_time;
@@ -51,11 +52,17 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
+    /// The statement that is parsed now under a name of the connection's.
+    parsing: Option<u64>,
+    /// The statement that was asked last was understood.
+    has_parsed: bool,
     /// The statement that was asked last is done.
     has_tag: bool,
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
+    /// Where its OIDs are not those that clients know.
+    pub(crate) translation: Option<Arc<Translation>>,
     leased_at: Instant,
 }
 
@@ -94,9 +101,12 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
+                parsing: None,
+                has_parsed: false,
                 has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
+                translation: None,
                 leased_at: Instant::now(),
             };
             let params = front.params();
@@ -162,6 +172,11 @@ impl Branch {
         self.lease.as_ref().is_some_and(|lease| lease.owed.is_answered()) && self.passing == 0
     }
 
+    /// Whether the statement that was asked last was understood.
+    pub(crate) fn has_bound(&self) -> bool {
+        self.has_parsed
+    }
+
     /// There is state on it that only a reset removes.
     pub(crate) fn taint(&mut self) {
         if let Some(lease) = self.lease.as_mut() {
@@ -197,6 +212,7 @@ impl Branch {
             return Err(Failure::Broken(self.shard));
         };
         self.has_tag = false;
+        self.has_parsed = false;
         self.is_cut = true;
         let written = lease.socket.write_all(bytes).await;
         self.is_cut = false;
@@ -311,6 +327,7 @@ impl Branch {
                     if lease.owed.reply(tag).is_err() {
                         return Err(self.broken());
                     }
+                    self.has_parsed |= tag == tag::PARSE_COMPLETE;
                     return Ok(Reply::Message(header));
                 }
             }
@@ -336,8 +353,12 @@ impl Branch {
     async fn take_error(&mut self, header: Header) -> Result<Reply, Failure> {
         let shard = self.shard;
         let report = Report { shard, body: self.body(header).await?.to_vec() };
+        let parsed = self.has_parsed;
         if let Some(lease) = self.lease.as_mut() {
             lease.owed.error();
+            if let Some(id) = self.parsing.take().filter(|_| !parsed) {
+                lease.statements.remove(id);
+            }
         }
         if let Some(stats) = self.stats() {
             WorkerStats::add(&stats.errors, 1);

@@ -20,12 +20,6 @@ impl Branches {
         self.0.iter_mut().find(|it| it.shard == shard)
     }
 
-    /// Takes one out.
-    pub(crate) fn take(&mut self, shard: usize) -> Option<Branch> {
-        let at = self.0.iter().position(|it| it.shard == shard)?;
-        Some(self.0.remove(at))
-    }
-
     /// The shard of the first one.
     pub(crate) fn first(&self) -> Option<usize> {
         self.0.first().map(|it| it.shard)

@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::Cluster;
-use pgherd_plan::{COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules};
+use pgherd_plan::{
+    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
+    VIEWS_QUERY, ViewRow,
+};
 use pgherd_pool::{Lease, Need, ServerError};
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
 use super::failure::Failure;
+use super::oids::{OIDS_QUERY, OidRow, Oids};
 use super::places::Places;
 use super::sites::Sites;
 
@@ -40,6 +44,7 @@ pub(crate) struct Loaded {
     pub(crate) version: u64,
     pub(crate) catalog: Catalog,
     pub(crate) places: Places,
+    pub(crate) oids: Arc<Oids>,
     generation: u64,
     /// What each shard said that changes with it.
     fingerprints: Vec<String>,
@@ -48,8 +53,10 @@ pub(crate) struct Loaded {
     /// Milliseconds since then, when the fingerprints were compared last.
     checked: AtomicU64,
     /// The schemas of a user's search path that exist, by user and path.
-    paths: Mutex<AHashMap<(Arc<str>, String), Arc<[String]>>>,
+    paths: Mutex<Paths>,
 }
+
+type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -79,6 +86,9 @@ const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
 struct Reading {
     columns: Vec<ColumnRow>,
     functions: Vec<FunctionRow>,
+    tables: Vec<TableRow>,
+    views: Vec<ViewRow>,
+    oids: Vec<OidRow>,
     fingerprint: String,
 }
 
@@ -91,6 +101,7 @@ impl Loaded {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         let fingerprints = readings.iter().map(|it| it.fingerprint.clone()).collect();
         let differing = differing(&readings);
+        let oids: Vec<Vec<OidRow>> = readings.iter().map(|it| it.oids.clone()).collect();
         for (schema, table) in &differing {
             tracing::warn!(
                 cluster = cluster.name,
@@ -103,12 +114,15 @@ impl Loaded {
         let tables: BTreeSet<(String, String)> =
             columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();
         let tables: Vec<_> = tables.into_iter().collect();
-        let catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
+        let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
+        catalog.add_tables(first.tables);
+        catalog.add_views(first.views);
         let places = Places::new(&catalog, &tables, cluster);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
             catalog,
             places,
+            oids: Arc::new(Oids::new(&oids)),
             generation,
             fingerprints,
             is_stale: AtomicBool::new(false),
@@ -193,7 +207,10 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let fingerprint = fingerprint.into_iter().flatten().flatten().collect();
     let columns = rows(lease, COLUMNS_QUERY).await?.into_iter().filter_map(column).collect();
     let functions = rows(lease, FUNCTIONS_QUERY).await?.into_iter().filter_map(function).collect();
-    Ok(Reading { columns, functions, fingerprint })
+    let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
+    let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
+    let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
+    Ok(Reading { columns, functions, tables, views, oids, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -217,8 +234,26 @@ fn column(row: Row) -> Option<ColumnRow> {
 }
 
 fn function(row: Row) -> Option<FunctionRow> {
-    let [schema, name, immutable] = <[Option<String>; 3]>::try_from(row).ok()?;
-    Some(FunctionRow { schema: schema?, name: name?, immutable: immutable? == "t" })
+    let [schema, name, immutable, plain] = <[Option<String>; 4]>::try_from(row).ok()?;
+    let (immutable, plain) = (immutable? == "t", plain? == "t");
+    Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
+}
+
+fn table(row: Row) -> Option<TableRow> {
+    let [schema, table, kind, name, value] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let value = value.unwrap_or_default();
+    Some(TableRow { schema: schema?, table: table?, kind: kind?, name: name?, value })
+}
+
+fn oid(row: Row) -> Option<OidRow> {
+    let [kind, schema, name, oid, has_oids] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let (is_type, has_oids) = (kind? == "t", has_oids? == "t");
+    Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
+}
+
+fn view(row: Row) -> Option<ViewRow> {
+    let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
+    Some(ViewRow { schema: schema?, name: name?, definition: definition? })
 }
 
 fn unreadable(shard: usize, error: &ServerError) -> Failure {
@@ -229,6 +264,14 @@ fn unreadable(shard: usize, error: &ServerError) -> Failure {
 impl Coordinator {
     /// The catalog, as the session sees it now.
     pub(crate) async fn catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
+        let loaded = self.load().await?;
+        if !Arc::ptr_eq(&self.oids, &loaded.oids) {
+            self.oids = Arc::clone(&loaded.oids);
+        }
+        Ok(loaded)
+    }
+
+    async fn load(&mut self) -> Result<Arc<Loaded>, Failure> {
         let generation = self.sites.generation();
         if self.transaction.defines {
             // What it has changed is seen by nobody else yet.
@@ -258,6 +301,14 @@ impl Coordinator {
         let loaded = Arc::new(self.read_catalog().await?);
         *cell.current.lock() = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.
+    pub(crate) async fn catalog_has_changed(&mut self) -> bool {
+        let current = self.cell().current.lock().clone();
+        let Some(loaded) = current else { return true };
+        check(Rc::clone(&self.sites), Arc::clone(&loaded)).await;
+        loaded.is_stale()
     }
 
     fn cell(&self) -> Arc<Cell> {

@@ -12,6 +12,7 @@ use super::branches::Branches;
 use super::catalog::Loaded;
 use super::failure::Failure;
 use super::front::{Front, Message};
+use super::oids::Oids;
 use super::sites::Sites;
 use super::transaction::Transaction;
 use super::wishes::Wishes;
@@ -31,9 +32,12 @@ pub(crate) struct Coordinator {
     pub(crate) transaction: Transaction,
     /// The catalog as the open transaction has changed it.
     pub(crate) private: Option<Arc<Loaded>>,
+    /// What clients are told instead of the shards' own OIDs.
+    pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
     pub(crate) extended: super::extended::Extended,
+    pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
     /// Custom parameters that were SET.
     pub(crate) custom: Vec<String>,
@@ -66,8 +70,10 @@ impl Coordinator {
             branches: Branches::default(),
             transaction: Transaction::default(),
             private: None,
+            oids: Arc::default(),
             wishes,
             extended: super::extended::Extended::default(),
+            cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),
             home: rand::random::<u32>() as usize,
@@ -158,13 +164,23 @@ impl Coordinator {
 
     /// Says that a statement has failed, and what follows for the transaction.
     pub(crate) async fn fail(&mut self, failure: &Failure) {
+        if let Failure::Reported(report) = failure {
+            tracing::trace!(shard = report.shard, code = %report.code(), "a statement has failed");
+        }
         self.front.take_back();
+        if self.front.is_cut.get() {
+            // Nothing can be said in the middle of a message: the session ends.
+            return;
+        }
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
     }
 
     /// Says that the session is ready, and what has been put before.
     pub(crate) async fn ready(&mut self) -> Result<(), End> {
+        if self.front.is_cut.get() {
+            return Err(End::ServerClosed);
+        }
         let status = self.transaction.status();
         self.front.report_changed();
         self.front.put(|out| backend::put_ready(out, status));
@@ -222,9 +238,9 @@ impl Coordinator {
         }
         // What they do is salvaged, or ends with their connections.
         self.branches.clear();
-        if let Some(response) = end.for_client() {
+        if let Some(response) = end.for_client().filter(|_| !self.front.is_cut.get()) {
             let flushed = tokio::time::timeout(Duration::from_secs(1), self.front.flush()).await;
-            if matches!(flushed, Ok(Ok(()))) && !self.front.is_cut.get() {
+            if matches!(flushed, Ok(Ok(()))) {
                 say(&mut self.front.take_socket(), &response).await;
             }
         }

@@ -1,9 +1,17 @@
 //! The execution of a planned statement: on one shard, on several, or finished over their rows.
 
+mod everywhere;
 mod finish;
 mod gather;
+mod moving;
+mod scatter;
+mod write;
+
+use std::sync::Arc;
 
 use pgherd_plan::{Parameter, Plan, Refusal};
+use pgherd_pool::Statement;
+use pgherd_wire::frontend::definition_text;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
 
@@ -13,6 +21,8 @@ use super::failure::Failure;
 use super::front::Front;
 use super::transaction::State;
 use super::verb::Nature;
+pub(crate) use gather::about_own_text;
+use write::{Part, Together};
 
 /// One execution of a statement.
 #[derive(Clone, Copy)]
@@ -28,6 +38,8 @@ pub(crate) struct Job<'a> {
     /// In the simple protocol a RowDescription goes before the rows.
     pub(crate) is_simple: bool,
     pub(crate) nature: Nature,
+    /// By which connections keep it parsed.
+    pub(crate) statement: Option<&'a Arc<Statement>>,
 }
 
 /// What is said at the end of a statement.
@@ -88,6 +100,23 @@ pub(crate) fn refused(refusal: Refusal) -> Failure {
 impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        let said = self.front.said();
+        match self.execute_once(job).await {
+            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+            Err(failure)
+                if self.transaction.state == State::None
+                    && is_about_names(&failure)
+                    && self.front.said() == said
+                    && self.catalog_has_changed().await =>
+            {
+                self.release_branches();
+                self.execute_once(job).await
+            }
+            executed => executed,
+        }
+    }
+
+    async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }
@@ -103,15 +132,21 @@ impl Coordinator {
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
         match plan {
             Plan::Single(shard) => self.on_one(shard, job).await,
-            Plan::Any => self.on_one(self.any_shard(), job).await,
+            Plan::Any => self.on_one(self.shard_for(job), job).await,
             Plan::Broadcast(shards) => {
-                let texts: Vec<_> = shards.into_iter().map(|it| (it, job.text)).collect();
-                self.on_each(&texts, job).await
+                self.may_write(&shards).await?;
+                let begun = shards.len() > 1 && self.begin_own();
+                let part = |shard| Part { shard, text: job.text, arguments: job.arguments };
+                let parts: Vec<Part<'_>> = shards.into_iter().map(part).collect();
+                let done = self.write_parts(&parts, Together::Added, job).await?;
+                self.end_own(begun).await?;
+                Ok(done)
             }
-            Plan::Split(texts) => {
-                let texts: Vec<_> = texts.iter().map(|(it, text)| (*it, text.as_str())).collect();
-                self.on_each(&texts, job).await
-            }
+            Plan::Write(write) => self.write_plan(&write, job).await,
+            Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
+            Plan::Move(change) => self.move_plan(&change, job).await,
+            Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
+            Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
             Plan::Finish(finish) => self.finish_plan(&finish, job).await,
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.
@@ -122,8 +157,17 @@ impl Coordinator {
         }
     }
 
+    /// The shard for what all of them could answer: the first one where its OIDs are asked for.
+    fn shard_for(&self, job: &Job<'_>) -> usize {
+        let text = job.text.as_bytes();
+        let looks_up = ["pg_", "information_schema", "reg"];
+        let of_first = !self.oids.are_alike()
+            || looks_up.iter().any(|it| memchr::memmem::find(text, it.as_bytes()).is_some());
+        if of_first { 0 } else { self.any_shard() }
+    }
+
     /// The client's text on one shard.
-    async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
+    pub(crate) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
         let wrote = match job.nature {
             Nature::Reads => Wrote::Perhaps,
             Nature::Writes | Nature::Defines => Wrote::Yes,
@@ -133,42 +177,27 @@ impl Coordinator {
         }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
-        send(branch, job, job.text).await?;
+        let is_its_own = |it: &&Arc<Statement>| {
+            !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
+        };
+        match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
+            Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
+            None => send(branch, job, job.text).await?,
+        }
         Ok(Done::of(branch.forward(job.passing()).await?))
     }
+}
 
-    /// A text for each of several shards, all or none: rows one after the other, counts added.
-    async fn on_each(&mut self, texts: &[(usize, &str)], job: &Job<'_>) -> Result<Done, Failure> {
-        let begins = texts.len() > 1 && self.transaction.state == State::None;
-        if begins {
-            self.begin_implicit();
-        }
-        let shards: Vec<usize> = texts.iter().map(|(shard, _)| *shard).collect();
-        self.may_write(&shards).await?;
-        self.open_branches(&shards).await?;
-        let mut sum: Option<Vec<u8>> = None;
-        // In the order of shards, so that two of them cannot wait for each other's locks.
-        for (shard, text) in texts {
-            let branch = self.branch(*shard).await?;
-            branch.wrote = Wrote::Yes;
-            send(branch, job, text).await?;
-            let description = job.is_simple && sum.is_none();
-            let completed = branch.forward(Passing { description, ..Passing::ROWS }).await?;
-            sum = Some(match sum {
-                None => completed.tag,
-                Some(sum) => added(&sum, &completed.tag),
-            });
-        }
-        if begins {
-            self.finish_transaction().await?;
-        }
-        Ok(Done { tag: sum.unwrap_or_default() })
-    }
+/// Whether a failure may come of a catalog that is not up to date.
+fn is_about_names(failure: &Failure) -> bool {
+    // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
+    const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
+    CODES.contains(&&*failure.code())
 }
 
 /// Sends a text as the client has: by itself, or with its parameters.
 pub(crate) async fn send(branch: &mut Branch, job: &Job<'_>, text: &str) -> Result<(), Failure> {
-    if job.is_simple {
+    if job.is_simple && job.arguments.len() == 0 {
         return branch.send_simple(text.as_bytes(), Audience::Client).await;
     }
     branch.send_question(&job.question(text), Audience::Client).await

@@ -1,8 +1,11 @@
 //! The extended protocol: prepared statements and portals, batches up to their Sync.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ahash::AHashMap;
+use bytes::Bytes;
+use pgherd_wire::description::{row_type, with_parameters};
 use pgherd_wire::frontend::{self, Parse, Target, tag};
 use pgherd_wire::{backend, frame};
 
@@ -16,6 +19,7 @@ use super::shapes::Shape;
 use super::transaction::State;
 use super::verb::{Nature, Verb};
 use crate::end::End;
+use crate::settle::Marks;
 
 /// The prepared statements and portals of a session.
 #[derive(Default)]
@@ -37,6 +41,8 @@ pub(crate) struct Statement {
     /// `None` when the text has no statement.
     pub(crate) verb: Option<Verb>,
     pub(crate) shape: Rc<Shape>,
+    /// By which connections keep it parsed.
+    pub(crate) server: Option<Arc<pgherd_pool::Statement>>,
 }
 
 /// `duplicate_prepared_statement`
@@ -75,9 +81,26 @@ impl Extended {
         self.is_open
     }
 
-    fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
+    /// A new statement. Only the one without a name replaces another.
+    pub(crate) fn keep(&mut self, name: &[u8], statement: Rc<Statement>) -> Result<(), Failure> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            let text = format!("prepared statement \"{}\" already exists", lossy(name));
+            return Err(Failure::error(DUPLICATE_STATEMENT, text));
+        }
+        self.statements.insert(name.to_vec(), statement);
+        Ok(())
+    }
+
+    pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }
+}
+
+/// Their number and their OIDs.
+fn put_types(types: &[u32]) -> Vec<u8> {
+    let mut body = u16::try_from(types.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    types.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+    body
 }
 
 fn lossy(name: &[u8]) -> String {
@@ -207,11 +230,7 @@ impl Coordinator {
         let (types, _) = types.as_chunks::<4>();
         let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
         let statement = Rc::new(self.prepare(parse.text(), &types).await?);
-        if !parse.name.is_empty() && self.extended.statements.contains_key(parse.name) {
-            let text = format!("prepared statement \"{}\" already exists", lossy(parse.name));
-            return Err(Failure::error(DUPLICATE_STATEMENT, text));
-        }
-        self.extended.statements.insert(parse.name.to_vec(), statement);
+        self.extended.keep(parse.name, statement)?;
         self.front.put(|out| backend::put_empty(out, backend::tag::PARSE_COMPLETE));
         Ok(())
     }
@@ -239,10 +258,35 @@ impl Coordinator {
             return Err(in_failed_transaction());
         }
         let shape = match &verb {
-            Some(Verb::Plan(_) | Verb::Show) => self.shape(text, types).await?,
+            Some(Verb::Plan(_) | Verb::Show | Verb::Explain | Verb::Declare { .. }) => {
+                self.shape(text, types).await?
+            }
+            Some(Verb::Fetch { name, moves }) => self.shape_of_fetch(name, *moves, text).await?,
+            Some(Verb::Execute { name }) => {
+                let prepared = self.extended.statement(name.as_bytes())?;
+                Rc::new(Shape { parameters: Vec::new(), row: prepared.shape.row.clone() })
+            }
             _ => Rc::default(),
         };
-        Ok(Statement { text: text.into(), verb, shape })
+        let server = match &verb {
+            Some(Verb::Plan(Nature::Reads | Nature::Writes)) => self.interned(text, &shape),
+            _ => None,
+        };
+        Ok(Statement { text: text.into(), verb, shape, server })
+    }
+
+    /// The one statement of the process with this text and shape.
+    fn interned(&self, text: &str, shape: &Shape) -> Option<Arc<pgherd_pool::Statement>> {
+        let pool = self.sites.shards().any().ok()?;
+        let parameters = put_types(&shape.parameters);
+        let columns = match &shape.row {
+            Some(row) => row_type(row)?.into(),
+            None => Bytes::new(),
+        };
+        let definition = with_parameters(text.as_bytes(), &parameters).into();
+        let shape = pgherd_pool::Shape { parameters: parameters.into(), columns };
+        let marks = Marks::of(text.as_bytes()).bits();
+        Some(pool.statements().intern(&definition, shape, marks))
     }
 
     fn bind_message(&mut self, body: &[u8]) -> Result<(), Failure> {
@@ -286,10 +330,7 @@ impl Coordinator {
                 }
                 self.front.put(|out| {
                     frame::put(out, backend::tag::PARAMETER_DESCRIPTION, |body| {
-                        let types = &statement.shape.parameters;
-                        let count = u16::try_from(types.len()).unwrap_or(u16::MAX);
-                        body.extend_from_slice(&count.to_be_bytes());
-                        types.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+                        body.extend_from_slice(&put_types(&statement.shape.parameters));
                     });
                 });
                 statement.shape.row.clone()

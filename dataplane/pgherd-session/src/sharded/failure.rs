@@ -122,6 +122,24 @@ impl Report {
         matches!(self.field(b'V'), Some(b"FATAL" | b"PANIC"))
     }
 
+    /// The same with more facts.
+    pub(crate) fn with_detail(self, detail: &str) -> Self {
+        let mut body: Vec<u8> = Vec::with_capacity(self.body.len() + detail.len() + 2);
+        let mut given = None;
+        for field in self.body.split_inclusive(|&byte| byte == 0) {
+            match field {
+                [b'D', own @ .., 0] => given = Some(String::from_utf8_lossy(own).into_owned()),
+                [_, _, ..] => body.extend_from_slice(field),
+                _ => {}
+            }
+        }
+        let detail = given.map_or(detail.to_owned(), |given| format!("{given} {detail}"));
+        body.push(b'D');
+        body.extend_from_slice(detail.as_bytes());
+        body.extend_from_slice(&[0, 0]);
+        Self { body, ..self }
+    }
+
     /// The same without the place in the text.
     pub(crate) fn without_position(self) -> Self {
         let kept = self.body.split_inclusive(|&byte| byte == 0);
@@ -159,6 +177,8 @@ mod tests {
         let report = Report { shard: 1, body: b"SERROR\0VERROR\0C42P01\0Mno\0P8\0\0".to_vec() };
         assert_eq!((&*report.code(), &*report.message()), ("42P01", "no"));
         assert!(!report.is_fatal());
+        let more = report.clone().with_detail("yes");
+        assert_eq!(more.field(b'D'), Some(&b"yes"[..]));
         let moved = report.shifted(10);
         assert_eq!(moved.body, b"SERROR\0VERROR\0C42P01\0Mno\0P18\0\0");
     }

@@ -63,7 +63,7 @@ struct Inner {
 }
 
 /// Rows that are kept for a portal or cursor.
-struct Capture {
+pub(crate) struct Capture {
     rows: VecDeque<Vec<u8>>,
     budget: Budget,
 }
@@ -156,13 +156,14 @@ impl Front {
     }
 
     /// From now on rows are kept instead, within a budget.
-    pub(crate) fn begin_capture(&self, budget: Budget) {
-        *self.capture.borrow_mut() = Some(Capture { rows: VecDeque::new(), budget });
+    /// Returns where they went before.
+    pub(crate) fn begin_capture(&self, budget: Budget) -> Option<Capture> {
+        self.capture.replace(Some(Capture { rows: VecDeque::new(), budget }))
     }
 
-    /// The bodies of the rows that were kept; rows go to the client again.
-    pub(crate) fn end_capture(&self) -> VecDeque<Vec<u8>> {
-        self.capture.borrow_mut().take().map(|it| it.rows).unwrap_or_default()
+    /// The bodies of the rows that were kept; rows go again where they went before.
+    pub(crate) fn end_capture(&self, outer: Option<Capture>) -> VecDeque<Vec<u8>> {
+        self.capture.replace(outer).map(|it| it.rows).unwrap_or_default()
     }
 
     pub(crate) fn is_capturing(&self) -> bool {
@@ -178,6 +179,12 @@ impl Front {
         }
         self.put(|out| frame::put(out, backend::tag::DATA_ROW, |out| out.extend_from_slice(row)));
         Ok(())
+    }
+
+    /// How much the client has been told so far.
+    pub(crate) fn said(&self) -> u64 {
+        let inner = self.inner.borrow();
+        self.sent.get() + (inner.output.len() - inner.written) as u64
     }
 
     /// What is put from now on is not sent before [`Front::release`], and can be taken back.

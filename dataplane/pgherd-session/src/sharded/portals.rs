@@ -93,10 +93,9 @@ impl Coordinator {
         if !self.is_alone() {
             self.begin_implicit();
         }
-        let Verb::Plan(nature) = verb else {
-            let done = self.run_own(verb, &statement.text).await?;
-            done.put(&self.front);
-            return Ok(());
+        let nature = match verb {
+            Verb::Plan(nature) => *nature,
+            _ => Nature::Reads,
         };
         let parameters = parameters(&statement.shape, &arguments);
         let job = Job {
@@ -106,18 +105,23 @@ impl Coordinator {
             parameters: &parameters,
             formats: &formats,
             is_simple: false,
-            nature: *nature,
+            nature,
+            statement: statement.server.as_ref(),
         };
-        if limit == 0 {
-            let done = self.execute(&job).await?;
+        let is_planned = matches!(verb, Verb::Plan(_));
+        if limit == 0 || !is_planned {
+            let done = match is_planned {
+                true => self.execute(&job).await?,
+                false => self.run_own(verb, &job).await?,
+            };
             done.put(&self.front);
             return Ok(());
         }
         // The rest of the rows is kept here: other statements may come between.
         let budget = self.budget();
-        self.front.begin_capture(budget);
+        let outer = self.front.begin_capture(budget);
         let done = self.execute(&job).await;
-        let rows = self.front.end_capture();
+        let rows = self.front.end_capture(outer);
         self.hand_out(name, rows, done?, limit, selects);
         Ok(())
     }

@@ -133,10 +133,10 @@ impl Coordinator {
     }
 
     /// SHOW: as one shard has it.
-    pub(crate) async fn show(&mut self, text: &str) -> Result<Done, Failure> {
+    pub(crate) async fn show(&mut self, text: &str, description: bool) -> Result<Done, Failure> {
         let branch = self.branch(self.any_shard()).await?;
         branch.send_simple(text.as_bytes(), Audience::Client).await?;
-        let passing = Passing { description: true, ..Passing::ROWS };
+        let passing = Passing { description, ..Passing::ROWS };
         Ok(Done::of(branch.forward(passing).await?))
     }
 

@@ -11,7 +11,7 @@ use super::execute::{Done, Job};
 use super::failure::Failure;
 use super::texts::Piece;
 use super::transaction::State;
-use super::verb::Verb;
+use super::verb::{Nature, Verb};
 use crate::end::End;
 
 impl Coordinator {
@@ -40,6 +40,10 @@ impl Coordinator {
         }
         let text = self.readable(text)?;
         if self.run_directed(text).await? {
+            return Ok(());
+        }
+        if let Some(done) = self.run_known(text).await? {
+            done.put(&self.front);
             return Ok(());
         }
         let pieces = self.pieces(text).await?;
@@ -71,42 +75,45 @@ impl Coordinator {
         if self.transaction.state == State::Failed && !piece.verb.ends_failure() {
             return Err(in_failed_transaction());
         }
-        if let Verb::Plan(nature) = piece.verb {
-            static NOTHING: Arguments = Arguments::NONE;
-            let job = Job {
-                text: &piece.text,
-                types: &[],
-                arguments: &NOTHING,
-                parameters: &[],
-                formats: &[],
-                is_simple: true,
-                nature,
-            };
-            return self.execute(&job).await;
+        static NOTHING: Arguments = Arguments::NONE;
+        let nature = match piece.verb {
+            Verb::Plan(nature) => nature,
+            _ => Nature::Reads,
+        };
+        let job = Job {
+            text: &piece.text,
+            types: &[],
+            arguments: &NOTHING,
+            parameters: &[],
+            formats: &[],
+            is_simple: true,
+            nature,
+            statement: None,
+        };
+        match piece.verb {
+            Verb::Plan(_) => self.execute(&job).await,
+            _ => self.run_own(&piece.verb, &job).await,
         }
-        self.run_own(&piece.verb, &piece.text).await
     }
 
     /// A statement that is the session's own business. Its rows are in text.
-    pub(crate) async fn run_own(&mut self, verb: &Verb, text: &str) -> Result<Done, Failure> {
+    pub(crate) async fn run_own(&mut self, verb: &Verb, job: &Job<'_>) -> Result<Done, Failure> {
+        let text = job.text;
         let tag: Cow<'static, str> = match verb {
             Verb::Transaction(control) => self.control(control, text).await?.into(),
             Verb::Set(setting) => self.set(setting, text).await?.into(),
-            Verb::Show => return self.show(text).await,
+            Verb::Show => return self.show(text, job.is_simple).await,
             Verb::DiscardAll => self.discard_all().await?.into(),
             Verb::Nothing(tag) => (*tag).into(),
             Verb::Deallocate(name) => self.deallocate(name.as_deref())?.into(),
-            Verb::CloseCursor(None) => "CLOSE CURSOR ALL".into(),
-            Verb::CloseCursor(Some(name)) => {
-                let text = format!("cursor \"{name}\" does not exist");
-                return Err(Failure::error("34000", text));
+            Verb::CloseCursor(name) => self.close_cursor(name.as_deref()).await?.into(),
+            Verb::Prepare { name } => return self.prepare_sql(name, job.text).await,
+            Verb::Execute { name } => {
+                return self.execute_sql(name, job.text, job.is_simple).await;
             }
-            Verb::Prepare { .. } | Verb::Execute { .. } => {
-                return Err(Failure::unsupported(
-                    "PREPARE and EXECUTE",
-                    "Use the extended protocol of your driver.",
-                ));
-            }
+            Verb::Declare { name, holds } => return self.declare(name, *holds, job).await,
+            Verb::Fetch { name, moves } => return self.fetch(name, *moves, job).await,
+            Verb::Explain => return self.explain(job).await,
             Verb::Refused(construct) => {
                 return Err(Failure::unsupported(
                     *construct,

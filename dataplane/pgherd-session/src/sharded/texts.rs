@@ -146,6 +146,27 @@ impl Coordinator {
         self.front.worker.texts.borrow().known.get(text).cloned()
     }
 
+    /// Whether a text was parsed before.
+    pub(crate) fn is_text_known(&self, text: &str) -> bool {
+        self.front.worker.texts.borrow().known.contains_key(text)
+    }
+
+    /// What a text does that is one statement. `None` when it is none, or several.
+    pub(crate) fn verb_of(&self, text: &str) -> Option<Verb> {
+        if let Some(known) = self.known(text) {
+            return Some(known.verb.clone());
+        }
+        let verb = match parse(text, StringSyntax::Standard) {
+            Ok(tree) => match cut(&tree, text).as_slice() {
+                [only] => only.verb.clone(),
+                _ => Verb::Refused("several statements"),
+            },
+            Err(_) => Verb::Refused("a parameter here"),
+        };
+        self.front.worker.texts.borrow_mut().keep(text, verb.clone());
+        Some(verb)
+    }
+
     /// What is known of a statement before its parameters have values.
     pub(crate) async fn outline(
         &mut self,

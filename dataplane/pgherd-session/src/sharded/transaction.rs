@@ -314,6 +314,7 @@ impl Coordinator {
         self.transaction = Transaction::default();
         self.release_branches();
         self.extended.close_portals();
+        self.cursors.clear();
     }
 
     /// An error outside of a block ends what was implicit; inside, the block has failed.
@@ -332,7 +333,8 @@ impl Coordinator {
     /// The branch of a shard, which takes part in the transaction if one is open.
     pub(crate) async fn branch(&mut self, shard: usize) -> Result<&mut Branch, Failure> {
         if !self.branches.has(shard) {
-            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            let need = Need { role: self.wishes.role(), ..Need::WRITE };
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             if self.transaction.is_open() {
                 branch.is_quiet = true;
                 let begun = branch.simple(&self.transaction.prologue()).await;
@@ -341,17 +343,10 @@ impl Coordinator {
             }
             self.branches.add(branch);
         }
-        self.branches.get(shard).ok_or(Failure::Broken(shard))
-    }
-
-    /// The branches of several shards, opened in their order.
-    pub(crate) async fn open_branches(&mut self, shards: &[usize]) -> Result<(), Failure> {
-        let mut shards = shards.to_vec();
-        shards.sort_unstable();
-        for shard in shards {
-            self.branch(shard).await?;
-        }
-        Ok(())
+        let translation = self.oids.of(shard);
+        let branch = self.branches.get(shard).ok_or(Failure::Broken(shard))?;
+        branch.translation = translation;
+        Ok(branch)
     }
 
     /// A shard for what any of them can do: one that takes part already, if there is one.

@@ -1,9 +1,9 @@
 //! What of a text is the session's own business, and what is planned.
 
 use pgherd_parser::constants::{
-    DISCARD_ALL, TRANS_STMT_BEGIN, TRANS_STMT_COMMIT, TRANS_STMT_RELEASE, TRANS_STMT_ROLLBACK,
-    TRANS_STMT_ROLLBACK_TO, TRANS_STMT_SAVEPOINT, TRANS_STMT_START, VAR_RESET, VAR_RESET_ALL,
-    VAR_SET_MULTI,
+    CURSOR_OPT_HOLD, DISCARD_ALL, TRANS_STMT_BEGIN, TRANS_STMT_COMMIT, TRANS_STMT_RELEASE,
+    TRANS_STMT_ROLLBACK, TRANS_STMT_ROLLBACK_TO, TRANS_STMT_SAVEPOINT, TRANS_STMT_START, VAR_RESET,
+    VAR_RESET_ALL, VAR_SET_MULTI,
 };
 use pgherd_parser::{DiscardStmt, Node, RawStmt, TransactionStmt, VariableSetStmt};
 
@@ -24,9 +24,18 @@ pub(crate) enum Verb {
     Deallocate(Option<String>),
     /// `None`: all of them.
     CloseCursor(Option<String>),
+    Declare {
+        name: String,
+        holds: bool,
+    },
+    /// FETCH, and MOVE.
+    Fetch {
+        name: String,
+        moves: bool,
+    },
+    Explain,
     Prepare {
         name: String,
-        types: usize,
     },
     Execute {
         name: String,
@@ -86,18 +95,23 @@ impl Verb {
             Node::DiscardStmt(discard) => discarded(discard),
             Node::DeallocateStmt(it) => Self::Deallocate(it.name().map(text)),
             Node::ClosePortalStmt(it) => Self::CloseCursor(it.portalname().map(text)),
-            Node::PrepareStmt(it) => {
-                Self::Prepare { name: optional(it.name()), types: it.argtypes().len() }
+            Node::PrepareStmt(it) => Self::Prepare { name: optional(it.name()) },
+            Node::DeclareCursorStmt(it) => Self::Declare {
+                name: optional(it.portalname()),
+                holds: u32::try_from(it.options()).is_ok_and(|it| it & CURSOR_OPT_HOLD != 0),
+            },
+            Node::FetchStmt(it) => {
+                Self::Fetch { name: optional(it.portalname()), moves: it.ismove() }
+            }
+            Node::ExplainStmt(it) if !matches!(it.query(), Some(Node::ExecuteStmt(_))) => {
+                Self::Explain
             }
             Node::ExecuteStmt(it) => Self::Execute { name: optional(it.name()) },
             Node::UnlistenStmt(_) => Self::Nothing("UNLISTEN"),
             Node::ListenStmt(_) => Self::Refused("LISTEN"),
             Node::NotifyStmt(_) => Self::Refused("NOTIFY"),
             Node::LoadStmt(_) => Self::Refused("LOAD"),
-            Node::SelectStmt(_)
-            | Node::ExplainStmt(_)
-            | Node::DeclareCursorStmt(_)
-            | Node::FetchStmt(_) => Self::Plan(Nature::Reads),
+            Node::SelectStmt(_) | Node::ExplainStmt(_) => Self::Plan(Nature::Reads),
             Node::InsertStmt(_)
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)

@@ -1,8 +1,11 @@
 //! `pgherd-testbed`: a Postgres and a proxy for as long as one command runs.
 //!
 //! ```text
-//! pgherd-testbed --pool-mode transaction|session [--direct] [--pool-size N] -- COMMAND…
+//! pgherd-testbed --pool-mode transaction|session [--direct] [--pool-size N] [--shards N] -- COMMAND…
 //! ```
+//! With `--shards` the proxy is before a sharded cluster, `DIRECT_PGDATABASE` has the same rows in one
+//! database, and `PGHERD_SHARDS` says how many shards there are.
+//!
 //! The command gets `PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE` for the way it is to take
 //! (through the proxy, or with `--direct` straight to Postgres), the same with the prefix
 //! `DIRECT_` for Postgres itself (`DIRECT_PGHOST`, …), `DIRECT_SUPERUSER` and
@@ -22,6 +25,7 @@ use pgherd_harness::postgres::{
     APP_PASSWORD, APP_USER, DATABASE, Postgres, SUPERUSER, SUPERUSER_PASSWORD,
 };
 use pgherd_harness::proxy::{ADMIN_PASSWORD, ADMIN_USER, Proxy, ProxyConfig};
+use pgherd_harness::sharded::{ShardedCluster, WHOLE};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +42,9 @@ struct Options {
     /// Server connections per user.
     #[arg(long, default_value_t = 20)]
     pool_size: usize,
+    /// Put the proxy before a sharded cluster.
+    #[arg(long, default_value_t = 0, conflicts_with = "direct")]
+    shards: usize,
     /// Print the last lines of what the servers logged when the command fails.
     #[arg(long)]
     logs: bool,
@@ -58,6 +65,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<ExitStatus> {
+    if options.shards > 0 {
+        return run_sharded(options).await;
+    }
     let postgres = Postgres::start()?;
     let proxy = if options.direct {
         None
@@ -65,16 +75,37 @@ async fn run(options: &Options) -> Result<ExitStatus> {
         let config = ProxyConfig::new(&options.pool_mode, &postgres).pool_size(options.pool_size);
         Some(Proxy::start(&config.to_toml())?)
     };
-    let target = proxy.as_ref().map_or(postgres.addr(), Proxy::addr);
+    run_between(options, &postgres, DATABASE, proxy.as_ref()).await
+}
+
+async fn run_sharded(options: &Options) -> Result<ExitStatus> {
+    let cluster = ShardedCluster::start(options.shards)?;
+    let config = cluster.config_in(&options.pool_mode).pool_size(options.pool_size);
+    let proxy = Proxy::start(&config.to_toml())?;
+    run_between(options, cluster.server(0), WHOLE, Some(&proxy)).await
+}
+
+/// Runs the command between a server, with the database that it sees there, and a proxy.
+async fn run_between(
+    options: &Options,
+    postgres: &Postgres,
+    direct: &str,
+    proxy: Option<&Proxy>,
+) -> Result<ExitStatus> {
+    let target = proxy.map_or(postgres.addr(), Proxy::addr);
     let mode = if options.direct { "direct" } else { &options.pool_mode };
 
     // It dies with us, as the servers do.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--"]).args(&options.command);
     command.env("PGHERD_MODE", mode).kill_on_drop(true);
-    command.envs(connection("", target)).envs(connection("DIRECT_", postgres.addr()));
+    command.envs(connection("", target, DATABASE));
+    command.envs(connection("DIRECT_", postgres.addr(), direct));
+    if options.shards > 0 {
+        command.env("PGHERD_SHARDS", options.shards.to_string());
+    }
     command.env("DIRECT_SUPERUSER", SUPERUSER).env("DIRECT_SUPERUSER_PASSWORD", SUPERUSER_PASSWORD);
-    if let Some(proxy) = &proxy {
+    if let Some(proxy) = proxy {
         command.env("PGHERD_ADMIN_USER", ADMIN_USER).env("PGHERD_ADMIN_PASSWORD", ADMIN_PASSWORD);
         if let Some(metrics) = proxy.metrics_addr() {
             command.env("PGHERD_METRICS", metrics.to_string());
@@ -83,7 +114,7 @@ async fn run(options: &Options) -> Result<ExitStatus> {
     let status = wait(command).await?;
     if options.logs && !status.success() {
         eprintln!("--- Postgres, its last lines\n{}", postgres.log_tail());
-        if let Some(proxy) = &proxy {
+        if let Some(proxy) = proxy {
             eprintln!("--- pgherd-proxy, its last lines\n{}", proxy.log_tail());
         }
     }
@@ -104,14 +135,14 @@ async fn wait(mut command: Command) -> Result<ExitStatus> {
     }
 }
 
-fn connection(prefix: &str, addr: SocketAddr) -> Vec<(String, String)> {
+fn connection(prefix: &str, addr: SocketAddr, database: &str) -> Vec<(String, String)> {
     let port = addr.port().to_string();
     [
         ("PGHOST", "127.0.0.1"),
         ("PGPORT", &port),
         ("PGUSER", APP_USER),
         ("PGPASSWORD", APP_PASSWORD),
-        ("PGDATABASE", DATABASE),
+        ("PGDATABASE", database),
     ]
     .map(|(name, value)| (format!("{prefix}{name}"), value.to_owned()))
     .to_vec()

@@ -2,5 +2,7 @@
 
 mod compare;
 mod extended;
+mod life;
 mod simple;
+mod sql;
 mod transactions;

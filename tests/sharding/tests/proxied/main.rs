@@ -27,24 +27,29 @@ const EXACT: usize = 95;
 
 #[test]
 fn two_shards_answer_as_one_postgres() -> Result<()> {
-    check(2)
+    check(2, 1)
+}
+
+#[test]
+fn shards_on_servers_with_other_oids_answer_as_one_postgres() -> Result<()> {
+    check(2, 2)
 }
 
 #[test]
 fn three_shards_answer_as_one_postgres() -> Result<()> {
-    check(3)
+    check(3, 1)
 }
 
 #[test]
 fn eight_shards_answer_as_one_postgres() -> Result<()> {
-    check(8)
+    check(8, 1)
 }
 
 /// How many statements had which verdict, by way and whether they stood in a transaction block.
 #[derive(Default)]
 struct Counts(BTreeMap<(Way, bool), BTreeMap<&'static str, usize>>);
 
-fn check(shards: usize) -> Result<()> {
+fn check(shards: usize, servers: usize) -> Result<()> {
     let mut cases = corpus::read()?;
     let seed = std::env::var("PGHERD_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
     println!("PGHERD_SEED={seed}");
@@ -53,7 +58,7 @@ fn check(shards: usize) -> Result<()> {
     if let Ok(only) = std::env::var("PGHERD_ONLY") {
         cases.retain(|case| case.file.contains(&only) || case.sql.contains(&only));
     }
-    let mut stand = Stand::start(shards)?;
+    let mut stand = Stand::start(shards, servers)?;
     let mut counts = Counts::default();
     let mut complaints = String::new();
     for case in &cases {

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::corpus::Case;
 use crate::stand::Stand;
-use crate::wire::{self, Reply, Way};
+use crate::wire::{self, Parameter, Reply, Way};
 
 /// How a statement was answered.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl Verdict {
     pub fn complaint(&self, case: &Case) -> Option<String> {
         match (self, &case.refused) {
             (Self::Refused(message), Some(words)) if message.contains(words) => None,
-            // An error of Postgres's own counts, too: nothing is answered.
-            (Self::Exact(_), Some(_)) => None,
+            (Self::Exact(_), Some(words)) => Some(format!("should be refused for {words}")),
             (Self::Refused(message), Some(words)) => {
                 Some(format!("should be refused for {words}: {message}"))
             }
@@ -49,6 +48,9 @@ impl Verdict {
 
 /// Runs a statement on both sides and undoes what it did.
 pub fn judge(stand: &mut Stand, case: &Case, way: Way, in_block: bool) -> Result<Verdict> {
+    if case.refused.is_some() {
+        return judge_refusal(stand, case, way, in_block);
+    }
     let parameters = wire::parameters(&mut stand.whole, &case.sql, &case.parameters)?;
     let writes = case.file.starts_with("write");
     if in_block {
@@ -90,6 +92,31 @@ pub fn judge(stand: &mut Stand, case: &Case, way: Way, in_block: bool) -> Result
     Ok(verdict)
 }
 
+/// What must be refused is not run elsewhere: it would change things there.
+fn judge_refusal(stand: &mut Stand, case: &Case, way: Way, in_block: bool) -> Result<Verdict> {
+    let text = |it: &Option<String>| it.as_ref().map(|it| it.clone().into_bytes());
+    let values = case.parameters.iter();
+    let parameters: Vec<_> =
+        values.map(|it| Parameter { text: text(it), binary: text(it) }).collect();
+    if in_block {
+        stand.proxied.rows("BEGIN")?;
+    }
+    let reply = match wire::ask(&mut stand.proxied, way, &case.sql, &parameters) {
+        Ok(reply) => reply,
+        Err(error) => {
+            stand.reconnect()?;
+            return Ok(Verdict::Dropped(format!("{error:#}").chars().take(300).collect()));
+        }
+    };
+    if in_block {
+        stand.proxied.rows("ROLLBACK")?;
+    }
+    Ok(match reply.error {
+        Some((code, message)) if code == "0A000" => Verdict::Refused(message),
+        error => Verdict::Wrong(format!("should be refused: {error:?}, {:?}", reply.tags)),
+    })
+}
+
 fn compare(case: &Case, expected: &Reply, got: &Reply) -> Verdict {
     let (expected, got) = (sorted(case, expected), sorted(case, got));
     let refusal = got.error.as_ref().filter(|(code, _)| code == "0A000");
@@ -110,6 +137,11 @@ fn sorted(case: &Case, reply: &Reply) -> Reply {
     let mut reply = reply.clone();
     if !case.ordered {
         reply.rows.sort();
+    }
+    // How far it came before the error depends on where the rows lie.
+    if reply.error.is_some() {
+        reply.rows.clear();
+        reply.columns.clear();
     }
     reply
 }

@@ -1,8 +1,9 @@
 //! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use pgherd_pool::{Note, ServerError, WorkerStats};
+use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::description::row_type;
 use pgherd_wire::frame::{self, Header};
@@ -120,7 +121,7 @@ impl Branch {
         audience: Audience,
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
-        question.put_parse(&mut out);
+        self.put_parse(question, &mut out)?;
         question.put_bind(&mut out, b"");
         frontend::put_target(&mut out, frontend::tag::DESCRIBE, frontend::Target::Portal, b"");
         frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
@@ -137,10 +138,43 @@ impl Branch {
         self.send(&out).await
     }
 
+    /// Sends Bind, Execute and Sync of a statement that the connection keeps parsed, with a Parse
+    /// before them when it is the first time.
+    pub(crate) async fn send_statement(
+        &mut self,
+        statement: &Arc<Statement>,
+        question: &Question<'_>,
+    ) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(question.arguments.size() + 128);
+        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
+        let doomed = lease.statements.take_doomed();
+        let known = lease.statements.name(statement.id);
+        let is_new = known.is_none();
+        let name = known.unwrap_or_else(|| lease.statements.add(statement.id));
+        for name in &doomed {
+            let target = frontend::Target::Statement;
+            frontend::put_target(&mut out, frontend::tag::CLOSE, target, name);
+            self.owes(Request::Close, Audience::Proxy);
+        }
+        if is_new {
+            frontend::put_parse(&mut out, &name, &statement.definition);
+            self.owes(Request::Parse, Audience::Client);
+        }
+        question.put_bind(&mut out, &name);
+        frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Bind, Request::Execute, Request::Sync] {
+            self.owes(request, Audience::Client);
+        }
+        self.send(&out).await?;
+        self.parsing = is_new.then_some(statement.id);
+        Ok(())
+    }
+
     /// Asks what the shard makes of a statement, without running it.
     pub(crate) async fn describe(&mut self, question: &Question<'_>) -> Result<Shape, Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + 64);
-        question.put_parse(&mut out);
+        self.put_parse(question, &mut out)?;
         let target = frontend::Target::Statement;
         frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, b"");
         frontend::put_empty(&mut out, frontend::tag::SYNC);
@@ -158,10 +192,17 @@ impl Branch {
                 Reply::Message(header) if header.tag == tag::PARAMETER_DESCRIPTION => {
                     let types = self.body(header).await?.get(2..).unwrap_or_default();
                     let (types, _) = types.as_chunks::<4>();
-                    shape.parameters = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
+                    let types = types.iter().map(|it| u32::from_be_bytes(*it));
+                    let there: Vec<u32> = types.collect();
+                    let here = |oid: &u32| match &self.translation {
+                        Some(translation) => translation.type_here(*oid),
+                        None => *oid,
+                    };
+                    shape.parameters = there.iter().map(here).collect();
                 }
                 Reply::Message(header) if header.tag == tag::ROW_DESCRIPTION => {
-                    shape.row = Some(self.body(header).await?.to_vec());
+                    let row = self.body(header).await?.to_vec();
+                    shape.row = Some(self.row_here(row)?);
                 }
                 Reply::Message(header) => self.drop_message(header).await?,
             }
@@ -171,7 +212,7 @@ impl Branch {
     /// Asks whether the values fit a statement.
     pub(crate) async fn try_bind(&mut self, question: &Question<'_>) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
-        question.put_parse(&mut out);
+        self.put_parse(question, &mut out)?;
         question.put_bind(&mut out, b"");
         frontend::put_empty(&mut out, frontend::tag::SYNC);
         for request in [Request::Parse, Request::Bind, Request::Sync] {
@@ -179,6 +220,19 @@ impl Branch {
         }
         self.send(&out).await?;
         self.forward(Passing::NOTHING).await.map(drop)
+    }
+
+    /// A Parse with the OIDs of this shard.
+    fn put_parse(&self, question: &Question<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let Some(translation) = &self.translation else {
+            question.put_parse(out);
+            return Ok(());
+        };
+        translation.check(question)?;
+        let types = question.types.iter().map(|it| translation.type_there(*it));
+        let types: Vec<u32> = types.collect();
+        Question { types: &types, ..*question }.put_parse(out);
+        Ok(())
     }
 
     /// Notes what is about to be sent.
@@ -247,9 +301,15 @@ impl Branch {
                 }
                 tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
                 tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
-                tag::NO_DATA => passing.description,
                 tag::ROW_DESCRIPTION => {
                     let body = self.body(header).await?.to_vec();
+                    let body = match self.row_here(body) {
+                        Ok(body) => body,
+                        Err(failure) => {
+                            self.abandon().await?;
+                            return Err(failure);
+                        }
+                    };
                     if let Some(expected) = passing.expected
                         && row_type(expected) != row_type(&body)
                     {
@@ -288,6 +348,14 @@ impl Branch {
             } else {
                 self.drop_message(header).await?;
             }
+        }
+    }
+
+    /// A RowDescription with the OIDs that clients know.
+    fn row_here(&mut self, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        match self.translation.clone() {
+            None => Ok(body),
+            Some(translation) => translation.row_here(&body).unwrap_or_else(|| Err(self.broken())),
         }
     }
 

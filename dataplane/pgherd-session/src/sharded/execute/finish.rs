@@ -18,30 +18,23 @@ impl Coordinator {
         // Postgres judges the client's own text: its errors, and what its columns are called.
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
-        if job.arguments.len() + 1 != finish.first_parameter {
-            return Err(Failure::unsupported(
-                "a query with parameters that it does not use",
-                "Leave them out.",
-            ));
-        }
         let job = Job { types, ..*job };
-        let gathered = self.gather(&finish.gathers, &job).await?;
-        let mut arguments = job.arguments.clone();
-        for (gather, gathered) in finish.gathers.iter().zip(&gathered) {
-            gathered.push_to(&mut arguments, gather.columns.iter().map(|it| it.type_oid));
-        }
-        drop(gathered);
-        let question = Question {
-            sql: finish.query.as_bytes(),
-            types,
-            arguments: &arguments,
-            formats: job.formats,
-        };
+        let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
+        let arguments = gathered.as_ref().unwrap_or(job.arguments);
+        let question =
+            Question { sql: finish.query.as_bytes(), types, arguments, formats: job.formats };
         let branch = self.branch(self.any_shard()).await?;
         branch.send_question(&question, Audience::Client).await?;
-        drop(arguments);
+        drop(gathered);
         let passing = Passing { expected: shape.row.as_deref(), ..job.passing() };
-        let completed = branch.forward(passing).await.map_err(about_own_text)?;
-        Ok(Done::of(completed))
+        match branch.forward(passing).await {
+            Ok(completed) => Ok(Done::of(completed)),
+            // One Postgres has understood the client's own text: it is ours that is wrong.
+            Err(Failure::Reported(report)) if !branch.has_bound() => Err(Failure::unsupported(
+                format!("this query (the final query: {})", report.message()),
+                "Compare the sharding key of every sharded table with one value.",
+            )),
+            Err(failure) => Err(about_own_text(failure)),
+        }
     }
 }

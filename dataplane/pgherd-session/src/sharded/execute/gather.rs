@@ -35,7 +35,7 @@ const ROW_OVERHEAD: usize = 16;
 // === impl Gathered ===
 
 impl Gathered {
-    fn new(columns: usize) -> Self {
+    pub(super) fn new(columns: usize) -> Self {
         Self { columns: (0..columns).map(|_| Column::default()).collect(), rows: 0 }
     }
 
@@ -56,6 +56,28 @@ impl Gathered {
         }
         self.rows = self.rows.checked_add(1)?;
         rest.is_empty().then_some(())
+    }
+
+    /// One more row.
+    pub(super) fn push(&mut self, values: &[Option<&[u8]>]) {
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            match value {
+                Some(value) => {
+                    column.elements.extend_from_slice(&length(value.len()));
+                    column.elements.extend_from_slice(value);
+                }
+                None => {
+                    column.has_nulls = true;
+                    column.elements.extend_from_slice(&(-1_i32).to_be_bytes());
+                }
+            }
+        }
+        self.rows += 1;
+    }
+
+    /// How many rows there are.
+    pub(super) fn count(&self) -> u32 {
+        self.rows
     }
 
     fn append(&mut self, other: Self) {

@@ -74,6 +74,7 @@ pub fn said(messages: &[Message]) -> Vec<String> {
                 let kept: Vec<_> = kept.map(String::from_utf8_lossy).collect();
                 format!("{} {}", char::from(message.tag), kept.join(" | "))
             }
+            b'T' => format!("T {:?}", String::from_utf8_lossy(&without_tables(&message.body))),
             tag => format!("{} {:?}", char::from(tag), String::from_utf8_lossy(&message.body)),
         };
         if message.tag == b'D' {
@@ -87,4 +88,17 @@ pub fn said(messages: &[Message]) -> Vec<String> {
     rows.sort();
     said.append(&mut rows);
     said
+}
+
+/// A RowDescription without the OIDs of tables: another database gives others to new ones.
+fn without_tables(body: &[u8]) -> Vec<u8> {
+    let mut out = body.to_vec();
+    let mut at = 2;
+    while let Some(end) = out.get(at..).and_then(|it| it.iter().position(|&byte| byte == 0)) {
+        if let Some(oid) = out.get_mut(at + end + 1..at + end + 5) {
+            oid.fill(0);
+        }
+        at += end + 19;
+    }
+    out
 }

@@ -196,19 +196,25 @@ fn batches_pipelines_and_portals() -> Result<()> {
         ),
         (
             "transaction control",
-            ["BEGIN", "SELECT 1", "SELECT name FROM users WHERE id = 1", "COMMIT"]
-                .map(|sql| {
-                    [
-                        parse("", sql, &[]),
-                        describe_statement(""),
-                        bind("", "", &[]),
-                        execute("", 0),
-                        sync(),
-                    ]
-                    .concat()
-                })
-                .concat(),
-            4,
+            [
+                "SHOW search_path",
+                "BEGIN",
+                "SELECT 1",
+                "SELECT name FROM users WHERE id = 1",
+                "COMMIT",
+            ]
+            .map(|sql| {
+                [
+                    parse("", sql, &[]),
+                    describe_statement(""),
+                    bind("", "", &[]),
+                    execute("", 0),
+                    sync(),
+                ]
+                .concat()
+            })
+            .concat(),
+            5,
         ),
         (
             "in a failed transaction",
