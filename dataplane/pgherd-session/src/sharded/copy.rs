@@ -55,7 +55,7 @@ impl Coordinator {
             frame::put(out, backend::tag::COPY_IN, |out| out.extend_from_slice(&body));
         });
         self.front.flush().await?;
-        let tag = self.load(from, &loaded.places).await?;
+        let tag = self.copy_rows(from, &loaded.places).await?;
         self.end_own(begun).await?;
         Ok(Done { tag })
     }
@@ -90,7 +90,7 @@ impl Coordinator {
     }
 
     /// Takes the client's data to its end. The command tag.
-    async fn load(&mut self, from: &CopyFrom, places: &Places) -> Result<Vec<u8>, Failure> {
+    async fn copy_rows(&mut self, from: &CopyFrom, places: &Places) -> Result<Vec<u8>, Failure> {
         use frontend::tag;
         let name = from.key.and_then(|_| from.table.columns.get(from.table.key()?));
         let mut splitter =
