@@ -119,9 +119,7 @@ fn may(fault: Fault, target: Target) -> May {
     let hit = Limits { failures, stall };
     // Half a message may have been passed on when the other half is lost.
     let codes: &[&str] = if fault == Fault::LimitData { &["cut"] } else { &[] };
-    // On two busy cores a client without any fault was seen to wait for two seconds: what a stall
-    // may be is the business of `replicas.rs`, whose faults last longer than that.
-    let spared = Limits { failures: 0, stall: Duration::from_millis(900) };
+    let spared = Limits { failures: 0, stall: Duration::from_millis(500) };
     match target {
         Target::Proxy if fault.cuts() => {
             // Who is cut off tries again at once, and nobody is there to say why.
