@@ -2,6 +2,7 @@
 
 mod admin;
 mod asynchronous;
+mod beside;
 mod builtins;
 mod cancel;
 mod fleet;
@@ -12,6 +13,7 @@ mod large_messages;
 mod layering;
 mod leaks;
 mod misbehaving;
+mod moved_names;
 mod pools;
 mod prepared_statements;
 mod random_sequences;
