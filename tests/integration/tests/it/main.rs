@@ -3,6 +3,7 @@
 mod admin;
 mod asynchronous;
 mod beside;
+mod black_holes;
 mod builtins;
 mod cancel;
 mod fleet;
