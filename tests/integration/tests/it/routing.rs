@@ -2,6 +2,8 @@
 
 mod failover;
 mod failures;
+mod lag;
 mod overrides;
 mod places;
+mod refused;
 mod stand;
