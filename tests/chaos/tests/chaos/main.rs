@@ -17,6 +17,7 @@
 mod failover;
 mod matrix;
 mod network;
+mod patroni;
 mod proxies;
 mod replicas;
 mod report;
