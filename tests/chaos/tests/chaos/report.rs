@@ -50,10 +50,10 @@ impl May {
 #[derive(Debug, Default)]
 struct Seen {
     done: usize,
-    codes: BTreeMap<String, usize>,
+    /// How often, and what the first one was.
+    codes: BTreeMap<String, (usize, String)>,
     by_client: BTreeMap<u64, usize>,
     longest: Duration,
-    first: Option<String>,
 }
 
 /// What was seen of all.
@@ -74,9 +74,9 @@ impl Seen {
             match &operation.failure {
                 None => seen.done += 1,
                 Some(failure) => {
-                    *seen.codes.entry(failure.code().to_owned()).or_default() += 1;
+                    let first = || (0, format!("{operation:?}"));
+                    seen.codes.entry(failure.code().to_owned()).or_insert_with(first).0 += 1;
                     *seen.by_client.entry(operation.client).or_default() += 1;
-                    seen.first.get_or_insert_with(|| format!("{:?}: {failure}", operation.kind));
                 }
             }
         }
@@ -84,7 +84,7 @@ impl Seen {
     }
 
     fn failures(&self) -> usize {
-        self.codes.values().sum()
+        self.codes.values().map(|(count, _)| count).sum()
     }
 
     fn check(&self, limits: Limits, codes: &[&str], slack: Duration) -> Vec<String> {
@@ -93,18 +93,16 @@ impl Seen {
         if most > limits.failures {
             let may = limits.failures;
             wrong.push(format!("a client had {most} failures and may have {may}"));
+            wrong.extend(self.codes.values().map(|(_, first)| format!("one was {first}")));
         }
         if self.longest > limits.stall + slack {
             let may = limits.stall;
             wrong.push(format!("one took {:?} and may take {may:?} and {slack:?}", self.longest));
         }
-        for code in self.codes.keys() {
+        for (code, (_, first)) in &self.codes {
             if code != "08006" && !codes.contains(&code.as_str()) {
-                wrong.push(format!("a client was told {code}"));
+                wrong.push(format!("a client was told {code}: {first}"));
             }
-        }
-        if let (false, Some(first)) = (wrong.is_empty(), &self.first) {
-            wrong.push(format!("the first failure was {first}"));
         }
         wrong
     }
@@ -113,7 +111,7 @@ impl Seen {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} done, {} failed", self.done, self.failures())?;
-        for (code, count) in &self.codes {
+        for (code, (count, _)) in &self.codes {
             write!(f, " ({code} {count})")?;
         }
         write!(f, ", longest {:?}", rounded(self.longest))
