@@ -22,6 +22,7 @@ mod pool;
 mod replication;
 mod server;
 mod shard;
+mod shards;
 mod shelf;
 mod socket;
 mod statements;
@@ -47,6 +48,7 @@ pub use replication::{
     ReplicationConn, ReplicationEntry, ReplicationKey, ReplicationSource, ReplicationTotals,
 };
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
+pub use shards::Shards;
 pub use socket::Socket;
 pub use statements::{
     Effect, Exchanged, Note, Reservation, ServerStatements, Shape, SqlUse, SqlVerb, Statement,

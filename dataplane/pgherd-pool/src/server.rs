@@ -274,6 +274,33 @@ impl ServerConn {
         self.drain_with(Vec::new(), 0, each).await
     }
 
+    /// Ends a copy whose data nobody will send.
+    async fn fail_copy(&mut self) -> Result<(), ServerError> {
+        // In the extended protocol the server waits for a Sync after the copy has failed; those
+        // that were sent before are lost among the data.
+        let extended = self.owed.head_request() == Some(Request::Execute);
+        let mut out = Vec::new();
+        frontend::put_copy_fail(&mut out, b"the client has gone");
+        self.owed.push_copy_end();
+        if extended {
+            frontend::put_empty(&mut out, frontend::tag::SYNC);
+            self.owed.push(Request::Sync, Audience::Proxy, Note::default());
+        }
+        self.socket.write_all(&out).await.map_err(ServerError::Io)
+    }
+
+    /// Finds out which Syncs among the data of a copy that has failed are answered.
+    async fn probe(&mut self) -> Result<(), ServerError> {
+        let nobody = format!("{}0", self.statements.prefix());
+        let mut out = Vec::new();
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        let target = frontend::Target::Statement;
+        frontend::put_target(&mut out, frontend::tag::CLOSE, target, nobody.as_bytes());
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        self.owed.push_probe([Note::default(), Note::default(), Note::default()]);
+        self.socket.write_all(&out).await.map_err(ServerError::Io)
+    }
+
     async fn drain_with(
         &mut self,
         unread: Vec<u8>,
@@ -282,7 +309,13 @@ impl ServerConn {
     ) -> Result<TransactionStatus, ServerError> {
         let mut reader = MessageReader { buf: unread, taken: 0, skip };
         let mut failed = None;
-        while !self.owed.is_empty() || !reader.is_empty() {
+        loop {
+            if self.owed.needs_probe() {
+                self.probe().await?;
+            }
+            if self.owed.is_empty() && reader.is_empty() {
+                break;
+            }
             let (tag, body) = reader.next(&mut self.socket).await.map_err(|e| match e {
                 ConnectError::Frame(error) => ServerError::Frame(error),
                 ConnectError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -311,14 +344,8 @@ impl ServerConn {
                 tag => {
                     self.owed.reply(tag).map_err(ServerError::Unexpected)?;
                     // The client left before it heard that its data is awaited.
-                    if tag == tag::COPY_IN
-                        && self.owed.is_copy_in()
-                        && self.owed.head_request() == Some(Request::Query)
-                    {
-                        let mut out = Vec::new();
-                        frontend::put_copy_fail(&mut out, b"the client has gone");
-                        self.owed.push_copy_end();
-                        self.socket.write_all(&out).await.map_err(ServerError::Io)?;
+                    if tag == tag::COPY_IN && self.owed.is_copy_in() {
+                        self.fail_copy().await?;
                     }
                 }
             }

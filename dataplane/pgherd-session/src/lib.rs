@@ -30,6 +30,7 @@ mod salvage;
 mod session;
 mod setting_names;
 mod settle;
+mod sharded;
 mod shared;
 mod sql_names;
 mod statement_mode;

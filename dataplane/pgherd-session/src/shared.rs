@@ -62,6 +62,8 @@ pub struct Shared {
     pub clients: Arc<ClientRegistry>,
     /// How many they are of each cluster and user.
     pub admissions: Arc<Admissions>,
+    /// What is known of the tables of databases with several shards.
+    pub(crate) catalogs: crate::sharded::Catalogs,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -98,6 +100,7 @@ impl Shared {
             directory,
             clients: Arc::default(),
             admissions: Arc::default(),
+            catalogs: crate::sharded::Catalogs::default(),
             limits,
             admins,
             admin,
@@ -162,6 +165,8 @@ pub struct Worker {
     pub watches: Watches,
     /// What statements do, by their texts.
     pub(crate) analyses: RefCell<pgherd_sql::Cache>,
+    /// Statements of sessions over shards, by their texts.
+    pub(crate) texts: RefCell<crate::sharded::Texts>,
     /// Texts that only look as if they would not write.
     pub(crate) refuted: Refuted,
 }
@@ -176,6 +181,7 @@ impl Worker {
             relief: Cell::default(),
             watches: Watches::default(),
             analyses: RefCell::new(pgherd_sql::Cache::new(MAX_ANALYSES)),
+            texts: RefCell::default(),
             refuted: Refuted::default(),
         })
     }

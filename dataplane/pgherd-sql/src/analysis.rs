@@ -13,6 +13,8 @@ mod tests;
 /// Texts up to this many bytes are analysed by [`Cache::get`](crate::Cache::get), on the worker:
 /// beyond, parsing takes milliseconds, and its memory is some hundred times the text.
 pub const LARGEST_CACHED: usize = 64 * 1024;
+/// Tokens of such a text: what parsing and reading costs depends on these, some 300 ns each at worst.
+const MOST_CACHED_TOKENS: usize = 16 * 1024;
 /// Texts beyond this many bytes are not understood. Those above [`LARGEST_CACHED`] belong on a
 /// thread of their own.
 pub const LARGEST_ANALYZED: usize = 1024 * 1024;
@@ -53,13 +55,26 @@ pub fn analyze(sql: &[u8]) -> Analysis {
 
 /// Analyses a text; never panics, in bounded time and stack.
 pub fn analyze_in(sql: &[u8], lexical: Lexical) -> Analysis {
-    match understand(sql, lexical) {
+    analyze_up_to(usize::MAX, sql, lexical)
+}
+
+/// The same in the few milliseconds that a worker has: texts of more tokens are not understood.
+pub(crate) fn analyze_briefly(sql: &[u8], lexical: Lexical) -> Analysis {
+    analyze_up_to(MOST_CACHED_TOKENS, sql, lexical)
+}
+
+fn analyze_up_to(tokens: usize, sql: &[u8], lexical: Lexical) -> Analysis {
+    match understand(sql, lexical, tokens) {
         Ok(statements) => Analysis { statements, unknown: None },
         Err(why) => Analysis::unknown(why),
     }
 }
 
-fn understand(sql: &[u8], lexical: Lexical) -> Result<Box<[Statement]>, Unknown> {
+fn understand(
+    sql: &[u8],
+    lexical: Lexical,
+    most_tokens: usize,
+) -> Result<Box<[Statement]>, Unknown> {
     if sql.len() > LARGEST_ANALYZED {
         return Err(Unknown::TooLarge);
     }
@@ -75,7 +90,7 @@ fn understand(sql: &[u8], lexical: Lexical) -> Result<Box<[Statement]>, Unknown>
         }
         _ => std::str::from_utf8(sql).map_err(|_| Unknown::Encoding)?,
     };
-    check_work(text.as_bytes())?;
+    check_work(text.as_bytes(), most_tokens)?;
     // With `standard_conforming_strings` off there is no backslash, so that it does not matter.
     let tree = Tree::parse(text, StringSyntax::Standard).map_err(|_| Unknown::Syntax)?;
     // More nodes than text can only mean nodes that hang in several places.
@@ -91,12 +106,14 @@ fn understand(sql: &[u8], lexical: Lexical) -> Result<Box<[Statement]>, Unknown>
         })
 }
 
-/// Refuses what would cost the parser's scanner the square of its length.
-fn check_work(sql: &[u8]) -> Result<(), Unknown> {
+/// Refuses what would cost the parser's scanner the square of its length, or is of more tokens.
+fn check_work(sql: &[u8], most_tokens: usize) -> Result<(), Unknown> {
     let mut lexer = Lexer::new(sql);
+    let mut tokens = 0;
     loop {
         match lexer.next_token() {
-            Ok(Some(_)) => {}
+            Ok(Some(_)) if tokens == most_tokens => return Err(Unknown::TooLarge),
+            Ok(Some(_)) => tokens += 1,
             Ok(None) => return Ok(()),
             Err(LexError::TooDeep) => return Err(Unknown::TooDeep),
             // The parser would say the same.

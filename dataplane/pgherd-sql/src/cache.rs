@@ -5,8 +5,9 @@ use std::rc::Rc;
 use quick_cache::Weighter;
 use quick_cache::unsync;
 
+use crate::analysis::analyze_briefly;
 use crate::normal::normalise;
-use crate::{Analysis, Kind, LARGEST_CACHED, Lexical, Statement, Unknown, analyze_in};
+use crate::{Analysis, Kind, LARGEST_CACHED, Lexical, Statement, Unknown};
 
 /// A worker's cache of analyses. The keys are texts and, where literals decide nothing, texts
 /// without their literals and comments; `id = 1` and `id = 2` share an entry.
@@ -74,7 +75,7 @@ impl Cache {
             // The settings matter to these alone; all others are read as under the default ones.
             if !sql.is_ascii() && lexical.client_encoding != default.client_encoding {
                 self.counts.misses += 1;
-                return Rc::new(analyze_in(sql, lexical));
+                return Rc::new(analyze_briefly(sql, lexical));
             }
         }
         // First as it is: what the extended protocol sends has no literals, and hashing is faster
@@ -89,9 +90,11 @@ impl Cache {
             return Rc::clone(analysis);
         }
         self.counts.misses += 1;
-        let analysis = Rc::new(analyze_in(sql, default));
-        // A literal can make a text wrong (`E'\u12'`): others of its form are not to suffer.
-        let key = if normalised && analysis.unknown.is_none() { &self.form } else { sql };
+        let analysis = Rc::new(analyze_briefly(sql, default));
+        // A literal can make a text wrong (`E'\u12'`): others of its form are not to suffer. How
+        // many tokens there are it does not change.
+        let by_form = normalised && matches!(analysis.unknown, None | Some(Unknown::TooLarge));
+        let key = if by_form { &self.form } else { sql };
         self.entries.insert(Box::from(key), Rc::clone(&analysis));
         // A large text must not leave its buffer behind.
         self.form.shrink_to(4096);

@@ -12,6 +12,8 @@ const CLIENTS: usize = 16;
 const PGBOUNCER: f64 = 1.2;
 /// Ratio to HAProxy, which does less: the floor of any relay.
 const HAPROXY: f64 = 1.6;
+/// Percent of throughput that routing may cost.
+const ROUTING: f64 = 10.0;
 /// KiB per idle client.
 const IDLE: f64 = 8.0;
 
@@ -56,6 +58,18 @@ pub fn judge(summary: &Summary) -> Vec<Verdict> {
             what: format!("p50 / {other}'s, {name}, {CLIENTS} clients"),
             bar,
             measured: pair.map(|(ours, theirs)| ours.p50 / theirs.p50),
+        });
+    }
+    for protocol in [Protocol::Simple, Protocol::Extended, Protocol::Prepared] {
+        let of = |target| summary.figures(protocol, CLIENTS, target);
+        let pair = of(Target::Pgherd).zip(of(Target::Routed));
+        verdicts.push(Verdict {
+            what: format!(
+                "% of throughput lost by routing, {}, {CLIENTS} clients",
+                protocol.name()
+            ),
+            bar: ROUTING,
+            measured: pair.map(|(off, on)| 100.0 * (1.0 - on.throughput / off.throughput)),
         });
     }
     let idle = summary.idle.iter().find(|idle| idle.target == Target::Pgherd);

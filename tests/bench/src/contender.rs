@@ -8,6 +8,7 @@ use pgherd_harness::postgres::Postgres;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 
 use crate::options::{Options, Plan, Target};
+use crate::pgbench;
 use crate::pgbouncer::PgBouncer;
 
 /// A running pooler, or none.
@@ -17,6 +18,8 @@ pub enum Contender {
     PgBouncer(PgBouncer),
     HaProxy(HaProxy),
     Pgherd(Proxy),
+    /// The replica with it.
+    Routed(Box<(Proxy, Postgres)>),
 }
 
 /// Those that could be started, and why the others could not.
@@ -66,11 +69,13 @@ impl Contender {
             Target::Direct => Self::Direct(postgres.addr()),
             Target::PgBouncer => Self::PgBouncer(PgBouncer::start(postgres, options.pool_size)?),
             Target::HaProxy => Self::HaProxy(HaProxy::start(&[postgres.addr().into()])?),
-            Target::Pgherd => {
-                let config = ProxyConfig::transaction(postgres).pool_size(options.pool_size);
-                Self::Pgherd(Proxy::start(
-                    &config.proxy_setting("workers", &options.workers.to_string()).to_toml(),
-                )?)
+            Target::Pgherd => Self::Pgherd(Proxy::start(&pgherd(postgres, options).to_toml())?),
+            Target::Routed => {
+                let replica = postgres.streaming_replica()?;
+                pgbench::warm(&replica)?;
+                let config = pgherd(postgres, options).replica(&replica);
+                let config = config.cluster_setting("reads", "\"replicas\"");
+                Self::Routed(Box::new((Proxy::start(&config.to_toml())?, replica)))
             }
         })
     }
@@ -82,6 +87,7 @@ impl Contender {
             Self::PgBouncer(_) => Target::PgBouncer,
             Self::HaProxy(_) => Target::HaProxy,
             Self::Pgherd(_) => Target::Pgherd,
+            Self::Routed(_) => Target::Routed,
         }
     }
 
@@ -92,6 +98,7 @@ impl Contender {
             Self::PgBouncer(pgbouncer) => pgbouncer.addr(),
             Self::HaProxy(haproxy) => haproxy.addr(),
             Self::Pgherd(proxy) => proxy.addr(),
+            Self::Routed(routed) => routed.0.addr(),
         }
     }
 
@@ -102,6 +109,12 @@ impl Contender {
             Self::PgBouncer(pgbouncer) => Some(pgbouncer.pid()),
             Self::HaProxy(haproxy) => Some(haproxy.pid()),
             Self::Pgherd(proxy) => Some(proxy.pid()),
+            Self::Routed(routed) => Some(routed.0.pid()),
         }
     }
+}
+
+fn pgherd(postgres: &Postgres, options: &Options) -> ProxyConfig {
+    let config = ProxyConfig::transaction(postgres).pool_size(options.pool_size);
+    config.proxy_setting("workers", &options.workers.to_string())
 }

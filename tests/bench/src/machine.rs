@@ -47,7 +47,8 @@ impl Machine {
         add("Postgres", Some(postgres.install().version().to_owned()));
         for contender in &contenders.running {
             match contender {
-                Contender::Direct(_) => {}
+                // The same pgherd.
+                Contender::Direct(_) | Contender::Routed(_) => {}
                 Contender::PgBouncer(_) => add("PgBouncer", number(pgbouncer::version())),
                 Contender::HaProxy(haproxy) => {
                     add("HAProxy", number(say_version(haproxy.pid(), "-v")))

@@ -61,6 +61,8 @@ pub enum Target {
     PgBouncer,
     HaProxy,
     Pgherd,
+    /// pgherd that parses and routes: before a primary and a replica, which gets the reads.
+    Routed,
 }
 
 /// pgbench's query mode.
@@ -123,7 +125,7 @@ impl Options {
             } else {
                 bail!(
                     "--only does not know {word:?}; it takes direct, pgbouncer, haproxy, pgherd, \
-                     simple, extended, prepared, a number of clients, memory"
+                     routed, simple, extended, prepared, a number of clients, memory"
                 );
             }
         }
@@ -168,6 +170,7 @@ impl fmt::Display for Target {
             Self::PgBouncer => "PgBouncer",
             Self::HaProxy => "HAProxy",
             Self::Pgherd => "pgherd",
+            Self::Routed => "pgherd, routing",
         })
     }
 }
@@ -210,12 +213,12 @@ mod tests {
 
     #[test]
     fn words_narrow_their_own_kind() {
-        check("", (4, 3, &[1, 16, 100], true));
+        check("", (5, 3, &[1, 16, 100], true));
         check("pgherd,haproxy", (2, 3, &[1, 16, 100], true));
-        check("simple", (4, 1, &[1, 16, 100], false));
+        check("simple", (5, 1, &[1, 16, 100], false));
         check("16,prepared,pgherd", (1, 1, &[16], false));
-        check("memory", (4, 0, &[], true));
-        check("memory,16,simple", (4, 1, &[16], true));
+        check("memory", (5, 0, &[], true));
+        check("memory,16,simple", (5, 1, &[16], true));
     }
 
     #[test]

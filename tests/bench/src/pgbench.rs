@@ -35,6 +35,11 @@ pub fn initialize(postgres: &Postgres, scale: u32) -> Result<()> {
     let mut running = spawn(postgres, postgres.port(), arguments.to_vec())?;
     let status = running.process.wait(Duration::from_secs(600))?;
     ensure!(status.success(), "pgbench -i: {status}\n{}", running.process.log_tail());
+    warm(postgres)
+}
+
+/// Reads the tables once, so that they are in memory.
+pub fn warm(postgres: &Postgres) -> Result<()> {
     let mut client = postgres.superuser(DATABASE)?;
     client.rows("SELECT sum(abalance) FROM pgbench_accounts")?;
     client.rows("SELECT count(*) FROM pgbench_accounts WHERE aid > 0")?;

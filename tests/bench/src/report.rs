@@ -92,13 +92,17 @@ fn figures(text: &mut String, summary: &Summary) {
 fn ratios(text: &mut String, summary: &Summary) {
     let mut rows = String::new();
     for (protocol, clients) in summary.combinations() {
-        for other in [Target::PgBouncer, Target::HaProxy] {
+        for (our, other) in [
+            (Target::Pgherd, Target::PgBouncer),
+            (Target::Pgherd, Target::HaProxy),
+            (Target::Routed, Target::Pgherd),
+        ] {
             let of = |target| summary.figures(protocol, clients, target);
-            let Some((ours, theirs)) = of(Target::Pgherd).zip(of(other)) else { continue };
+            let Some((ours, theirs)) = of(our).zip(of(other)) else { continue };
             let cpu = cpu_ratio(ours, theirs);
             say!(
                 rows,
-                "| {} | {clients} | {other} | {:.2} | {:.2} | {:.2} | {:.2} | {} |",
+                "| {} | {clients} | {our} / {other} | {:.2} | {:.2} | {:.2} | {:.2} | {} |",
                 protocol.name(),
                 ours.throughput / theirs.throughput,
                 ours.p50 / theirs.p50,
@@ -109,7 +113,7 @@ fn ratios(text: &mut String, summary: &Summary) {
         }
     }
     if !rows.is_empty() {
-        say!(text, "| protocol | clients | pgherd / | tps | p50 | p90 | p99 | CPU |");
+        say!(text, "| protocol | clients | | tps | p50 | p90 | p99 | CPU |");
         say!(text, "|---|--:|---|--:|--:|--:|--:|--:|");
         say!(text, "{rows}");
     }

@@ -39,3 +39,4 @@ pub mod proxy;
 pub mod raw;
 pub mod rest;
 pub mod scratch;
+pub mod sharded;

@@ -81,6 +81,18 @@ fn what_is_used_often_stays() {
 }
 
 #[test]
+fn what_takes_long_to_read_is_refused_once_for_all_of_its_form() {
+    let mut cache = Cache::new(1 << 20);
+    let chain = |number: &str| format!("SELECT {}1", format!("{number}+").repeat(9000));
+    assert_eq!(cache.get(chain("1").as_bytes()).unknown, Some(Unknown::TooLarge));
+    assert_eq!(cache.get(chain("2").as_bytes()).unknown, Some(Unknown::TooLarge));
+    let list = |number: &str| format!("SELECT a FROM t WHERE a IN (1{})", number.repeat(5000));
+    assert_eq!(cache.get(list(", 2").as_bytes()).access(&()), Access::Read);
+    assert_eq!(cache.get(list(", 3").as_bytes()).access(&()), Access::Read);
+    assert_eq!(cache.counts(), Counts { hits: 2, misses: 2, refused: 0 });
+}
+
+#[test]
 fn large_texts_and_strange_encodings_are_not_read() {
     let mut cache = Cache::new(1 << 20);
     let large = format!("SELECT '{}'", "x".repeat(LARGEST_CACHED));

@@ -26,6 +26,7 @@ fn a_report_says_all() {
         row(Target::PgBouncer, Some(10.0), 200.0),
         failed,
         row(Target::Pgherd, Some(11.0), 250.0),
+        row(Target::Routed, Some(13.2), 300.0),
     ];
     let workload = Workload::SelectOnly;
     let settings =
@@ -58,10 +59,12 @@ fn a_report_says_all() {
         | simple | 16 | PgBouncer | 1000 | 200 | 400 | 600 | 10.0 |
         | simple | 16 | HAProxy | failed: pgbench: exit status: 2 |||||
         | simple | 16 | pgherd | 1000 | 250 | 500 | 750 | 11.0 |
+        | simple | 16 | pgherd, routing | 1000 | 300 | 600 | 900 | 13.2 |
 
-        | protocol | clients | pgherd / | tps | p50 | p90 | p99 | CPU |
+        | protocol | clients | | tps | p50 | p90 | p99 | CPU |
         |---|--:|---|--:|--:|--:|--:|--:|
-        | simple | 16 | PgBouncer | 1.00 | 1.25 | 1.25 | 1.25 | 1.10 |
+        | simple | 16 | pgherd / PgBouncer | 1.00 | 1.25 | 1.25 | 1.25 | 1.10 |
+        | simple | 16 | pgherd, routing / pgherd | 1.00 | 1.20 | 1.20 | 1.20 | 1.20 |
 
         | memory | clients | PSS before, MiB | PSS with, MiB | KiB per idle client |
         |---|--:|--:|--:|--:|
@@ -75,6 +78,9 @@ fn a_report_says_all() {
         | p50 / PgBouncer's, extended, 16 clients | 1.2 | – | not measured |
         | CPU per transaction / HAProxy's, prepared, 16 clients | 1.6 | – | not measured |
         | p50 / HAProxy's, prepared, 16 clients | 1.6 | – | not measured |
+        | % of throughput lost by routing, simple, 16 clients | 10 | 0.00 | met |
+        | % of throughput lost by routing, extended, 16 clients | 10 | – | not measured |
+        | % of throughput lost by routing, prepared, 16 clients | 10 | – | not measured |
         | KiB per idle client | 8 | 256.00 | MISSED |
     "#]].assert_eq(&markdown(&summary));
 }

@@ -20,6 +20,7 @@ mod prepared_statements;
 mod random_sequences;
 mod replication;
 mod routing;
+mod sharded;
 mod state;
 mod tls;
 mod tree;

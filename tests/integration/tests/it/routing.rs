@@ -6,4 +6,5 @@ mod lag;
 mod overrides;
 mod places;
 mod refused;
+mod settings;
 mod stand;

@@ -172,6 +172,17 @@ fn copies() -> Vec<Row> {
             client.until_tag(b'G')?;
             client.send(&copy_data(b"1\n"))
         }),
+        row("before a COPY IN of the extended protocol has begun", Saved, |client, stand| {
+            let sleep = [batch("SELECT pg_sleep(600)"), sync()].concat();
+            client.send(&[sleep, batch(COPY), sync()].concat())?;
+            stand.wait_active()
+        }),
+        row("before a COPY IN and what follows it in a pipeline", Saved, |client, stand| {
+            let sleep = [batch("SELECT pg_sleep(600)"), sync()].concat();
+            let insert = [batch("INSERT INTO u VALUES (1)"), sync()].concat();
+            client.send(&[sleep, batch(COPY), sync(), insert].concat())?;
+            stand.wait_active()
+        }),
         row("after a COPY IN in a transaction", Saved, |client, _| {
             begin(client)?;
             client.send(&query(COPY))?;

@@ -1,0 +1,6 @@
+//! Sessions over several shards, compared with one Postgres that has all rows.
+
+mod compare;
+mod extended;
+mod simple;
+mod transactions;
