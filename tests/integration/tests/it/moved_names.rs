@@ -173,11 +173,12 @@ impl Writers {
         })
         .with_context(|| service.proxy.log_tail())?;
         self.stop.store(true, Ordering::Relaxed);
+        let written = self.threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        let written = written.collect::<Result<Vec<_>>>()?;
         let found = service.next.sql("SELECT n FROM t")?;
         let found = found.iter().map(|row| Ok(row[0].parse()?));
         let found = found.collect::<Result<BTreeSet<i32>>>()?;
-        for thread in self.threads {
-            let written = thread.join().expect("no panic")?;
+        for written in written {
             println!("{} written, {:?}", written.rows.len(), written.errors);
             ensure!(written.errors.len() <= failures, "{:?}", written.errors);
             let first = written.rows.iter().find(|(_, at, _)| *at == place);
