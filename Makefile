@@ -25,9 +25,12 @@ nextest_profile = $(if $(CI),--profile ci,)
 # The majors of `make test-versions`, and what is run against each: whatever speaks to Postgres.
 MAJORS ?= 13 14 15 16 17 18
 values = package(pgherd-types) | package(pgherd-sharding) | test(builtins::every)
-core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | $(values)
+core = test(twin::) | test(state::) | test(misbehaving::) | test(cancel::) | test(leaks::) | $(instances) | $(values)
+# With replicas, their promotion and their failures.
+instances = test(/^(routing|health)::/)
 # The part of it that `make test` runs, against the oldest and the newest.
-core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | $(values)
+core_short = test(/^twin::.*in_transaction_mode$$/) | test(twin::startup::) | test(state::) | $(instances_short) | $(values)
+instances_short = test(/^routing::(failover|overrides|places|refused)::/) | test(/^health::(roles::|bans::(checks_are_seen|a_replica_that))/)
 # Tests with a Postgres of npm's, by major version.
 on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pgherd-integration -p pgherd-types -p pgherd-sharding $(nextest_profile)
 

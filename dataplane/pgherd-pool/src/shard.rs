@@ -190,8 +190,17 @@ impl ShardState {
     }
 
     pub(crate) fn note_check(&self, key: &InstanceKey, started: Duration, outcome: &Outcome) {
-        let verdict =
-            self.change(key, |ledger, index, now| ledger.note_check(index, started, now, outcome));
+        let noted = self.change(key, |ledger, index, now| {
+            let before = ledger.lacks_primary();
+            let verdict = ledger.note_check(index, started, now, outcome);
+            (verdict, ledger.lacks_primary() && !before)
+        });
+        let (verdict, is_bereft) = noted.unzip();
+        // Another one may be the primary by now, or soon, and would be looked at in its turn only.
+        if is_bereft == Some(true) {
+            let others = self.instances.iter().filter(|it| it.key != *key);
+            others.for_each(|instance| instance.look_now());
+        }
         if let Outcome::Failed(class, _) = outcome {
             self.count(key, *class, verdict);
         }

@@ -28,3 +28,11 @@ pub fn find(name: &str) -> Result<PathBuf> {
             )
         })
 }
+
+/// A program of the machine. Debian has some where users' PATH does not look.
+pub(crate) fn of_machine(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/bin", "/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    let mut candidates = std::env::split_paths(&path).chain(more).map(|dir| dir.join(name));
+    candidates.find(|candidate| candidate.is_file())
+}

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::binaries::of_machine;
 use crate::ports::free_port;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -53,7 +53,8 @@ impl HaProxy {
 
     /// Starts one on a given address.
     pub fn start_at(addr: SocketAddr, backends: &[Backend]) -> Result<Self> {
-        let program = find().context("HAProxy is missing (Debian: apt-get install haproxy)")?;
+        let program = of_machine("haproxy")
+            .context("HAProxy is missing (Debian: apt-get install haproxy)")?;
         let scratch = Scratch::new("haproxy")?;
         let config = scratch.write("haproxy.cfg", &config(addr, backends))?;
         let arguments = ["-db", "-f", &config.display().to_string()].map(str::to_owned);
@@ -100,13 +101,4 @@ fn config(addr: SocketAddr, backends: &[Backend]) -> String {
         writeln!(text, "  server s{number} {addr} {check}").expect("a String takes everything");
     }
     text
-}
-
-fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    // Debian puts it where users' PATH does not look.
-    std::env::split_paths(&path)
-        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")])
-        .map(|directory| directory.join("haproxy"))
-        .find(|candidate| Path::is_file(candidate))
 }

@@ -30,6 +30,7 @@ pub mod control;
 pub mod faults;
 pub mod haproxy;
 pub mod netns;
+pub mod patroni;
 pub mod poll;
 pub mod ports;
 pub mod postgres;

@@ -27,6 +27,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::postgres::run;
 
+mod names;
+
 /// RFC 2544's range for tests, of which each network takes 256 addresses.
 const FIRST: [u8; 2] = [198, 18];
 /// As many networks as the range has; each is also the name of an interface.
@@ -203,6 +205,37 @@ impl Namespace {
         ))
     }
 
+    /// From now on nothing of one connection gets out or in, as when a firewall has forgotten it.
+    pub fn drop_connection(&self, local: SocketAddr) -> Result<()> {
+        let (ip, port) = (local.ip(), local.port());
+        self.rules(&format!(
+            "add rule inet faults input ip daddr {ip} tcp dport {port} drop
+             add rule inet faults output ip saddr {ip} tcp sport {port} drop"
+        ))
+    }
+
+    /// The local ends of the connections that it has with a server, as the kernel knows them.
+    pub fn connections_to(&self, server: SocketAddr) -> Result<Vec<SocketAddr>> {
+        let local = self.sockets_to(server)?.into_iter();
+        local.map(|(_, local)| local.parse().with_context(|| format!("ss says {local}"))).collect()
+    }
+
+    /// How many bytes it has sent to a server that are not acknowledged.
+    pub fn unacknowledged_by(&self, server: SocketAddr) -> Result<u64> {
+        let queues = self.sockets_to(server)?.into_iter();
+        queues.map(|(sent, _)| sent.parse::<u64>().with_context(|| format!("ss says {sent}"))).sum()
+    }
+
+    /// The second queue and the local end of each.
+    fn sockets_to(&self, server: SocketAddr) -> Result<Vec<(String, String)>> {
+        let mut command = self.command(Path::new("ss"));
+        command.args(["-Htn", "state", "established", "dst", &server.to_string()]);
+        let listed = run(command)?;
+        let columns = listed.lines().map(|line| line.split_whitespace().skip(1));
+        let columns = columns.map(|mut it| Some((it.next()?.to_owned(), it.next()?.to_owned())));
+        columns.collect::<Option<_>>().with_context(|| format!("ss says {listed}"))
+    }
+
     /// Takes the cable out, and puts it back in.
     pub fn plug(&self, connected: bool) -> Result<()> {
         ip(&["-n", self.name(), "link", "set", "eth0", if connected { "up" } else { "down" }])
@@ -239,6 +272,7 @@ impl Namespace {
 impl Drop for Inner {
     fn drop(&mut self) {
         let _ = ip(&["netns", "del", &self.name]);
+        names::forget(&self.name);
     }
 }
 
@@ -256,6 +290,7 @@ fn remove_orphans() {
         let pid = name.split('-').nth(1).and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             let _ = ip(&["netns", "del", name]);
+            names::forget(name);
         }
     }
 }

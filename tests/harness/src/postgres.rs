@@ -14,6 +14,7 @@ use crate::process::Process;
 use crate::raw::{Client, Login};
 use crate::scratch::Scratch;
 
+mod copy;
 mod install;
 mod server;
 mod template;
@@ -107,7 +108,7 @@ impl Builder {
             let text = scratch.write("pg_hba.conf", hba)?;
             install.put_private(&text, &data.join("pg_hba.conf"))?;
         }
-        Postgres::launch(install, scratch, self.settings, self.namespace)
+        Postgres::launch(install, scratch, self.settings, self.namespace, None)
     }
 }
 
@@ -124,7 +125,7 @@ impl Postgres {
         Builder::default()
     }
 
-    /// Makes a hot standby of this server by `pg_basebackup` and starts it.
+    /// Makes a hot standby of this server, by `pg_basebackup` where there is one, and starts it.
     pub fn streaming_replica(&self) -> Result<Self> {
         self.streaming_replica_through(self.addr())
     }
@@ -134,7 +135,7 @@ impl Postgres {
         self.replicate(addr, None)
     }
 
-    /// The same in another network namespace.
+    /// The same in another network namespace, on the same port.
     pub fn streaming_replica_in(&self, namespace: &Namespace) -> Result<Self> {
         self.replicate(self.addr(), Some(namespace.clone()))
     }
@@ -144,16 +145,22 @@ impl Postgres {
         // The parent belongs to us; `pg_basebackup` may make `data` only in a directory of its own.
         let data = scratch.path().join("data");
         self.install.make_private(&data)?;
-        let mut command = self.install.command(&self.install.program("pg_basebackup"));
-        command
-            .args(["-R", "--checkpoint=fast", "--no-sync", "--wal-method=stream"])
-            .args(["-h", &addr.ip().to_string(), "-p", &addr.port().to_string()])
-            .args(["-U", SUPERUSER])
-            .arg("-D")
-            .arg(&data)
-            .env("PGPASSWORD", SUPERUSER_PASSWORD);
-        install::run(command)?;
-        Self::launch(self.install.clone(), scratch, self.settings.clone(), namespace)
+        let program = self.install.program("pg_basebackup");
+        if program.is_file() {
+            let mut command = self.install.command(&program);
+            command
+                .args(["-R", "--checkpoint=fast", "--no-sync", "--wal-method=stream"])
+                .args(["-h", &addr.ip().to_string(), "-p", &addr.port().to_string()])
+                .args(["-U", SUPERUSER])
+                .arg("-D")
+                .arg(&data)
+                .env("PGPASSWORD", SUPERUSER_PASSWORD);
+            install::run(command)?;
+        } else {
+            copy::copy(&self.install, addr, &self.data_directory(), &data)?;
+        }
+        let port = namespace.as_ref().map(|_| self.port);
+        Self::launch(self.install.clone(), scratch, self.settings.clone(), namespace, port)
     }
 
     fn launch(
@@ -161,13 +168,14 @@ impl Postgres {
         scratch: Scratch,
         settings: Vec<(String, String)>,
         namespace: Option<Namespace>,
+        wanted: Option<u16>,
     ) -> Result<Self> {
         let socket_directory = scratch.path().join("s");
         install.make_private(&socket_directory)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let port = free_port()?;
+            let port = wanted.map_or_else(free_port, Ok)?;
             let mut process = spawn(&install, &scratch, port, &settings, namespace.as_ref())?;
             match wait_ready(&mut process, &scratch) {
                 Ok(()) => {

@@ -81,6 +81,32 @@ fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|place| (place % 251) as u8).collect()
 }
 
+/// A server that goes away while the client still speaks: its kernel resets the connection.
+#[test]
+fn last_words_are_passed_on_although_nobody_listens_any_more() -> Result<()> {
+    const WORDS: &[u8] = b"last words";
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let faults = FaultProxy::start(listener.local_addr()?, SEED)?;
+    // What comes first, the words or the reset, is the kernel's and the scheduler's affair.
+    for _ in 0..50 {
+        let mut client = connect(&faults)?;
+        let mut speaker = client.try_clone()?;
+        let speaking =
+            std::thread::spawn(move || while speaker.write_all(&pattern(4096)).is_ok() {});
+        let (mut server, _) = listener.accept()?;
+        server.read_exact(&mut [0; 100])?;
+        server.write_all(WORDS)?;
+        drop(server);
+        let mut heard = [0; WORDS.len()];
+        client.read_exact(&mut heard).context("the last words")?;
+        assert_eq!(heard, WORDS);
+        // It may be over already.
+        let _ = client.shutdown(std::net::Shutdown::Both);
+        speaking.join().expect("no panic");
+    }
+    Ok(())
+}
+
 #[test]
 fn without_faults_everything_passes_in_order() -> Result<()> {
     let faults = start()?;

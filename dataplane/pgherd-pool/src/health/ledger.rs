@@ -278,7 +278,8 @@ impl Ledger {
         bans.iter().any(|ban| ban.class != EvidenceClass::Manual)
     }
 
-    fn lacks_primary(&self) -> bool {
+    /// Whether nobody takes writes, as far as is known.
+    pub(crate) fn lacks_primary(&self) -> bool {
         !self.entries.iter().any(|it| it.role == Role::Primary && it.reachable)
     }
 

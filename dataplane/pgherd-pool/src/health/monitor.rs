@@ -297,7 +297,11 @@ impl Monitor {
     /// managed service moves the name of its primary that way.
     async fn follow_name(&self, endpoint: &Endpoint, conn: &CheckConn, known: &mut Addresses) {
         let ServerAddress::Tcp(peer) = conn.address else { return };
-        if endpoint.host.parse::<IpAddr>().is_ok() || known.looked_at.elapsed() < RESOLVE {
+        // The connection before this one was lost, perhaps without a word, and those of clients do
+        // not know it yet.
+        let left = known.peer.replace(peer).filter(|before| *before != peer);
+        let is_name = endpoint.host.parse::<IpAddr>().is_err();
+        if !is_name || (left.is_none() && known.looked_at.elapsed() < RESOLVE) {
             return;
         }
         known.looked_at = Instant::now();
@@ -306,6 +310,9 @@ impl Monitor {
         // A name that cannot be resolved now says nothing of the connections that there are.
         let Ok(Ok(found)) = lookup else { return };
         let found: Vec<SocketAddr> = found.collect();
+        if let Some(left) = left.filter(|left| !found.is_empty() && !found.contains(left)) {
+            self.move_to(left, &found);
+        }
         if found.is_empty() || found.contains(&peer) {
             known.misses = 0;
             return;
@@ -313,21 +320,26 @@ impl Monitor {
         // A name with more addresses than fit into one answer shows others each time.
         known.misses += 1;
         if known.misses >= 2 {
-            tracing::info!(
-                instance = %self.key, from = %peer, to = ?found,
-                "the name of the instance leads elsewhere: connections move there",
-            );
-            known.misses = 0;
-            known.has_moved = true;
-            for shard in self.members() {
-                shard.forsake(&self.key, &found);
-            }
+            (known.misses, known.peer, known.has_moved) = (0, None, true);
+            self.move_to(peer, &found);
+        }
+    }
+
+    fn move_to(&self, from: SocketAddr, to: &[SocketAddr]) {
+        tracing::info!(
+            instance = %self.key, %from, ?to,
+            "the name of the instance leads elsewhere: connections move there",
+        );
+        for shard in self.members() {
+            shard.forsake(&self.key, to);
         }
     }
 }
 
 /// What is known of the name of an instance.
 struct Addresses {
+    /// Where the last check led that got an answer.
+    peer: Option<SocketAddr>,
     looked_at: Instant,
     misses: u32,
     has_moved: bool,
@@ -335,7 +347,7 @@ struct Addresses {
 
 impl Default for Addresses {
     fn default() -> Self {
-        Self { looked_at: Instant::now(), misses: 0, has_moved: false }
+        Self { peer: None, looked_at: Instant::now(), misses: 0, has_moved: false }
     }
 }
 

@@ -10,12 +10,14 @@
 //! NAME`. The seed decides what the clients do and the random parts of a fault, not the scheduling
 //! of the machine.
 //!
-//! The limits of a case are what it means to promise; the assertions allow [`report::SLACK`] times
-//! as much time, since machines are shared. What was measured is printed.
+//! The limits of a case are what it means to promise. Machines are shared: clients that work beside
+//! pgherd, straight on a server of their own, tell what everybody has to wait for, and the assertions
+//! allow a few times that on top ([`report::slack`]). What was measured is printed.
 
 mod failover;
 mod matrix;
 mod network;
+mod patroni;
 mod proxies;
 mod replicas;
 mod report;

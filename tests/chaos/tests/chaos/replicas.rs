@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::raw::Client;
 
-use crate::report::{Limits, May, SLACK, judge};
-use crate::stand::Stand;
+use crate::report::{Limits, May, judge, slack};
+use crate::stand::{SOON, Stand};
 
 /// How long most faults last.
 const LASTS: Duration = Duration::from_millis(1500);
-/// Longer than the bar for frozen replicas with its slack: a proxy that waits is found out.
+/// Much longer than the bar for frozen replicas: a proxy that waits is found out.
 const FROZEN: Duration = Duration::from_secs(10);
 /// What a killed replica may cost a read.
 const KILLED_STALL: Duration = Duration::from_millis(500);
@@ -41,7 +41,10 @@ fn run(
     for replica in stand.replicas.iter().take(hit) {
         wait_serving(&stand, replica).context("after the fault")?;
     }
-    println!("  in service again {:?} after recovering", mended.elapsed());
+    let back = mended.elapsed();
+    println!("  in service again {back:?} after recovering");
+    let within = IN_SERVICE + slack(workload.noise());
+    ensure!(back < within, "in service again only after {back:?}, not {within:?}");
     let operations = {
         // One failure each: a COPY, or a read of which something had come.
         let reads = Limits { failures: 1, stall };
@@ -59,7 +62,7 @@ fn run(
 pub fn wait_serving(stand: &Stand, replica: &Postgres) -> Result<()> {
     let mut client = Client::login(stand.proxy.addr())?;
     let port = replica.port().to_string();
-    poll::until(IN_SERVICE * SLACK, &format!("the replica on port {port} to serve"), || {
+    poll::until(SOON, &format!("the replica on port {port} to serve"), || {
         Ok((client.value("SELECT inet_server_port()")? == port).then_some(()))
     })
 }

@@ -83,7 +83,11 @@ impl Stand {
 
 /// A superuser's session in a server, when all transactions of the application have ended there.
 pub fn auditor(server: &Postgres) -> Result<Client> {
-    let mut superuser = server.superuser("app")?;
+    settled(server.superuser("app")?)
+}
+
+/// The same with a session that there is.
+pub fn settled(mut superuser: Client) -> Result<Client> {
     let open = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename IN ('{APP_USER}', '{VICTIM}') \
          AND xact_start IS NOT NULL"
@@ -103,8 +107,12 @@ pub fn primary() -> Result<Postgres> {
 
 /// Makes the tables of the clients.
 pub fn prepare(primary: &Postgres) -> Result<()> {
-    let user = format!("CREATE ROLE {VICTIM} LOGIN PASSWORD '{VICTIM_PASSWORD}'; ");
-    primary.sql(&(user + &schema())).map(drop)
+    primary.sql(&tables()).map(drop)
+}
+
+/// The statements that do so.
+pub fn tables() -> String {
+    format!("CREATE ROLE {VICTIM} LOGIN PASSWORD '{VICTIM_PASSWORD}'; ") + &schema()
 }
 
 /// A proxy's configuration for instances behind these fault proxies, the primary first.

@@ -12,7 +12,10 @@ use pgherd_harness::raw::Login;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use control::Control;
+
 mod books;
+mod control;
 mod copies;
 mod journal;
 mod logins;
@@ -57,6 +60,19 @@ pub struct Workload {
     journals: Vec<Arc<Journal>>,
     threads: Vec<JoinHandle<()>>,
     books: Arc<Books>,
+    /// When every client had begun to work: what came before says more of the start than of a fault.
+    warm: Instant,
+    control: Option<Box<Control>>,
+}
+
+/// What a workload leaves.
+pub struct Done {
+    pub operations: Vec<Operation>,
+    pub books: Arc<Books>,
+    /// When every client had begun to work.
+    pub warm: Instant,
+    /// The longest that a client waited who has nothing to do with pgherd.
+    pub noise: Duration,
 }
 
 /// How many clients of each sort.
@@ -90,8 +106,16 @@ impl Clients {
 }
 
 impl Workload {
-    /// Starts the clients and waits until each has done something.
+    /// Starts the clients and waits until each has done something. Beside them others work straight
+    /// on a server that no fault hits.
     pub fn start(addr: SocketAddr, login: &Login, seed: u64, clients: Clients) -> Result<Self> {
+        let control = Box::new(Control::start(seed)?);
+        let mut this = Self::alone(addr, login, seed, clients)?;
+        this.control = Some(control);
+        Ok(this)
+    }
+
+    fn alone(addr: SocketAddr, login: &Login, seed: u64, clients: Clients) -> Result<Self> {
         let (stop, books) = (Arc::new(AtomicBool::new(false)), Arc::new(Books::default()));
         let (mut journals, mut threads) = (Vec::new(), Vec::new());
         for (number, work) in (1..).zip(clients.works()) {
@@ -108,9 +132,17 @@ impl Workload {
             journals.push(journal);
             threads.push(std::thread::spawn(move || client.run()));
         }
-        let this = Self { stop, journals, threads, books };
-        let _ = this.wait_done_since(Instant::now(), WARM, WARM_UP)?;
+        let now = Instant::now();
+        let mut this = Self { stop, journals, threads, books, warm: now, control: None };
+        let _ = this.wait_done_since(now, WARM, WARM_UP)?;
+        this.warm = Instant::now();
         Ok(this)
+    }
+
+    /// The longest that a client has waited who has nothing to do with pgherd: what the machine
+    /// does to everybody.
+    pub fn noise(&self) -> Duration {
+        self.control.as_ref().map_or(Duration::ZERO, |control| control.longest(self.warm))
     }
 
     /// Waits until every client has done so many operations that began after `since`; how long
@@ -135,13 +167,14 @@ impl Workload {
 
     /// Ends the clients after the operation that they are at. An error if one was given what is
     /// not its own.
-    pub fn stop(mut self) -> Result<(Vec<Operation>, Arc<Books>)> {
+    pub fn stop(mut self) -> Result<Done> {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             ensure!(thread.join().is_ok(), "a client's thread panicked");
         }
         let operations = self.journals.iter().flat_map(|journal| journal.take()).collect();
-        Ok((operations, Arc::clone(&self.books)))
+        let (books, warm, noise) = (Arc::clone(&self.books), self.warm, self.noise());
+        Ok(Done { operations, books, warm, noise })
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) struct Pump<'a> {
     ended: Option<Ended>,
     /// What was said is lost; it cannot go on.
     swallowed: bool,
+    /// Who is written to takes nothing any more. What it has said before it went is passed on by the
+    /// other pump, which then comes to the same end.
+    deaf: bool,
     limit: Option<(u64, u64)>,
     toxics: Vec<Toxic>,
 }
@@ -100,6 +103,7 @@ impl<'a> Pump<'a> {
             blocked: false,
             ended: None,
             swallowed: false,
+            deaf: false,
             limit: None,
             toxics: Vec::new(),
         }
@@ -128,7 +132,12 @@ impl<'a> Pump<'a> {
             match step {
                 Step::Look => {}
                 Step::Read => self.read(),
-                Step::Write => self.write()?,
+                Step::Write => {
+                    self.write()?;
+                    if self.deaf {
+                        return Ok(());
+                    }
+                }
                 Step::Finish => return self.finish(),
             }
         }
@@ -274,7 +283,10 @@ impl<'a> Pump<'a> {
                 self.blocked = true;
                 Ok(())
             }
-            Err(_) => Err(End::Reset),
+            Err(_) => {
+                self.deaf = true;
+                Ok(())
+            }
         }
     }
 

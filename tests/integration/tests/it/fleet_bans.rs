@@ -1,7 +1,7 @@
 //! Bans of the whole fleet: one control plane, five proxies, a primary and two replicas, each in a
 //! network namespace of its own. Needs root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -212,6 +212,85 @@ async fn a_proxy_that_is_cut_off_from_a_healthy_replica_bans_it_for_itself_only(
     assert_eq!((&bans[0]["source"], &bans[0]["proxy"]), (&json!("local"), &json!("proxy-3")));
     stand.read_everywhere(20)?;
     stand.members[3].namespace.heal()?;
+    stand.wait_everywhere(&replica, Instant::now(), "no ban", |rows| rows.is_empty())?;
+    Ok(())
+}
+
+/// Which instances answer reads that come through one proxy.
+fn answering(proxy: &Proxy, times: usize) -> Result<BTreeSet<String>> {
+    let mut client = login(proxy)?;
+    (0..times).map(|_| client.value("SELECT host(inet_server_addr())")).collect()
+}
+
+/// Enough that each of two replicas would be among them.
+const MANY: usize = 60;
+
+#[tokio::test]
+async fn reads_avoid_a_replica_that_the_fleet_has_banned_where_it_is_reached_too() -> Result<()> {
+    let mut stand = Stand::start().await?;
+    let replica = stand.replicas.remove(0);
+    let host = replica.addr().ip().to_string();
+    let served = poll::until(SOON, "reads on it", || {
+        let hosts = answering(&stand.members[4].proxy, MANY)?;
+        Ok(hosts.contains(&host).then_some(hosts))
+    })?;
+    assert_eq!(served.len(), 2, "both replicas: {served:?}");
+    // All but the last proxy are cut off from it, in both zones.
+    for member in &stand.members[..4] {
+        member.namespace.reset(replica.addr().ip())?;
+    }
+    let fleet = |rows: &[Row]| has(rows, "fleet");
+    stand.wait_everywhere(&replica, Instant::now(), "the fleet's ban", fleet)?;
+    let last = &stand.listed(&replica)?[4];
+    assert!(!has(last, "local"), "it sees nothing itself: {last:?}");
+    for member in &stand.members {
+        let hosts = answering(&member.proxy, MANY)?;
+        assert!(!hosts.contains(&host), "{hosts:?}");
+    }
+    // Its own checks, which go well, do not lift what the fleet has said.
+    stand.rounds(4).await?;
+    assert!(has(&stand.listed(&replica)?[4], "fleet"));
+    assert!(!answering(&stand.members[4].proxy, MANY)?.contains(&host));
+
+    for member in &stand.members[..4] {
+        member.namespace.heal()?;
+    }
+    stand.wait_everywhere(&replica, Instant::now(), "no ban", |rows| rows.is_empty())?;
+    poll::until(SOON, "reads on it again", || {
+        Ok(answering(&stand.members[4].proxy, MANY)?.contains(&host).then_some(()))
+    })
+}
+
+#[tokio::test]
+async fn a_zone_that_alone_sees_a_failure_has_a_ban_of_its_own() -> Result<()> {
+    let mut stand = Stand::start().await?;
+    let replica = stand.replicas.remove(0);
+    let host = replica.addr().ip().to_string();
+    let of_zone = |zone| (0..ZONES.len()).filter(move |&number| ZONES[number] == zone);
+    for number in of_zone("b") {
+        stand.members[number].namespace.reset(replica.addr().ip())?;
+    }
+    poll::until(SOON, "the ban of the zone", || {
+        let listed = stand.listed(&replica)?;
+        Ok(of_zone("b").all(|number| has(&listed[number], "fleet")).then_some(()))
+    })?;
+    // Whatever is to come of it has come by then.
+    stand.rounds(4).await?;
+    let listed = stand.listed(&replica)?;
+    for number in of_zone("a") {
+        assert!(listed[number].is_empty(), "proxy {number}: {:?}", listed[number]);
+    }
+    let bans = stand.bans().await?;
+    let of_fleet: Vec<_> = bans.iter().filter(|ban| ban["source"] == "fleet").collect();
+    assert_eq!(of_fleet.len(), 1, "{bans:?}");
+    assert_eq!((&of_fleet[0]["zone"], &of_fleet[0]["host"]), (&json!("b"), &json!(host)));
+    for (member, zone) in stand.members.iter().zip(ZONES) {
+        let hosts = answering(&member.proxy, MANY)?;
+        assert_eq!(hosts.contains(&host), zone == "a", "zone {zone}: {hosts:?}");
+    }
+    for number in of_zone("b") {
+        stand.members[number].namespace.heal()?;
+    }
     stand.wait_everywhere(&replica, Instant::now(), "no ban", |rows| rows.is_empty())?;
     Ok(())
 }

@@ -37,6 +37,16 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn two_clients_on_one_connection_see_what_each_would_see_alone() -> Result<()> {
+    check(Stand::start()?, SEEDS)
+}
+
+/// One connection to the primary and one to a replica, on which what only reads is answered.
+#[test]
+fn two_clients_with_split_reads_see_what_each_would_see_alone() -> Result<()> {
+    check(Stand::start_with(true)?, SEEDS / 2)
+}
+
+fn check(mut stand: Stand, seeds: u64) -> Result<()> {
     let constructs = construct::chosen();
     println!("constructs: {}", construct::names(&constructs));
     for (construct, reason) in construct::NOT_YET {
@@ -46,9 +56,8 @@ fn two_clients_on_one_connection_see_what_each_would_see_alone() -> Result<()> {
     }
     let seeds = match number("PGHERD_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("PGHERD_SEEDS").unwrap_or(SEEDS),
+        None => 0..number("PGHERD_SEEDS").unwrap_or(seeds),
     };
-    let mut stand = Stand::start()?;
     let since = Instant::now();
     let mut failures = Vec::new();
     let count = seeds.end - seeds.start;

@@ -2,6 +2,8 @@
 
 mod admin;
 mod asynchronous;
+mod beside;
+mod black_holes;
 mod builtins;
 mod cancel;
 mod fleet;
@@ -12,6 +14,7 @@ mod large_messages;
 mod layering;
 mod leaks;
 mod misbehaving;
+mod moved_names;
 mod pools;
 mod prepared_statements;
 mod random_sequences;

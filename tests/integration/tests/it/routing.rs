@@ -2,7 +2,9 @@
 
 mod failover;
 mod failures;
+mod lag;
 mod overrides;
 mod places;
+mod refused;
 mod settings;
 mod stand;

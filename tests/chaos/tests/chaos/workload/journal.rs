@@ -134,6 +134,14 @@ impl Journal {
         self.with(std::mem::take)
     }
 
+    /// The longest of those that ended after `since`.
+    pub fn longest(&self, since: Instant) -> Duration {
+        self.with(|operations| {
+            let after = operations.iter().filter(|it| it.ended > since);
+            after.map(Operation::took).max().unwrap_or_default()
+        })
+    }
+
     /// The last operations, for complaints.
     pub fn last(&self, count: usize) -> String {
         self.with(|operations| {

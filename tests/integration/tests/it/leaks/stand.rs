@@ -33,6 +33,7 @@ CREATE FUNCTION inside_lock(key int) RETURNS void LANGUAGE plpgsql AS
 /// Running servers, and what was counted.
 pub struct Stand {
     proxy: Proxy,
+    replica: Option<(Client, Postgres)>,
     postgres: Postgres,
     side: Client,
     admin: Client,
@@ -46,16 +47,32 @@ pub struct Stand {
 
 impl Stand {
     pub fn start() -> Result<Self> {
+        Self::start_with(false)
+    }
+
+    /// With reads on a replica if `split`, over one connection there, too.
+    pub fn start_with(split: bool) -> Result<Self> {
         let postgres = Postgres::builder().setting("log_min_messages", "panic").start()?;
-        let config = ProxyConfig::transaction(&postgres)
+        let mut side = postgres.superuser("app")?;
+        side.rows(SCHEMA)?;
+        let replica = split.then(|| -> Result<_> {
+            let replica = postgres.streaming_replica()?;
+            Ok((replica.superuser("app")?, replica))
+        });
+        let replica = replica.transpose()?;
+        let config = ProxyConfig::transaction(&postgres);
+        let config = match &replica {
+            Some((_, replica)) => config.replica(replica).cluster_setting("reads", "\"replicas\""),
+            None => config,
+        };
+        let config = config
             .pool_size(1)
             .proxy_setting("workers", "1")
             .cluster_setting("checkout_timeout", "\"60s\"");
         let proxy = Proxy::start(&config.to_toml())?;
-        let mut side = postgres.superuser("app")?;
-        side.rows(SCHEMA)?;
         let admin = proxy.admin()?;
-        Ok(Self { proxy, postgres, side, admin, steps: 0, waits: 0, foreign_setting: false })
+        let (steps, waits, foreign_setting) = (0, 0, false);
+        Ok(Self { proxy, replica, postgres, side, admin, steps, waits, foreign_setting })
     }
 
     /// How what the two saw through the proxy differs from what each would see alone.
@@ -90,14 +107,14 @@ impl Stand {
     /// No server connection, no sequence keeps what an earlier history did.
     fn begin(&mut self) -> Result<()> {
         self.side.rows("ALTER SEQUENCE numbers_0 RESTART; ALTER SEQUENCE numbers_1 RESTART")?;
-        let others = "FROM pg_stat_activity \
-                      WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
-                      AND application_name <> 'pgherd health check'";
-        self.side.rows(&format!("SELECT pg_terminate_backend(pid) {others}"))?;
-        let side = &mut self.side;
-        poll::until(DEADLINE, "the old server connections to end", || {
-            Ok((side.value(&format!("SELECT count(*) {others}"))? == "0").then_some(()))
-        })
+        end_all_others(&mut self.side)?;
+        let Some((replica, _)) = &mut self.replica else { return Ok(()) };
+        let lsn = self.side.value("SELECT pg_current_wal_lsn()")?;
+        poll::until(DEADLINE, "the replica to catch up", || {
+            let sql = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
+            Ok((replica.value(&sql)? == "t").then_some(()))
+        })?;
+        end_all_others(replica)
     }
 
     fn alone(&mut self, history: &History, who: Who) -> Result<Transcript> {
@@ -192,6 +209,17 @@ impl Stand {
             }
         }
     }
+}
+
+/// Ends the sessions of the application in a server, but for the proxy's checks.
+fn end_all_others(side: &mut Client) -> Result<()> {
+    let others = "FROM pg_stat_activity \
+                  WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() \
+                  AND application_name <> 'pgherd health check'";
+    side.rows(&format!("SELECT pg_terminate_backend(pid) {others}"))?;
+    poll::until(DEADLINE, "the old server connections to end", || {
+        Ok((side.value(&format!("SELECT count(*) {others}"))? == "0").then_some(()))
+    })
 }
 
 fn stuck(players: &[Player; 2]) -> String {
