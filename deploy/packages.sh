@@ -55,7 +55,8 @@ has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
 # bindgen loads it: it reads the headers of Postgres's parser.
 has_libclang() { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null; }
 has_libpq_headers() { [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
-has_locale() { locale -a | grep -qx "$1"; }
+# grep reads all: with -q it would end locale early, which counts as a failure.
+has_locale() { locale -a | grep -x "$1"; }
 has_jar() { [ -e "/usr/share/java/$1.jar" ]; }
 has_go() { [ -d "/usr/share/gocode/src/$1" ]; }
 python_has_venv() { python3 -c 'import venv, ensurepip'; }
