@@ -264,14 +264,14 @@ fn unreadable(shard: usize, error: &ServerError) -> Failure {
 impl Coordinator {
     /// The catalog, as the session sees it now.
     pub(crate) async fn catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
-        let loaded = self.load().await?;
+        let loaded = self.known_catalog().await?;
         if !Arc::ptr_eq(&self.oids, &loaded.oids) {
             self.oids = Arc::clone(&loaded.oids);
         }
         Ok(loaded)
     }
 
-    async fn load(&mut self) -> Result<Arc<Loaded>, Failure> {
+    async fn known_catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
         let generation = self.sites.generation();
         if self.transaction.defines {
             // What it has changed is seen by nobody else yet.
