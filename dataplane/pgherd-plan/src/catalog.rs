@@ -1,8 +1,11 @@
 //! What the planner knows of a database: tables with their columns, and how rows are placed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use pgherd_config::{Cluster, ShardedTable};
+
+use crate::facts::{Facts, TableRow};
 
 /// Columns of all tables. To be run with `search_path = pg_catalog`, so that names of types come
 /// with their schema. The columns of its rows are the fields of [`ColumnRow`], in order.
@@ -107,6 +110,8 @@ pub struct Table {
     pub placement: usize,
     /// Of a view with a key: schema and name of the table whose key it is.
     pub base: Option<(String, String)>,
+    /// `None` until [`Catalog::add_tables`].
+    pub facts: Option<Arc<Facts>>,
 }
 
 /// How a table's rows lie on the shards.
@@ -237,6 +242,7 @@ impl Catalog {
                 schema: row.schema.clone(),
                 name: row.table.clone(),
                 columns: Vec::new(),
+                facts: None,
                 // Until all its columns are known.
                 kind: match row.relation_kind.as_str() {
                     "r" | "p" => Kind::Undeclared,
@@ -267,6 +273,20 @@ impl Catalog {
             }
         }
         catalog
+    }
+
+    /// Takes what is needed for writes: the rows of [`crate::TABLES_QUERY`].
+    pub fn add_tables(&mut self, rows: Vec<TableRow>) {
+        let mut all: HashMap<(String, String), Facts> = HashMap::new();
+        for row in rows {
+            let key = (row.schema.clone(), row.table.clone());
+            all.entry(key).or_default().add(row, self);
+        }
+        for (key, facts) in all {
+            if let Some(table) = self.tables.get_mut(&key) {
+                table.facts = Some(Arc::new(facts));
+            }
+        }
     }
 
     /// The table that a name means; a name without schema is looked for along the search path.
@@ -316,6 +336,57 @@ impl Table {
             Kind::Sharded { column } => Some(column),
             _ => None,
         }
+    }
+}
+
+// === impl Column ===
+
+impl Column {
+    /// The cast of a value to the type as which it travels.
+    pub(crate) fn to_transport(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid != self.type_oid => format!("::{}", it.sql_type),
+            _ => String::new(),
+        }
+    }
+
+    /// And back, short of what the assignment to the column does by itself: of its length, and of
+    /// what a domain checks.
+    pub(crate) fn from_transport(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid == TEXT && self.type_oid != TEXT => {
+                format!("::{}", without_modifiers(&self.sql_type))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The cast by which an expression becomes what an assignment takes: an explicit cast to the
+    /// type without modifiers does what an assignment does, which looks at lengths afterwards.
+    pub(crate) fn to_plain(&self) -> String {
+        match &self.transport {
+            Some(it) if it.oid == TEXT && self.type_oid != TEXT => self.from_transport(),
+            Some(it) => format!("::{}", it.sql_type),
+            None => format!("::{}", without_modifiers(&self.sql_type)),
+        }
+    }
+}
+
+/// `numeric(10,2)[]` as `numeric[]`; `character` would mean one character.
+fn without_modifiers(sql_type: &str) -> String {
+    let mut out = String::new();
+    let (mut quoted, mut within) = (false, false);
+    for it in sql_type.chars() {
+        quoted ^= it == '"';
+        within |= it == '(' && !quoted;
+        if !within {
+            out.push(it);
+        }
+        within &= it != ')';
+    }
+    match out.strip_prefix("character") {
+        Some(rest) if !rest.starts_with(" varying") => format!("bpchar{rest}"),
+        _ => out,
     }
 }
 

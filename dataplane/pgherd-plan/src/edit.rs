@@ -45,7 +45,7 @@ impl<'s> Tokens<'s> {
     }
 
     /// The text of some tokens and what is between them.
-    pub fn slice(&self, tokens: Range<usize>) -> Option<&'s str> {
+    pub fn piece(&self, tokens: Range<usize>) -> Option<&'s str> {
         let start = self.range(tokens.start)?.start;
         let end = self.range(tokens.end.checked_sub(1)?)?.end;
         self.text.get(start..end)
@@ -60,6 +60,10 @@ impl<'s> Tokens<'s> {
         self.tokens.get(index).map(|(_, range)| range.clone())
     }
 
+    pub fn whole(&self) -> &'s str {
+        self.text
+    }
+
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
@@ -67,6 +71,32 @@ impl<'s> Tokens<'s> {
     /// The first token at or behind a place in the text.
     pub fn at(&self, location: usize) -> usize {
         self.tokens.partition_point(|(_, range)| range.start < location)
+    }
+
+    /// The last token that ends at or before a place in the text.
+    pub fn before(&self, end: usize) -> Option<usize> {
+        self.tokens.partition_point(|(_, range)| range.end <= end).checked_sub(1)
+    }
+
+    /// The text from one token to another, both included.
+    pub fn slice(&self, first: usize, last: usize) -> Option<&'s str> {
+        self.text.get(self.range(first)?.start..self.range(last)?.end)
+    }
+
+    /// The token that closes the parenthesis at `open`.
+    pub fn closing(&self, open: usize) -> Option<usize> {
+        let mut depth = 0usize;
+        for index in open..self.len() {
+            match self.text(index) {
+                "(" => depth += 1,
+                ")" => depth = depth.checked_sub(1)?,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(index);
+            }
+        }
+        None
     }
 
     /// Puts a subquery in the place of a table's name.

@@ -45,6 +45,87 @@ const HARMLESS: &[&str] = &[
     "pg_client_encoding",
 ];
 
+/// VOLATILE, but each call is independent of all others: shards may call them for their own rows.
+const INDEPENDENT: &[&str] = &[
+    "array_sample",
+    "array_shuffle",
+    "clock_timestamp",
+    "gen_random_uuid",
+    "random",
+    "random_normal",
+    "timeofday",
+    "uuidv4",
+    "uuidv7",
+];
+/// Those of extensions that come with Postgres.
+const INDEPENDENT_OF_EXTENSIONS: &[&str] = &[
+    "gen_random_bytes",
+    "gen_salt",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "uuid_generate_v7",
+];
+/// The same for all rows of a statement, but not in the sessions of two shards.
+const OF_SESSION: &[&str] = &[
+    "current_database",
+    "current_schema",
+    "current_user",
+    "getpgusername",
+    "now",
+    "session_user",
+    "statement_timestamp",
+    "transaction_timestamp",
+    "user",
+];
+/// `pgherd.unique_id()`
+const UNIQUE_ID: &[&str] = &["pgherd", "unique_id"];
+
+/// How far the calls in an expression may be spread over shards; later ones are harder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Volatility {
+    /// The same on every shard, as the sessions have the same settings.
+    Everywhere,
+    /// Another value each time, wherever that is.
+    Independent,
+    /// One value for the whole statement, which one session must say.
+    OfSession,
+    /// From a sequence, which is on the first shard.
+    Sequence,
+    /// It may read or write anything.
+    Unknown,
+}
+
+pub fn volatility(call: FuncCall<'_>, catalog: &Catalog) -> Volatility {
+    let names = texts(call.funcname());
+    let (own, name) = match names.as_slice() {
+        [name] => (catalog.function(name), *name),
+        ["pg_catalog", name] => (None, *name),
+        _ if names == UNIQUE_ID => return Volatility::Independent,
+        [_, name] => (Some(catalog.function(name).unwrap_or(false)), *name),
+        _ => return Volatility::Unknown,
+    };
+    match own {
+        Some(true) => return Volatility::Everywhere,
+        Some(false) if INDEPENDENT_OF_EXTENSIONS.contains(&name) => return Volatility::Independent,
+        Some(false) => return Volatility::Unknown,
+        None => {}
+    }
+    match builtin(name) {
+        _ if INDEPENDENT.contains(&name) => Volatility::Independent,
+        _ if OF_SESSION.contains(&name) => Volatility::OfSession,
+        _ if name == "nextval" => Volatility::Sequence,
+        _ if IMMUTABLE.contains(name) => Volatility::Everywhere,
+        Some((_, Builtin::Reads)) if STABLE.contains(name) => {
+            match objection(call, catalog, true) {
+                Some(_) => Volatility::Unknown,
+                None => Volatility::Everywhere,
+            }
+        }
+        _ => Volatility::Unknown,
+    }
+}
+
 /// Why a call cannot be planned, if so. `sharded`: rows of sharded tables are around.
 pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option<Refusal> {
     let names = texts(call.funcname());
@@ -61,6 +142,9 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
         ))
     };
     let is_builtin = schema.is_none_or(|it| it == "pg_catalog");
+    if names == UNIQUE_ID {
+        return None;
+    }
     if schema != Some("pg_catalog") {
         match catalog.function(name) {
             Some(true) => return None,
@@ -254,12 +338,6 @@ static IMMUTABLE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     volatilities().filter(|(_, volatility)| *volatility == 'i').map(|(name, _)| name).collect()
 });
 
-/// Whether a call gives the same everywhere and always.
-pub fn is_immutable(call: FuncCall<'_>, catalog: &Catalog) -> bool {
-    match texts(call.funcname()).as_slice() {
-        [name] => catalog.function(name).unwrap_or_else(|| IMMUTABLE.contains(name)),
-        ["pg_catalog", name] => IMMUTABLE.contains(name),
-        [_, name] => catalog.function(name) == Some(true),
-        _ => false,
-    }
-}
+static STABLE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    volatilities().filter(|(_, volatility)| *volatility == 's').map(|(name, _)| name).collect()
+});

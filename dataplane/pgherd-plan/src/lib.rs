@@ -8,14 +8,19 @@
 mod catalog;
 mod clauses;
 mod edit;
+mod facts;
 mod functions;
+mod insert;
 mod key;
 mod local;
 mod merging;
+mod modify;
+mod once;
 mod outline;
 mod plan;
 mod push;
 mod quote;
+mod scatter;
 mod scope;
 mod walk;
 mod walker;
@@ -25,9 +30,14 @@ pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
     Transport, VIEWS_QUERY, ViewRow,
 };
+pub use facts::{Facts, TABLES_QUERY, TableRow};
+pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
-pub use plan::{Finish, Gather, GatheredColumn, Merge, MergeKey, Plan, Refusal};
+pub use plan::{
+    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal, Replies,
+    Scatter, To, Write,
+};
 
 #[cfg(test)]
 mod tests;

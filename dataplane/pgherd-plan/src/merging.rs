@@ -168,7 +168,7 @@ fn order(
                     Some(_) => return None,
                     None => without_direction(node, clauses.order.get(index)?),
                 };
-                order.hidden.push(tokens.slice(piece)?.to_owned());
+                order.hidden.push(tokens.piece(piece)?.to_owned());
                 outputs.len() + order.hidden.len() - 1
             }
         };

@@ -15,7 +15,8 @@ use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
-use crate::write::{self, Rows};
+use crate::insert::{self, Insert};
+use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
 #[derive(Debug, Clone, Copy)]
@@ -44,11 +45,8 @@ pub(crate) enum Shape {
         finish: Result<Gathering, Refusal>,
     },
     /// UPDATE and DELETE.
-    Modify {
-        tables: Vec<Placed>,
-        broadcast: Result<(), Refusal>,
-    },
-    Insert(Rows),
+    Modify(Box<Modify>),
+    Insert(Box<Insert>),
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -67,15 +65,15 @@ pub(crate) struct Gathering {
 }
 
 /// Columns that every table has.
-const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context),
-        Some(Node::InsertStmt(insert)) => write::insert(insert, text, context),
-        Some(Node::UpdateStmt(update)) => write::update(update, context),
-        Some(Node::DeleteStmt(delete)) => write::delete(delete, context),
+        Some(Node::InsertStmt(insert)) => insert::insert(statement, insert, text, context),
+        Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
+        Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
         Some(Node::MergeStmt(_)) => Err(Refusal::over_shards("MERGE")),
         Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
@@ -140,7 +138,7 @@ pub(crate) fn check_calls(
     Ok(())
 }
 
-fn is_placed(occurrence: &Occurrence<'_>) -> bool {
+pub(crate) fn is_placed(occurrence: &Occurrence<'_>) -> bool {
     matches!(
         occurrence.table.kind,
         Kind::Sharded { .. } | Kind::SchemaSharded { .. } | Kind::View { parted: true, .. }
@@ -226,7 +224,7 @@ fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
 }
 
 /// The query for a table's rows, and the subquery that takes the table's place.
-fn gather(
+pub(crate) fn gather(
     occurrence: &Occurrence<'_>,
     used: &HashSet<&str>,
     uses_all: bool,
@@ -309,15 +307,14 @@ impl Outline {
                 }
                 finished()
             }
-            Shape::Modify { tables, broadcast } => {
-                let mut shards = self.shards_of(tables, parameters, placement);
-                match (only(&shards), broadcast) {
-                    (Some(shard), _) => Plan::Single(shard),
-                    (None, Ok(())) => Plan::Broadcast(shards.pop().unwrap_or_default()),
-                    (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
-                }
+            Shape::Modify(modify) => {
+                let of_tables = self.shards_of(modify.tables(), parameters, placement);
+                modify.plan(&of_tables, self.shards, parameters, placement)
             }
-            Shape::Insert(rows) => rows.plan(parameters, placement),
+            Shape::Insert(insert) => {
+                let of_tables = self.shards_of(insert.tables(), parameters, placement);
+                insert.plan(&of_tables, self.shards, parameters, placement)
+            }
         }
     }
 
@@ -348,7 +345,7 @@ impl Outline {
 }
 
 /// The one shard that all of these are, if they are.
-fn only(shards: &[Vec<usize>]) -> Option<usize> {
+pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
     match shards.first()?.as_slice() {
         [shard] if shards.iter().all(|it| it.as_slice() == [*shard]) => Some(*shard),
         _ => None,

@@ -147,6 +147,21 @@ impl<'c> Scopes<'c> {
         self.facts.push((place, keys));
     }
 
+    /// Columns that equal this one, in the rows that matter to each row of it.
+    pub fn following(&self, place: Place) -> Vec<Place> {
+        let mut reached = vec![place];
+        let mut next = 0;
+        while let Some(&at) = reached.get(next) {
+            for (from, to) in &self.edges {
+                if *from == at && !reached.contains(to) {
+                    reached.push(*to);
+                }
+            }
+            next += 1;
+        }
+        reached
+    }
+
     /// The keys with which rows of an occurrence matter; the fewest that are known.
     pub fn keys(&self, place: Place) -> Option<Vec<Key>> {
         let mut reached = vec![place];

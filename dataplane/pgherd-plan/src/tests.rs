@@ -90,8 +90,8 @@ fn check(sql: &str, parameters: &[&str], expected: Expect) {
             shown.push_str(&finish.query);
         }
         Plan::Refuse(refusal) => shown = refusal.to_string(),
-        Plan::Split(texts) => {
-            for (shard, text) in texts {
+        Plan::Write(write) => {
+            for (shard, text) in write.texts {
                 writeln!(shown, "[{shard}] {text}").expect("strings grow");
             }
         }
@@ -144,8 +144,8 @@ fn rows_are_gathered_as_little_as_possible() {
         "TABLE users",
         &[],
         expect![[r#"
-        [0, 1, 2, 3] SELECT "id", "name" FROM "public"."users"
-        SELECT * FROM (SELECT c0::bigint AS "id", c1::text AS "name" FROM ROWS FROM (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::text[])) AS g(c0, c1)) AS "users""#]],
+            merged [0, 1, 2, 3] TABLE users | by [], 0 hidden, None from 0
+        "#]],
     );
     check(
         "SELECT o.total FROM public.orders o WHERE o.total > 'now'",
@@ -196,7 +196,10 @@ fn rows_of_an_insert_are_split_by_key() {
     check(
         "INSERT INTO users VALUES (1, 'a'), (2, 'b'); SELECT 1",
         &[],
-        expect!["VALUES written like this cannot be answered over shards"],
+        expect![[r#"
+            [1] INSERT INTO users VALUES (1, 'a')
+            [2] INSERT INTO users VALUES (2, 'b')
+        "#]],
     );
     check("DELETE FROM users", &[], expect!["Broadcast([0, 1, 2, 3])"]);
 }

@@ -40,12 +40,23 @@ pub struct Walker<'c, 't> {
     pub reads_system: bool,
     /// `current_timestamp`, `current_user` and their kin.
     pub tells_of_session: bool,
+    /// A subquery takes some of its rows: which, depends on their order.
+    pub picks: bool,
+    /// The scope of the query that was walked last.
+    pub last_scope: usize,
+    /// Data-modifying statements in WITH.
+    pub writes: bool,
     /// What the shards can answer one by one, but not a query over gathered rows.
     pub not_gathered: Option<Refusal>,
 }
 
 impl<'e> Env<'e> {
     pub const EMPTY: Env<'static> = Env { names: Vec::new(), outer: None };
+
+    /// One with more names to come.
+    pub fn inner(&self) -> Env<'_> {
+        Env { names: Vec::new(), outer: Some(self) }
+    }
 
     fn has(&self, name: &str) -> bool {
         self.names.contains(&name) || self.outer.is_some_and(|it| it.has(name))
@@ -65,6 +76,9 @@ impl<'c, 't> Walker<'c, 't> {
             last_parameter: 0,
             reads_system: false,
             tells_of_session: false,
+            picks: false,
+            last_scope: 0,
+            writes: false,
             not_gathered: None,
         }
     }
@@ -89,24 +103,11 @@ impl<'c, 't> Walker<'c, 't> {
         if !select.locking_clause().is_empty() {
             self.object("FOR UPDATE or SHARE");
         }
+        self.picks |= select.limit_count().is_some()
+            || select.limit_offset().is_some()
+            || select.distinct_clause().first().is_some();
         let mut inner = Env { names: Vec::new(), outer: Some(env) };
-        if let Some(Node::WithClause(with)) = select.with_clause() {
-            let name = |node: Node<'t>| match node {
-                Node::CommonTableExpr(it) => text(it.ctename()),
-                _ => "",
-            };
-            if with.recursive() {
-                inner.names = with.ctes().iter().map(name).collect();
-            }
-            for cte in with.ctes().iter() {
-                let Node::CommonTableExpr(it) = cte else { continue };
-                let Some(Node::SelectStmt(query)) = it.ctequery() else {
-                    return Err(Refusal::over_shards("a data-modifying statement in WITH"));
-                };
-                self.query(query, &inner, parent, depth + 1)?;
-                inner.names.push(name(cte));
-            }
-        }
+        self.with(select.with_clause(), &mut inner, parent, depth)?;
         let scope = self.scopes.open(parent);
         if select.op() != c::SETOP_NONE {
             for arm in [select.larg(), select.rarg()] {
@@ -134,6 +135,42 @@ impl<'c, 't> Walker<'c, 't> {
         let nodes = [select.having_clause(), select.limit_offset(), select.limit_count()];
         for node in lists.into_iter().flat_map(List::iter).chain(nodes.into_iter().flatten()) {
             self.expressions(node, scope, &inner, depth)?;
+        }
+        self.last_scope = scope;
+        Ok(())
+    }
+
+    /// WITH: its queries, whose names are visible from then on.
+    pub fn with<'e>(
+        &mut self,
+        with: Option<Node<'t>>,
+        inner: &mut Env<'e>,
+        parent: Option<usize>,
+        depth: usize,
+    ) -> Result<(), Refusal>
+    where
+        't: 'e,
+    {
+        let Some(Node::WithClause(with)) = with else { return Ok(()) };
+        let name = |node: Node<'t>| match node {
+            Node::CommonTableExpr(it) => text(it.ctename()),
+            _ => "",
+        };
+        if with.recursive() {
+            inner.names = with.ctes().iter().map(name).collect();
+        }
+        for cte in with.ctes().iter() {
+            let Node::CommonTableExpr(it) = cte else { continue };
+            match it.ctequery() {
+                Some(Node::SelectStmt(query)) => self.query(query, inner, parent, depth + 1)?,
+                Some(query) => {
+                    self.object("a data-modifying statement in WITH");
+                    self.writes = true;
+                    crate::write::in_with(self, query, inner, depth + 1)?;
+                }
+                None => {}
+            }
+            inner.names.push(name(cte));
         }
         Ok(())
     }
@@ -424,7 +461,10 @@ impl<'c, 't> Walker<'c, 't> {
                     }
                     continue;
                 }
-                Node::FuncCall(call) => self.calls.push(call),
+                Node::FuncCall(call) => {
+                    self.picks |= crate::once::depends_on_order(call);
+                    self.calls.push(call);
+                }
                 Node::SQLValueFunction(_) => self.tells_of_session = true,
                 Node::ParamRef(parameter) => {
                     let number = usize::try_from(parameter.number()).unwrap_or(0);
@@ -455,7 +495,7 @@ fn alias_name<'t>(alias: Option<Node<'t>>) -> Option<&'t str> {
     }
 }
 
-fn is_star(node: Node<'_>) -> bool {
+pub fn is_star(node: Node<'_>) -> bool {
     match node {
         Node::ColumnRef(it) => it.fields().iter().any(|it| matches!(it, Node::A_Star(_))),
         _ => false,

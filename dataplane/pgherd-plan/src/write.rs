@@ -1,308 +1,553 @@
-//! INSERT, UPDATE and DELETE: by key to one shard, split by key, or to all.
+//! What all writes have in common: the target, what they read besides, and several shards at once.
 
-use pgherd_parser::{DeleteStmt, InsertStmt, List, Node, SelectStmt, UpdateStmt, constants as c};
+use pgherd_parser::{DeleteStmt, InsertStmt, List, Node, RawStmt, SelectStmt, UpdateStmt, constants as c};
 
 use crate::catalog::{Kind, Table};
-use crate::edit::Tokens;
-use crate::functions::is_immutable;
-use crate::key::{Key, Parameter, Placement, family, is_key_type, shards_of};
-use crate::outline::{Context, Shape, check_calls, placed};
-use crate::plan::{Plan, Refusal};
+use crate::edit::{Edit, Tokens, edited};
+use crate::functions::Volatility;
+use crate::key::{Key, family, is_key_type};
+use crate::once::{self, Once};
+use crate::outline::{Context, Placed, SYSTEM_COLUMNS, gather, is_placed};
+use crate::plan::{Gather, Plan, Refusal, Replies, Write};
 use crate::push::key;
-use crate::walk::text;
+use crate::walk::{column, text, texts};
 use crate::walker::{Env, Walker};
 
-/// The rows of an INSERT with the keys that place them.
+/// UPDATE and DELETE, by what they have in common.
+pub struct Parts<'t> {
+    pub relation: Option<Node<'t>>,
+    pub with: Option<Node<'t>>,
+    pub from: List<'t>,
+    pub filter: Option<Node<'t>>,
+    /// SET and RETURNING.
+    pub outputs: Vec<Node<'t>>,
+    /// Columns that are set.
+    pub changed: Vec<&'t str>,
+    pub returning: Option<Node<'t>>,
+}
+
+/// A text that is for several shards, each doing its part.
 #[derive(Debug, Clone)]
-pub struct Rows {
-    table: Table,
-    keys: Vec<Key>,
-    /// The text before the rows, each row, and what is behind them.
-    head: String,
-    rows: Vec<String>,
-    tail: String,
-    /// Why the rows may not go to several shards, if so.
-    split: Result<(), Refusal>,
+pub struct Several {
+    /// For tables of the statement, by their index.
+    pub gathers: Vec<(usize, Gather)>,
+    /// Values that one shard says for all.
+    pub once: Vec<Once>,
+    pub first_parameter: usize,
+    pub text: String,
+    pub same: bool,
 }
 
-pub fn update(update: UpdateStmt<'_>, context: &Context<'_>) -> Result<Shape, Refusal> {
-    let mut names = Vec::new();
-    for target in update.target_list().iter() {
-        if let Node::ResTarget(target) = target {
-            names.push(text(target.name()));
+impl<'t> Parts<'t> {
+    pub fn of_update(update: UpdateStmt<'t>) -> Self {
+        let targets = || update.target_list().iter();
+        let changed = targets().filter_map(|it| match it {
+            Node::ResTarget(it) => Some(text(it.name())),
+            _ => None,
+        });
+        Self {
+            relation: update.relation(),
+            with: update.with_clause(),
+            from: update.from_clause(),
+            filter: update.where_clause(),
+            outputs: targets().chain(update.returning_clause()).collect(),
+            changed: changed.collect(),
+            returning: update.returning_clause(),
         }
     }
-    let returned = update.returning_clause();
-    let outputs: Vec<_> = update.target_list().iter().chain(returned).collect();
-    let parts = Parts {
-        relation: update.relation(),
-        with: update.with_clause(),
-        from: update.from_clause(),
-        filter: update.where_clause(),
-    };
-    modify(&parts, &outputs, &names, context)
+
+    pub fn of_delete(delete: DeleteStmt<'t>) -> Self {
+        Self {
+            relation: delete.relation(),
+            with: delete.with_clause(),
+            from: delete.using_clause(),
+            filter: delete.where_clause(),
+            outputs: delete.returning_clause().into_iter().collect(),
+            changed: Vec::new(),
+            returning: delete.returning_clause(),
+        }
+    }
+
+    /// Walks over all of it; gives the target's occurrence.
+    pub fn walk(
+        &self,
+        walker: &mut Walker<'_, 't>,
+        env: &Env<'_>,
+        depth: usize,
+    ) -> Result<usize, Refusal> {
+        let scope = walker.scopes.open(None);
+        let target = target(walker, self.relation, scope)?;
+        walker.scopes.scopes[scope].tables.push((target, false));
+        let mut inner = env.inner();
+        walker.with(self.with, &mut inner, None, depth)?;
+        walker.from(self.from, scope, &inner, depth)?;
+        if let Some(filter) = self.filter {
+            walker.filter(filter, scope);
+            walker.expressions(filter, scope, &inner, depth)?;
+        }
+        for node in &self.outputs {
+            walker.expressions(*node, scope, &inner, depth)?;
+        }
+        Ok(target)
+    }
 }
 
-pub fn delete(delete: DeleteStmt<'_>, context: &Context<'_>) -> Result<Shape, Refusal> {
-    let parts = Parts {
-        relation: delete.relation(),
-        with: delete.with_clause(),
-        from: delete.using_clause(),
-        filter: delete.where_clause(),
-    };
-    let outputs: Vec<_> = delete.returning_clause().into_iter().collect();
-    modify(&parts, &outputs, &[], context)
-}
-
-struct Parts<'t> {
+/// The table that is written.
+pub fn target<'t>(
+    walker: &mut Walker<'_, 't>,
     relation: Option<Node<'t>>,
-    with: Option<Node<'t>>,
-    from: List<'t>,
-    filter: Option<Node<'t>>,
-}
-
-fn modify<'t>(
-    parts: &Parts<'t>,
-    outputs: &[Node<'t>],
-    changed: &[&str],
-    context: &Context<'_>,
-) -> Result<Shape, Refusal> {
-    let Some(Node::RangeVar(relation)) = parts.relation else {
+    scope: usize,
+) -> Result<usize, Refusal> {
+    let Some(Node::RangeVar(relation)) = relation else {
         return Err(Refusal::over_shards("this write"));
     };
-    if parts.with.is_some() {
-        return Err(Refusal::over_shards("WITH in front of a write"));
-    }
-    let mut walker = Walker::new(context.catalog, context.search_path);
-    let scope = walker.scopes.open(None);
-    let Some(target) = walker.table(relation, scope, &Env::EMPTY, false)? else {
-        return Err(Refusal::over_shards("a write to a table of the system"));
-    };
+    let target = walker.table(relation, scope, &Env::EMPTY, false)?;
+    let target = target.ok_or_else(|| Refusal::over_shards("a write to a table of the system"))?;
     let table = walker.scopes.occurrences[target].table;
-    let Kind::Sharded { column } = table.kind else {
-        return Err(Refusal::over_shards("a write to a table that is not sharded"));
-    };
-    if changed.contains(&table.columns[column].name.as_str()) {
-        return Err(Refusal::over_shards("a change of the sharding key"));
+    if table.facts.as_ref().is_some_and(|it| it.rules) {
+        let construct = format!("a write to {}, which has rules,", table.name);
+        return Err(Refusal::new(construct, "Use triggers in place of rules."));
     }
-    walker.scopes.scopes[scope].tables.push((target, false));
-    walker.from(parts.from, scope, &Env::EMPTY, 0)?;
-    if let Some(filter) = parts.filter {
-        walker.filter(filter, scope);
-        walker.expressions(filter, scope, &Env::EMPTY, 0)?;
-    }
-    for node in outputs {
-        walker.expressions(*node, scope, &Env::EMPTY, 0)?;
-    }
-    check_calls(&mut walker, context)?;
-    let tables = placed(&walker);
-    let objection = several(&walker, context).or_else(|| {
-        (tables.len() > 1 || walker.reads_system)
-            .then(|| Refusal::over_shards("a write that reads other rows of sharded tables"))
-    });
-    Ok(Shape::Modify { tables, broadcast: objection.map_or(Ok(()), Err) })
+    Ok(target)
 }
 
-/// Why a write cannot be done by several shards, each by itself.
-fn several(walker: &Walker<'_, '_>, context: &Context<'_>) -> Option<Refusal> {
-    if walker.tells_of_session {
-        let construct = "the time or the session in a write to several shards";
-        return Some(Refusal::over_shards(construct));
-    }
-    let mut calls = walker.calls.iter();
-    calls.any(|call| !is_immutable(*call, context.catalog)).then(|| {
-        Refusal::over_shards("a function that is not IMMUTABLE in a write to several shards")
-    })
-}
-
-pub fn insert(insert: InsertStmt<'_>, sql: &str, context: &Context<'_>) -> Result<Shape, Refusal> {
-    let Some(Node::RangeVar(relation)) = insert.relation() else {
-        return Err(Refusal::over_shards("this write"));
-    };
-    if insert.with_clause().is_some() {
-        return Err(Refusal::over_shards("WITH in front of a write"));
-    }
-    let Some(Node::SelectStmt(select)) = insert.select_stmt() else {
-        return Err(Refusal::over_shards("INSERT ... DEFAULT VALUES"));
-    };
-    if select.values_lists().is_empty() || select.op() != c::SETOP_NONE {
-        return Err(Refusal::over_shards("INSERT ... SELECT"));
-    }
-    let mut walker = Walker::new(context.catalog, context.search_path);
-    let scope = walker.scopes.open(None);
-    let Some(target) = walker.table(relation, scope, &Env::EMPTY, false)? else {
-        return Err(Refusal::over_shards("a write to a table of the system"));
-    };
-    let table = walker.scopes.occurrences[target].table;
-    let Kind::Sharded { column } = table.kind else {
-        return Err(Refusal::over_shards("a write to a table that is not sharded"));
-    };
-    let key_column = &table.columns[column];
-    if !is_key_type(key_column) {
-        return Err(Refusal::over_shards("a sharding key of this type"));
-    }
-    walker.query(select, &Env::EMPTY, None, 0)?;
-    if let Some(node) = insert.returning_clause() {
-        walker.expressions(node, scope, &Env::EMPTY, 0)?;
-    }
-    if let Some(conflict) = insert.on_conflict_clause() {
-        on_conflict(conflict, &key_column.name)?;
-        let mut children = Vec::new();
-        conflict.push_children(&mut children);
-        for node in children {
-            walker.expressions(node, scope, &Env::EMPTY, 0)?;
+/// A data-modifying statement in WITH: good for one shard, when all of it is there.
+pub fn in_with<'t>(
+    walker: &mut Walker<'_, 't>,
+    statement: Node<'t>,
+    env: &Env<'_>,
+    depth: usize,
+) -> Result<(), Refusal> {
+    let target = match statement {
+        Node::UpdateStmt(it) => {
+            let parts = Parts::of_update(it);
+            let target = parts.walk(walker, env, depth)?;
+            let table = walker.scopes.occurrences[target].table;
+            let key = table.key().and_then(|it| table.columns.get(it));
+            if key.is_some_and(|it| parts.changed.contains(&it.name.as_str())) {
+                return Err(Refusal::over_shards("a change of the sharding key in WITH"));
+            }
+            target
         }
+        Node::DeleteStmt(it) => Parts::of_delete(it).walk(walker, env, depth)?,
+        Node::InsertStmt(it) => insert_in(walker, it, env, depth)?.target,
+        _ => return Err(Refusal::over_shards("a data-modifying statement in WITH")),
+    };
+    match walker.scopes.occurrences[target].table.kind {
+        Kind::Sharded { .. } | Kind::SchemaSharded { .. } => Ok(()),
+        _ => Err(Refusal::over_shards("a write to a reference table in WITH")),
     }
-    check_calls(&mut walker, context)?;
-    if placed(&walker).len() > 1 {
-        return Err(Refusal::over_shards("a subquery in INSERT"));
-    }
-    let position = match insert.cols().is_empty() {
-        true => Some(column),
+}
+
+/// What a walk over INSERT finds.
+pub struct Inserted<'t> {
+    pub target: usize,
+    pub select: Option<SelectStmt<'t>>,
+    /// Where in a row the key stands; `None` when it is left out.
+    pub position: Option<usize>,
+    /// Of VALUES: the key of each row.
+    pub keys: Option<Vec<Key>>,
+    /// How many columns the source has, when that is known.
+    pub width: Option<usize>,
+    /// The scope of the source's own FROM.
+    pub source_scope: usize,
+    /// A column of a table that is the key of each row of SELECT.
+    pub key_place: Option<(usize, usize)>,
+    /// The occurrences in the source, WITH included, and its calls.
+    pub source: std::ops::Range<usize>,
+    pub source_calls: std::ops::Range<usize>,
+}
+
+pub fn insert_in<'t>(
+    walker: &mut Walker<'_, 't>,
+    insert: InsertStmt<'t>,
+    env: &Env<'_>,
+    depth: usize,
+) -> Result<Inserted<'t>, Refusal> {
+    let scope = walker.scopes.open(None);
+    let target = target(walker, insert.relation(), scope)?;
+    let table = walker.scopes.occurrences[target].table;
+    let (first, first_call) = (walker.scopes.occurrences.len(), walker.calls.len());
+    let mut inner = env.inner();
+    walker.with(insert.with_clause(), &mut inner, None, depth)?;
+    let select = match insert.select_stmt() {
+        Some(Node::SelectStmt(select)) => Some(select),
+        Some(_) => return Err(Refusal::over_shards("this INSERT")),
+        None => None,
+    };
+    let key_column = table.key().and_then(|it| table.columns.get(it));
+    let position = table.key().and_then(|column| match insert.cols().is_empty() {
+        true => Some(column).filter(|_| select.is_some()),
         false => insert.cols().iter().position(|it| match it {
-            Node::ResTarget(it) => text(it.name()) == key_column.name,
+            Node::ResTarget(it) => text(it.name()) == table.columns[column].name,
             _ => false,
         }),
+    });
+    let mut found = Inserted {
+        target,
+        select,
+        position,
+        keys: None,
+        width: None,
+        source_scope: 0,
+        key_place: None,
+        source: first..first,
+        source_calls: first_call..first_call,
     };
-    let keys = keys_of(select, position, family(key_column.type_oid));
-    let keys = keys.ok_or_else(|| {
-        Refusal::new(
-            "an INSERT without a plain value of the sharding key",
-            "Write it as a value or parameter.",
-        )
-    })?;
-    let split = several(&walker, context).map_or(Ok(()), Err);
-    let (head, rows, tail) = pieces(select, sql, keys.len())
-        .ok_or_else(|| Refusal::over_shards("VALUES written like this"))?;
-    Ok(Shape::Insert(Rows { table: table.clone(), keys, head, rows, tail, split }))
+    if let Some(select) = select {
+        walker.query(select, &inner, None, depth + 1)?;
+        found.source_scope = walker.last_scope;
+        found.width = width(walker, select, found.source_scope);
+        if let Some(column) = key_column.filter(|it| is_key_type(it)) {
+            let place = (target, table.key().unwrap_or_default());
+            match select.values_lists().is_empty() {
+                false => found.keys = keys_of(select, position, family(column.type_oid)),
+                true => key_of_select(walker, select, place, family(column.type_oid), &mut found),
+            }
+            if let Some(keys) = found.keys.clone() {
+                walker.scopes.add_fact(place, keys);
+            }
+        }
+    }
+    found.source.end = walker.scopes.occurrences.len();
+    found.source_calls.end = walker.calls.len();
+    for node in insert.returning_clause().into_iter().chain(insert.on_conflict_clause()) {
+        walker.expressions(node, scope, &Env::EMPTY, depth)?;
+    }
+    Ok(found)
 }
 
-/// Conflicts are found on one shard only: they must be about the key.
-fn on_conflict(conflict: Node<'_>, key: &str) -> Result<(), Refusal> {
-    let Node::OnConflictClause(conflict) = conflict else { return Ok(()) };
-    let names_key = |list: List<'_>| {
-        list.iter().any(|it| match it {
-            Node::IndexElem(it) => text(it.name()) == key,
-            Node::ResTarget(it) => text(it.name()) == key,
-            _ => false,
-        })
-    };
-    let has_key = match conflict.infer() {
-        Some(Node::InferClause(infer)) => names_key(infer.index_elems()),
-        _ => false,
-    };
-    if !has_key {
-        return Err(Refusal::over_shards("ON CONFLICT without the sharding key"));
+/// How many columns a query has.
+fn width(walker: &Walker<'_, '_>, select: SelectStmt<'_>, scope: usize) -> Option<usize> {
+    if let Some(Node::List(row)) = select.values_lists().first() {
+        return Some(row.len());
     }
-    if names_key(conflict.target_list()) {
-        return Err(Refusal::over_shards("a change of the sharding key"));
+    if select.op() != c::SETOP_NONE {
+        let mut arm = select;
+        while let Some(Node::SelectStmt(left)) = arm.larg() {
+            arm = left;
+        }
+        let stars = arm.target_list().iter().any(is_star_target);
+        return match arm.values_lists().first() {
+            Some(Node::List(row)) => Some(row.len()),
+            _ => (!stars).then(|| arm.target_list().len()),
+        };
     }
-    Ok(())
+    let tables = &walker.scopes.scopes.get(scope)?.tables;
+    let columns = |it: usize| walker.scopes.occurrences[it].table.columns.len();
+    let mut sum = 0;
+    for target in select.target_list().iter() {
+        if !is_star_target(target) {
+            sum += 1;
+            continue;
+        }
+        let Node::ResTarget(target) = target else { return None };
+        let Some(Node::ColumnRef(reference)) = target.val() else { return None };
+        match texts(reference.fields()).as_slice() {
+            [] => {
+                let from = select.from_clause();
+                let plain = from.iter().all(|it| matches!(it, Node::RangeVar(_)));
+                if !plain || tables.len() != from.len() {
+                    return None;
+                }
+                sum += tables.iter().map(|(it, _)| columns(*it)).sum::<usize>();
+            }
+            [name] => {
+                let of = |it: &&(usize, bool)| walker.scopes.occurrences[it.0].reference == *name;
+                sum += columns(tables.iter().find(of)?.0);
+            }
+            _ => return None,
+        }
+    }
+    Some(sum)
+}
+
+fn is_star_target(target: Node<'_>) -> bool {
+    match target {
+        Node::ResTarget(it) => it.val().is_some_and(crate::walker::is_star),
+        _ => true,
+    }
+}
+
+/// What the column of SELECT that becomes the key is, if it is as plain as a column or value.
+fn key_of_select(
+    walker: &mut Walker<'_, '_>,
+    select: SelectStmt<'_>,
+    target: (usize, usize),
+    of: crate::key::Family,
+    found: &mut Inserted<'_>,
+) {
+    let stars = select.target_list().iter().any(is_star_target);
+    if select.op() != c::SETOP_NONE || !select.group_clause().is_empty() {
+        return;
+    }
+    if stars {
+        star_of_select(walker, select, target, found);
+        return;
+    }
+    let item = found.position.and_then(|it| select.target_list().iter().nth(it));
+    let Some(Node::ResTarget(item)) = item else { return };
+    let Some(value) = item.val() else { return };
+    if let Some(constant) = key(value, of).filter(|_| !matches!(value, Node::ColumnRef(_))) {
+        found.keys = Some(vec![constant]);
+        return;
+    }
+    let Some((qualifier, name)) = column(value) else { return };
+    let Some(place) = walker.scopes.resolve(found.source_scope, qualifier, name) else { return };
+    key_is(walker, place, target, found);
+}
+
+/// `SELECT * FROM t`: the columns of the one table.
+fn star_of_select(
+    walker: &mut Walker<'_, '_>,
+    select: SelectStmt<'_>,
+    target: (usize, usize),
+    found: &mut Inserted<'_>,
+) {
+    let tables = &walker.scopes.scopes[found.source_scope].tables;
+    let one = select.target_list().len() == 1 && select.from_clause().len() == 1;
+    if let (true, [(table, false)], Some(position)) = (one, tables.as_slice(), found.position)
+        && matches!(select.from_clause().first(), Some(Node::RangeVar(_)))
+    {
+        key_is(walker, (*table, position), target, found);
+    }
+}
+
+fn key_is(
+    walker: &mut Walker<'_, '_>,
+    place: (usize, usize),
+    target: (usize, usize),
+    found: &mut Inserted<'_>,
+) {
+    let tables = &walker.scopes.scopes[found.source_scope].tables;
+    let known = walker.scopes.occurrences[place.0].table.columns.get(place.1).is_some();
+    // Not one that an outer join may have made NULL.
+    if known && tables.contains(&(place.0, false)) {
+        walker.scopes.add_edge(place, target);
+        found.key_place = Some(place);
+    }
 }
 
 fn keys_of(
     select: SelectStmt<'_>,
     position: Option<usize>,
-    family: crate::key::Family,
+    of: crate::key::Family,
 ) -> Option<Vec<Key>> {
     let row = |row: Node<'_>| match row {
-        Node::List(values) => key(values.iter().nth(position?)?, family),
+        Node::List(values) => key(values.iter().nth(position?)?, of),
         _ => None,
     };
     select.values_lists().iter().map(row).collect()
 }
 
-/// The text around and of the rows.
-fn pieces(
-    select: SelectStmt<'_>,
+/// The statement's text for several shards: rows of other shards come as parameters, and so do
+/// values that one session must say. `nodes` is all of the statement that has such values.
+///
+/// # Errors
+/// What cannot be done by several shards exactly.
+pub fn several<'t>(
+    walker: &Walker<'_, 't>,
+    target: usize,
+    statement: RawStmt<'_>,
     sql: &str,
-    expected: usize,
-) -> Option<(String, Vec<String>, String)> {
-    let plain = select.sort_clause().is_empty()
-        && select.limit_count().is_none()
-        && select.limit_offset().is_none()
-        && select.with_clause().is_none();
-    if !plain {
-        return None;
+    nodes: Vec<Node<'t>>,
+    returning: Option<Node<'t>>,
+    context: &Context<'_>,
+) -> Result<Several, Refusal> {
+    let table = walker.scopes.occurrences[target].table;
+    let same = table.kind == Kind::Reference;
+    if walker.writes {
+        return Err(Refusal::over_shards("a data-modifying statement in WITH"));
     }
-    let tokens = Tokens::new(sql).ok()?;
-    // Several statements in one text are not split.
-    if (0..tokens.len()).any(|it| tokens.text(it) == ";" && it + 1 < tokens.len()) {
-        return None;
+    if walker.reads_system {
+        return Err(Refusal::over_shards("a join with system tables"));
     }
-    // VALUES is reserved: outside of parentheses only the one before the rows.
-    let mut depth = 0usize;
-    let mut values = None;
-    for index in 0..tokens.len() {
-        match tokens.text(index) {
-            "(" => depth += 1,
-            ")" => depth = depth.checked_sub(1)?,
-            word if depth == 0 && word.eq_ignore_ascii_case("values") => {
-                values = Some(index);
-                break;
-            }
-            _ => {}
-        }
+    if let Some(refusal) = &walker.not_gathered {
+        return Err(refusal.clone());
     }
-    let mut at = values? + 1;
-    let start = tokens.range(at)?.start;
-    let mut rows = Vec::new();
-    loop {
-        let from = tokens.range(at).filter(|_| tokens.text(at) == "(")?.start;
-        let mut depth = 0usize;
-        loop {
-            match tokens.text(at) {
-                "(" => depth += 1,
-                ")" => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                break;
-            }
-            tokens.range(at)?;
+    let worst = once::worst(walker, context.catalog)?;
+    let simple = walker.scopes.scopes.len() == 1 && walker.scopes.occurrences.len() == 1;
+    match worst {
+        Volatility::Unknown => {
+            let construct = "a function that is not IMMUTABLE in a write to several shards";
+            return Err(Refusal::over_shards(construct));
         }
-        let end = tokens.range(at - 1)?.end;
-        rows.push(sql.get(from..end)?.to_owned());
-        if tokens.text(at) != "," {
-            let tail = sql.get(end..)?.to_owned();
-            let whole = rows.len() == expected;
-            return whole.then(|| (sql.get(..start).unwrap_or_default().to_owned(), rows, tail));
+        Volatility::Sequence => {
+            return Err(Refusal::over_shards("nextval() in a write to several shards"));
         }
-        at += 1;
+        Volatility::Independent if same || !simple => {
+            let construct = "a VOLATILE function in a write that several shards evaluate";
+            return Err(Refusal::over_shards(construct));
+        }
+        _ => {}
+    }
+    let independent =
+        walker.calls.iter().any(|it| is_independent(*it, context)) && (same || !simple);
+    if independent {
+        let construct = "a VOLATILE function in a write that several shards evaluate";
+        return Err(Refusal::over_shards(construct));
+    }
+    let apart = apart(walker, target);
+    // Every shard evaluates them: they must find the same.
+    if walker.picks && (!apart.is_empty() || same || walker.scopes.occurrences.len() == 1) {
+        let construct = "a subquery with LIMIT, DISTINCT ON or an aggregate that depends on order";
+        return Err(Refusal::over_shards(construct));
+    }
+    check_references(walker, &apart)?;
+    let tokens = Tokens::new(sql)?;
+    let (range, _) = statement_range(statement, sql, &tokens)?;
+    let once = match worst {
+        Volatility::Everywhere => once::find(nodes, &tokens, context.catalog)?,
+        _ => {
+            named_by_itself(returning, context)?;
+            once::find(nodes, &tokens, context.catalog)?
+        }
+    };
+    let first_parameter = walker.last_parameter + 1;
+    let mut next = first_parameter;
+    let (mut gathers, mut edits) = (Vec::new(), Vec::<Edit>::new());
+    for (index, occurrence) in walker.scopes.occurrences.iter().enumerate() {
+        if !apart.contains(&index) {
+            continue;
+        }
+        let (gather, subquery) = gather(occurrence, &walker.used, walker.uses_all, next)?;
+        next += gather.columns.len();
+        let placed = walker.scopes.occurrences[..index].iter().filter(|it| is_placed(it)).count();
+        gathers.push((placed, gather));
+        edits.push(tokens.replace(occurrence, &subquery)?);
+    }
+    for value in &once {
+        edits.push(value.replaced(next));
+        next += 1;
+    }
+    let text = edited(sql, range, edits);
+    let text = text.ok_or_else(|| Refusal::over_shards("a text of this form"))?;
+    Ok(Several { gathers, once, first_parameter, text, same })
+}
+
+fn is_independent(call: pgherd_parser::FuncCall<'_>, context: &Context<'_>) -> bool {
+    crate::functions::volatility(call, context.catalog) == Volatility::Independent
+}
+
+/// The statement's own part of the text, without what is behind its last token; and its tokens.
+pub fn statement_range(
+    statement: RawStmt<'_>,
+    sql: &str,
+    tokens: &Tokens<'_>,
+) -> Result<(std::ops::Range<usize>, std::ops::Range<usize>), Refusal> {
+    let odd = || Refusal::over_shards("a text of this form");
+    let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
+    let end = match usize::try_from(statement.stmt_len()) {
+        Ok(0) | Err(_) => sql.len(),
+        Ok(length) => start + length,
+    };
+    let (first, mut last) = (tokens.at(start), tokens.before(end).ok_or_else(odd)?);
+    while tokens.text(last) == ";" {
+        last = last.checked_sub(1).ok_or_else(odd)?;
+    }
+    let text = tokens.range(first).ok_or_else(odd)?.start..tokens.range(last).ok_or_else(odd)?.end;
+    Ok((text, first..last + 1))
+}
+
+/// Occurrences whose rows must come from other shards.
+fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
+    let scopes = &walker.scopes;
+    let table = scopes.occurrences[target].table;
+    let near = table.key().map(|key| scopes.following((target, key))).unwrap_or_default();
+    let of = |(index, it): (usize, &crate::scope::Occurrence<'_>)| {
+        let here = match it.table.kind {
+            Kind::SchemaSharded { .. } => it.table.kind == table.kind,
+            Kind::Sharded { column } => {
+                near.contains(&(index, column)) && same_placement(it.table, table)
+            }
+            _ => true,
+        };
+        (index != target && !here).then_some(index)
+    };
+    scopes.occurrences.iter().enumerate().filter_map(of).collect()
+}
+
+/// Equal keys of two tables are on one shard.
+pub fn same_placement(_one: &Table, _other: &Table) -> bool {
+    true
+}
+
+/// References to what gathered rows do not have, and to what differs between shards.
+fn check_references(walker: &Walker<'_, '_>, apart: &[usize]) -> Result<(), Refusal> {
+    let gathered = || apart.iter().map(|it| &walker.scopes.occurrences[*it]);
+    for reference in &walker.columns {
+        let names = texts(reference.fields());
+        let star = names.len() != reference.fields().len();
+        let construct = match names.as_slice() {
+            [.., name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
+            [name] if !star && gathered().any(|it| it.reference == *name) => "a whole row",
+            [_, _, ..] if !apart.is_empty() && (names.len() > 2 || star && names.len() > 1) => {
+                "a column's name with its schema"
+            }
+            _ => continue,
+        };
+        return Err(Refusal::over_shards(construct));
+    }
+    Ok(())
+}
+
+/// A value that is replaced would lose the name that Postgres gives to its column.
+pub fn named_by_itself(returning: Option<Node<'_>>, context: &Context<'_>) -> Result<(), Refusal> {
+    let mut stack: Vec<Node<'_>> = returning.into_iter().collect();
+    while let Some(node) = stack.pop() {
+        let of_session = match node {
+            Node::ResTarget(it) if it.name().is_some() => continue,
+            Node::SQLValueFunction(_) => true,
+            Node::FuncCall(it) => {
+                crate::functions::volatility(it, context.catalog) == Volatility::OfSession
+            }
+            _ => false,
+        };
+        if of_session {
+            let hint = "Give the column a name with AS.";
+            return Err(Refusal::new("the time or the session in RETURNING", hint));
+        }
+        node.push_children(&mut stack);
+    }
+    Ok(())
+}
+
+// === impl Several ===
+
+impl Several {
+    /// On these shards; `of_tables` are those of each placed table.
+    pub fn plan(&self, shards: &[usize], of_tables: &[Vec<usize>]) -> Plan {
+        if self.gathers.is_empty() && self.once.is_empty() && !self.same {
+            return Plan::Broadcast(shards.to_vec());
+        }
+        let replies = if self.same { Replies::Same } else { Replies::Added };
+        Plan::Write(Write {
+            gathers: self.gathers(shards, of_tables),
+            first_parameter: self.first_parameter,
+            texts: shards.iter().map(|it| (*it, self.text.clone())).collect(),
+            replies,
+        })
+    }
+
+    pub fn gathers(&self, shards: &[usize], of_tables: &[Vec<usize>]) -> Vec<Gather> {
+        let of = |(table, gather): &(usize, Gather)| Gather {
+            shards: of_tables.get(*table).cloned().unwrap_or_default(),
+            ..gather.clone()
+        };
+        let mut gathers: Vec<Gather> = self.gathers.iter().map(of).collect();
+        if !self.once.is_empty() {
+            gathers.push(once::gather(&self.once, shards.first().copied().unwrap_or_default()));
+        }
+        gathers
     }
 }
 
-// === impl Rows ===
+/// The one shard of all these tables.
+pub fn shared_shard(of_tables: &[Vec<usize>]) -> Option<usize> {
+    crate::outline::only(of_tables)
+}
 
-impl Rows {
-    pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
-        let column = self.table.key().and_then(|key| self.table.columns.get(key));
-        let mut of_shard: Vec<(usize, Vec<&str>)> = Vec::new();
-        for (key, row) in self.keys.iter().zip(&self.rows) {
-            let key = std::slice::from_ref(key);
-            let shards =
-                column.and_then(|it| shards_of(key, &self.table, it, parameters, placement));
-            let Some([shard]) = shards.as_deref() else {
-                let hint = "Give a value of the column's type.";
-                return Plan::Refuse(Refusal::new("a sharding key that has no shard", hint));
-            };
-            match of_shard.iter_mut().find(|(it, _)| it == shard) {
-                Some((_, rows)) => rows.push(row),
-                None => of_shard.push((*shard, vec![row])),
-            }
-        }
-        of_shard.sort_by_key(|(shard, _)| *shard);
-        match (of_shard.as_slice(), &self.split) {
-            ([(shard, _)], _) => Plan::Single(*shard),
-            (_, Err(refusal)) => Plan::Refuse(refusal.clone()),
-            (_, Ok(())) => Plan::Split(
-                of_shard.iter().map(|(shard, rows)| (*shard, self.text(rows))).collect(),
-            ),
-        }
-    }
-
-    fn text(&self, rows: &[&str]) -> String {
-        format!("{}{}{}", self.head, rows.join(", "), self.tail)
-    }
+/// All tables of a walk whose rows are not everywhere.
+pub fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
+    crate::outline::placed(walker)
 }

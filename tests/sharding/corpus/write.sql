@@ -11,7 +11,7 @@ INSERT INTO orders (id, status) VALUES (7, 'new');
 INSERT INTO orders (id, user_id, status) VALUES (7, 1 + 1, 'new');
 -- refused ON CONFLICT
 INSERT INTO orders (id, user_id, status) VALUES (7, 50, 'new') ON CONFLICT DO NOTHING;
--- refused INSERT ... SELECT
+
 INSERT INTO orders SELECT * FROM orders;
 UPDATE users SET name = 'x' WHERE id = 5;
 UPDATE users SET name = name || '!', balance = balance * 2 WHERE id = 5 RETURNING *;

@@ -3,15 +3,29 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
+use pgherd_config::{ShardedTable, ShardingAlgorithm};
 use pgherd_harness::postgres::Postgres;
-use pgherd_plan::{COLUMNS_QUERY, FUNCTIONS_QUERY};
+use pgherd_plan::{COLUMNS_QUERY, FUNCTIONS_QUERY, TABLES_QUERY, TableRow};
 use pgherd_plan::{Catalog, Column, ColumnRow, FunctionRow, Parameter, Placement, Rules, Table};
+use pgherd_types::{Collation, Format, Settings, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-const SCHEMA: &str = include_str!("schema.sql");
-const SHARDED: &[&str] = &["users", "orders", "items", "events"];
-/// Keys whose shards are asked of Postgres beforehand.
-const KEYS: i64 = 1000;
+const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("schema_writes.sql"));
+/// Sharded tables, their keys, and a partitioned table that shows where Postgres has such keys.
+pub const SHARDED: &[(&str, &str, &str)] = &[
+    ("users", "id", "placement"),
+    ("orders", "user_id", "placement"),
+    ("items", "user_id", "placement"),
+    ("events", "user_id", "placement"),
+    ("accounts", "id", "placement"),
+    ("tickets", "user_id", "placement"),
+    ("notes", "user_id", "placement"),
+    ("archive", "user_id", "placement"),
+    ("visits", "sid", "placement_of_uuids"),
+    ("words", "word", "placement_of_words"),
+    ("children", "user_id", "placement"),
+];
 
 pub struct Cluster {
     pub shards: Vec<Client>,
@@ -19,8 +33,8 @@ pub struct Cluster {
     pub places: Places,
 }
 
-/// The shard of each key, as `PARTITION BY HASH` of Postgres says it.
-pub struct Places(HashMap<i64, usize>);
+/// The shard of each key, as pgherd says it; where the rows are says Postgres.
+pub struct Places(HashMap<u32, pgherd_sharding::Placement>);
 
 pub async fn connect(postgres: &Postgres, database: &str) -> Result<Client> {
     let (client, connection) =
@@ -61,25 +75,33 @@ impl Cluster {
             let name = format!("shard_{shards}_{shard}");
             admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE whole")).await?;
             let client = connect(postgres, &name).await?;
-            for table in SHARDED {
-                let key = if *table == "users" { "id" } else { "user_id" };
+            for (table, key, placement) in SHARDED {
                 let delete = format!(
                     "DELETE FROM {table} WHERE NOT \
-                     satisfies_hash_partition('placement'::regclass, {shards}, {shard}, {key})"
+                     satisfies_hash_partition('{placement}'::regclass, {shards}, {shard}, {key})"
                 );
                 client.batch_execute(&delete).await?;
             }
             clients.push(client);
         }
         let first = clients.first().context("a shard")?;
+        let rule = ShardedTable {
+            table: None,
+            column: "key".to_owned(),
+            column_type: "bigint".to_owned(),
+            algorithm: ShardingAlgorithm::Hash,
+            shards: Vec::new(),
+        };
         let mut places = HashMap::new();
-        let sql = format!(
-            "SELECT k, r FROM generate_series(0, {KEYS}) k, generate_series(0, {shards} - 1) r \
-             WHERE satisfies_hash_partition('placement'::regclass, {shards}, r, k::bigint)"
-        );
-        for row in rows(first, &sql).await? {
-            let [Some(key), Some(shard)] = row.as_slice() else { continue };
-            places.insert(key.parse()?, shard.parse()?);
+        for name in ["smallint", "integer", "bigint", "text", "varchar", "uuid"] {
+            let of = Type::named(name).context("a type")?;
+            let placement = pgherd_sharding::Placement::new(
+                &rule,
+                shards,
+                &of,
+                &Collation::Bytes,
+            )?;
+            places.insert(of.oid(), placement);
         }
         let catalog = catalog(first, shards).await?;
         Ok(Self { shards: clients, catalog, places: Places(places) })
@@ -114,29 +136,52 @@ async fn catalog(client: &Client, shards: usize) -> Result<Catalog> {
         Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
     });
     let rules = Rules {
-        sharded: vec![(Some("users".into()), "id".into()), (None, "user_id".into())],
-        reference: vec!["countries".into()],
+        sharded: vec![
+            (Some("users".into()), "id".into()),
+            (Some("accounts".into()), "id".into()),
+            (Some("visits".into()), "sid".into()),
+            (Some("words".into()), "word".into()),
+            (None, "user_id".into()),
+        ],
+        reference: vec!["countries".into(), "currencies".into()],
         shards,
         ..Rules::default()
     };
-    let catalog = Catalog::new(columns, functions.collect(), &rules);
+    let mut catalog = Catalog::new(columns, functions.collect(), &rules);
+    let tables = rows(client, TABLES_QUERY).await?.into_iter().filter_map(|row| {
+        let [schema, table, kind, name, value] = <[Option<String>; 5]>::try_from(row).ok()?;
+        let (schema, table, value) = (schema?, table?, value.unwrap_or_default());
+        Some(TableRow { schema, table, kind: kind?, name: name?, value })
+    });
+    catalog.add_tables(tables.collect());
     client.batch_execute("RESET search_path").await?;
     Ok(catalog)
 }
 
 impl Places {
-    fn of(&self, text: &str) -> Option<usize> {
-        self.0.get(&text.trim().parse().ok()?).copied()
+    fn of(&self, type_oid: u32, value: Option<&[u8]>, format: Format) -> Option<usize> {
+        let placement = self.0.get(&type_oid)?;
+        let of = placement.data_type();
+        let decode = |it: &[u8]| {
+            of.decode(format, &Bytes::copy_from_slice(it), &Settings::default()).ok()
+        };
+        let value = match value {
+            Some(value) => Some(decode(value)?),
+            None => None,
+        };
+        placement.place(value.as_ref()).ok()
     }
 }
 
 impl Placement for Places {
     fn shard(&self, _: &Table, _: &Column, key: &Parameter<'_>) -> Option<usize> {
-        self.of(std::str::from_utf8(key.value?).ok()?)
+        let format = if key.binary { Format::Binary } else { Format::Text };
+        self.of(key.type_oid, key.value, format)
     }
 
-    fn shards(&self, _: &Table, _: &Column, keys: &Parameter<'_>) -> Option<Vec<usize>> {
+    fn shards(&self, _: &Table, column: &Column, keys: &Parameter<'_>) -> Option<Vec<usize>> {
         let text = std::str::from_utf8(keys.value?).ok()?.strip_prefix('{')?.strip_suffix('}')?;
-        text.split(',').map(|it| self.of(it)).collect()
+        let place = |it: &str| self.of(column.type_oid, Some(it.as_bytes()), Format::Text);
+        text.split(',').map(place).collect()
     }
 }

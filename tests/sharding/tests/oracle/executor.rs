@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use pgherd_parser::{StringSyntax, Tree};
-use pgherd_plan::{Context, Finish, Merge, MergeKey, Outline, Parameter, Plan, outline};
-use pgherd_types::merge::{Cut, Keys, Merger, Verdict};
-use pgherd_types::{Collation, Collations, Comparator, Settings, SortOrder};
-use tokio_postgres::types::{Kind, ToSql, Type};
+use pgherd_plan::{Context, Finish, Gather, Outline, Parameter, Plan, outline};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
 use crate::cluster::Cluster;
 use crate::corpus::Case;
+use crate::merging::is_same;
 use crate::values::{Bound, Value, array};
 
 /// What a client would see.
@@ -50,12 +49,12 @@ fn bound(case: &Case) -> Vec<Bound> {
     case.parameters.iter().map(|it| Bound { value: bytes(it), binary: false }).collect()
 }
 
-fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
+pub fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
     let code = error.code().with_context(|| format!("no error of the server: {error}"))?;
     Ok(Outcome::Failed(code.code().to_owned()))
 }
 
-fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
+pub fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
     statement
         .columns()
         .iter()
@@ -63,7 +62,7 @@ fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
         .collect()
 }
 
-async fn answer(
+pub async fn answer(
     client: &Client,
     sql: &str,
     types: &[Type],
@@ -116,55 +115,57 @@ impl Executor for Planned<'_> {
                 binary: false,
             })
             .collect();
-        self.plan(outline.plan(&values, &self.0.places), case, &described, &parameters).await
+        let plan = outline.plan(&values, &self.0.places);
+        self.carry_out(plan, case, &described, &types, &parameters).await
     }
 }
 
 impl Planned<'_> {
-    async fn plan(
+    pub async fn carry_out(
         &self,
         plan: Plan,
         case: &Case,
         described: &Statement,
+        types: &[Type],
         parameters: &[Bound],
     ) -> Result<(Outcome, &'static str)> {
         let shards = &self.0.shards;
-        let types = described.params().to_vec();
         match plan {
-            Plan::Merge(merge) if !self.1 && described.columns().iter().all(|it| is_same(it.type_())) => {
-                Ok((self.merge(&merge, described, &types, parameters).await?, "merge"))
+            Plan::Merge(merge) if !self.1 && described.columns().iter().all(is_same) => {
+                Ok((self.merge(&merge, described, types, parameters).await?, "merge"))
             }
             Plan::Merge(merge) => {
-                Box::pin(self.plan(*merge.otherwise, case, described, parameters)).await
+                let otherwise = *merge.otherwise;
+                Box::pin(self.carry_out(otherwise, case, described, types, parameters)).await
             }
             Plan::Single(shard) => {
-                Ok((answer(&shards[shard], &case.sql, &types, parameters).await?, "single"))
+                Ok((answer(&shards[shard], &case.sql, types, parameters).await?, "single"))
             }
             Plan::Any => {
                 let last = shards.last().context("a shard")?;
-                Ok((answer(last, &case.sql, &types, parameters).await?, "any"))
+                Ok((answer(last, &case.sql, types, parameters).await?, "any"))
             }
             Plan::Finish(finish) => {
-                let outcome = self.finish(&finish, described, &types, parameters).await?;
+                let outcome = self.finish(&finish, described, types, parameters).await?;
                 Ok((outcome, "finish"))
             }
             Plan::Broadcast(on) => {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
-                Ok((self.each(texts, &types, parameters).await?, "broadcast"))
+                Ok((self.each(texts, types, parameters).await?, "broadcast"))
             }
-            Plan::Split(texts) => Ok((self.each(texts, &types, parameters).await?, "split")),
+            Plan::Write(write) => {
+                Ok((self.write(&write, types, parameters).await?, "write"))
+            }
+            Plan::Scatter(scatter) => {
+                Ok((self.scatter(&scatter, types, parameters).await?, "scatter"))
+            }
+            Plan::Move(change) => {
+                Ok((self.change_keys(&change, types, parameters).await?, "move"))
+            }
+            Plan::Everywhere(_) => Ok((self.everywhere(&case.sql).await?, "everywhere")),
             Plan::Refuse(refusal) => Ok((Outcome::Refused(refusal.construct.into_owned()), "")),
             Plan::Elsewhere => Ok((Outcome::Refused("not planned".to_owned()), "")),
         }
-    }
-}
-
-/// Whether its binary form means the same on all shards.
-fn is_same(of: &Type) -> bool {
-    match of.kind() {
-        Kind::Simple | Kind::Enum(_) | Kind::Domain(_) | Kind::Range(_) => true,
-        Kind::Array(_) => of.oid() < 16384,
-        _ => false,
     }
 }
 
@@ -178,6 +179,38 @@ impl Planned<'_> {
             shards: self.0.shards.len(),
         };
         Ok(outline(statement, sql, &context))
+    }
+
+    /// The client's parameters, and the gathered rows as arrays behind them.
+    pub async fn gathered(
+        &self,
+        gathers: &[Gather],
+        first_parameter: usize,
+        types: &[Type],
+        parameters: &[Bound],
+    ) -> Result<Result<Vec<Bound>, Outcome>> {
+        let mut values = parameters.to_vec();
+        ensure!(gathers.is_empty() || values.len() < first_parameter, "too many parameters");
+        for gather in gathers {
+            let mut gathered = vec![Vec::new(); gather.columns.len()];
+            for shard in &gather.shards {
+                let (types, values) =
+                    if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
+                let client = &self.0.shards[*shard];
+                let rows = match answer(client, &gather.query, types, values).await? {
+                    Outcome::Rows { rows, .. } => rows,
+                    other => return Ok(Err(other)),
+                };
+                for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
+                    gathered[column].push(value);
+                }
+            }
+            for (column, gathered) in gather.columns.iter().zip(&gathered) {
+                let value = Some(array(column.type_oid, gathered));
+                values.push(Bound { value, binary: true });
+            }
+        }
+        Ok(Ok(values))
     }
 
     async fn each(
@@ -200,66 +233,6 @@ impl Planned<'_> {
         Ok(Outcome::Rows { columns: names, rows: all, affected: sum })
     }
 
-    async fn merge(
-        &self,
-        merge: &Merge,
-        described: &Statement,
-        types: &[Type],
-        parameters: &[Bound],
-    ) -> Result<Outcome> {
-        let orders = merge.keys.iter().map(|key| {
-            let of = pgherd_types::Type::builtin(key.type_oid).context("a built-in type")?;
-            let comparator = Comparator::new(&of, &Collation::Bytes, &Collations::bytes())?;
-            let (descending, nulls_first) = (key.descending, key.nulls_first);
-            Ok((of, SortOrder { comparator, descending, nulls_first }))
-        });
-        let (of, orders): (Vec<_>, Vec<_>) = orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        let mut sources = Vec::new();
-        for shard in &merge.shards {
-            let client = &self.0.shards[*shard];
-            match answer(client, &merge.query, types, parameters).await? {
-                Outcome::Rows { rows, .. } => sources.push(rows.into_iter()),
-                other => return Ok(other),
-            }
-        }
-        let keys = |row: &Vec<Value>| -> Result<Keys> {
-            let key = |(key, of): (&MergeKey, &pgherd_types::Type)| {
-                let raw = row[key.column].0.as_ref();
-                let decode = |it: &Vec<u8>| {
-                    let raw = bytes::Bytes::copy_from_slice(it);
-                    of.decode(pgherd_types::Format::Binary, &raw, &Settings::default())
-                };
-                Ok(raw.map(decode).transpose()?)
-            };
-            merge.keys.iter().zip(&of).map(key).collect()
-        };
-        let mut merger = Merger::new(orders.clone(), sources.len());
-        let mut cut = Cut::new(orders, merge.offset, merge.limit, merge.with_ties);
-        let mut heads = vec![None; sources.len()];
-        let mut rows = Vec::new();
-        loop {
-            for source in merger.wanted().collect::<Vec<_>>() {
-                match sources[source].next() {
-                    Some(row) => {
-                        merger.offer(source, keys(&row)?)?;
-                        heads[source] = Some(row);
-                    }
-                    None => merger.close(source),
-                }
-            }
-            let Some((source, keys)) = merger.pop() else { break };
-            let mut row = heads[source].take().context("the row that was offered")?;
-            row.truncate(row.len() - merge.hidden);
-            match cut.judge(keys)? {
-                Verdict::Skip => {}
-                Verdict::Send => rows.push(row),
-                Verdict::Stop => break,
-            }
-        }
-        let affected = u64::try_from(rows.len())?;
-        Ok(Outcome::Rows { columns: columns(described), rows, affected })
-    }
-
     async fn finish(
         &self,
         finish: &Finish,
@@ -267,27 +240,12 @@ impl Planned<'_> {
         types: &[Type],
         parameters: &[Bound],
     ) -> Result<Outcome> {
-        let mut values = parameters.to_vec();
-        ensure!(values.len() < finish.first_parameter, "too many parameters");
-        for gather in &finish.gathers {
-            let mut gathered = vec![Vec::new(); gather.columns.len()];
-            for shard in &gather.shards {
-                let (types, values) =
-                    if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
-                let client = &self.0.shards[*shard];
-                let rows = match answer(client, &gather.query, types, values).await? {
-                    Outcome::Rows { rows, .. } => rows,
-                    other => return Ok(other),
-                };
-                for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
-                    gathered[column].push(value);
-                }
-            }
-            for (column, gathered) in gather.columns.iter().zip(&gathered) {
-                let value = Some(array(column.type_oid, gathered));
-                values.push(Bound { value, binary: true });
-            }
-        }
+        let gathers = &finish.gathers;
+        let values = self.gathered(gathers, finish.first_parameter, types, parameters).await?;
+        let values = match values {
+            Ok(values) => values,
+            Err(outcome) => return Ok(outcome),
+        };
         let last = self.0.shards.last().context("a shard")?;
         let statement = match last.prepare_typed(&finish.query, types).await {
             Ok(statement) => statement,

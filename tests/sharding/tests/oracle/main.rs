@@ -4,8 +4,10 @@
 mod cluster;
 mod corpus;
 mod executor;
+mod merging;
 mod random;
 mod values;
+mod writes;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,7 @@ use anyhow::Result;
 use pgherd_harness::postgres::Postgres;
 use tokio_postgres::Client;
 
-use cluster::{Cluster, connect, create_whole, rows};
+use cluster::{Cluster, connect, create_whole};
 use corpus::Case;
 use executor::{Executor, Outcome, Planned, Whole};
 use random::Random;
@@ -61,6 +63,7 @@ async fn judge(
 ) -> Result<(&'static str, Option<String>)> {
     // Whatever it writes is undone.
     for client in cluster.shards.iter().chain([whole]) {
+        client.batch_execute(writes::RESTART).await?;
         client.batch_execute("BEGIN").await?;
     }
     let (expected, _) = Whole(whole).run(case).await?;
@@ -75,7 +78,7 @@ async fn judge(
     }
     if case.file.starts_with("write") && matches!(got, Outcome::Rows { .. }) && complaint.is_none()
     {
-        complaint = compare_tables(whole, &cluster.shards).await?;
+        complaint = writes::compare_tables(whole, &cluster.shards).await?;
     }
     for client in cluster.shards.iter().chain([whole]) {
         client.batch_execute("ROLLBACK").await?;
@@ -106,23 +109,6 @@ fn sorted(case: &Case, outcome: &Outcome) -> Outcome {
         rows.sort();
     }
     outcome
-}
-
-async fn compare_tables(whole: &Client, shards: &[Client]) -> Result<Option<String>> {
-    for table in ["users", "orders", "items", "events"] {
-        let sql = format!("SELECT t::text FROM {table} t");
-        let mut expected = rows(whole, &sql).await?;
-        let mut got = Vec::new();
-        for shard in shards {
-            got.extend(rows(shard, &sql).await?);
-        }
-        expected.sort();
-        got.sort();
-        if expected != got {
-            return Ok(Some(format!("{table} has other rows afterwards")));
-        }
-    }
-    Ok(None)
 }
 
 fn print(shards: usize, table: &Table) {
