@@ -13,7 +13,9 @@ use crate::plan::{Plan, Refusal, Replies, Write};
 use crate::scatter::{self, Scattered};
 use crate::walk::text;
 use crate::walker::{Env, Walker};
-use crate::write::{Inserted, Several, insert_in, placed, several, shared_shard, statement_range};
+use crate::write::{
+    Inserted, Several, Spread, insert_in, placed, several, shared_shard, statement_range,
+};
 
 #[derive(Debug, Clone)]
 pub struct Insert {
@@ -103,10 +105,15 @@ pub fn insert(
         _ => spread <= Volatility::Independent && co_located(&walker, &found),
     };
     if spreads {
-        let nodes = Node::InsertStmt(insert);
-        let returning = insert.returning_clause();
-        together =
-            several(&walker, found.target, statement, sql, vec![nodes], returning, context).ok();
+        let spread = Spread {
+            statement,
+            sql,
+            target: found.target,
+            apart: Vec::new(),
+            nodes: vec![Node::InsertStmt(insert)],
+            returning: insert.returning_clause(),
+        };
+        together = several(&walker, spread, context).ok();
     }
     let scattered = match (&layout, walker.writes) {
         (_, true) => Err(Refusal::over_shards("a data-modifying statement in WITH")),

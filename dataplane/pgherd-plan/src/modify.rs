@@ -12,7 +12,9 @@ use crate::push::key;
 use crate::quote;
 use crate::walk::text;
 use crate::walker::{Env, Walker};
-use crate::write::{Parts, Several, placed, several, shared_shard, statement_range};
+use crate::write::{
+    Parts, Several, Spread, apart, placed, several, shared_shard, statement_range,
+};
 
 /// A write to rows that are there.
 #[derive(Debug, Clone)]
@@ -84,8 +86,10 @@ fn modify(
     once::worst(&walker, context.catalog)?;
     let nodes = parts.outputs.iter().copied().chain(parts.filter).chain(parts.with);
     let nodes = nodes.chain(parts.from.iter()).collect();
-    let mut several =
-        several(&walker, target, statement, sql, nodes, parts.returning, context);
+    let apart = apart(&walker, target);
+    let spread =
+        Spread { statement, sql, target, apart, nodes, returning: parts.returning };
+    let mut several = several(&walker, spread, context);
     let ambiguous = kind == Kind::Reference && !parts.changed.is_empty() && !parts.from.is_empty();
     if ambiguous {
         let construct = "UPDATE ... FROM of a table that is on all shards";

@@ -340,20 +340,29 @@ fn keys_of(
     select.values_lists().iter().map(row).collect()
 }
 
+/// What of a statement is looked at for its text on several shards.
+pub struct Spread<'a, 't> {
+    pub statement: RawStmt<'a>,
+    pub sql: &'a str,
+    pub target: usize,
+    /// Occurrences whose rows must come from other shards.
+    pub apart: Vec<usize>,
+    /// All of the statement that may have values which one session must say.
+    pub nodes: Vec<Node<'t>>,
+    pub returning: Option<Node<'t>>,
+}
+
 /// The statement's text for several shards: rows of other shards come as parameters, and so do
-/// values that one session must say. `nodes` is all of the statement that has such values.
+/// values that one session must say.
 ///
 /// # Errors
 /// What cannot be done by several shards exactly.
 pub fn several<'t>(
     walker: &Walker<'_, 't>,
-    target: usize,
-    statement: RawStmt<'_>,
-    sql: &str,
-    nodes: Vec<Node<'t>>,
-    returning: Option<Node<'t>>,
+    spread: Spread<'_, 't>,
     context: &Context<'_>,
 ) -> Result<Several, Refusal> {
+    let Spread { statement, sql, target, apart, nodes, returning } = spread;
     let table = walker.scopes.occurrences[target].table;
     let same = table.kind == Kind::Reference;
     if walker.writes {
@@ -387,7 +396,6 @@ pub fn several<'t>(
         let construct = "a VOLATILE function in a write that several shards evaluate";
         return Err(Refusal::over_shards(construct));
     }
-    let apart = apart(walker, target);
     // Every shard evaluates them: they must find the same.
     if walker.picks && (!apart.is_empty() || same || walker.scopes.occurrences.len() == 1) {
         let construct = "a subquery with LIMIT, DISTINCT ON or an aggregate that depends on order";
@@ -449,8 +457,8 @@ pub fn statement_range(
     Ok((text, first..last + 1))
 }
 
-/// Occurrences whose rows must come from other shards.
-fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
+/// Occurrences whose rows are not where those of the target are.
+pub fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
     let scopes = &walker.scopes;
     let table = scopes.occurrences[target].table;
     let near = table.key().map(|key| scopes.following((target, key))).unwrap_or_default();

@@ -39,7 +39,7 @@ WITH d AS (UPDATE users SET name = 'x' WHERE id = 3 RETURNING *) SELECT d.name, 
 WITH d AS (DELETE FROM orders WHERE user_id < 5 RETURNING *) SELECT count(*) FROM d;
 WITH i AS (INSERT INTO notes VALUES (3, 'x') RETURNING *) UPDATE users SET name = 'y' WHERE id = 3 RETURNING name;
 -- refused data-modifying
-WITH i AS (INSERT INTO notes VALUES (3, 'x') RETURNING *) UPDATE users SET name = 'y' WHERE id = 4 OR id = 5;
+WITH i AS (INSERT INTO notes VALUES (3, 'x') RETURNING *) UPDATE users SET name = 'y';
 WITH i AS (INSERT INTO notes SELECT user_id, note FROM orders WHERE user_id = 3 RETURNING *) SELECT * FROM i;
 -- with 5|x
 UPDATE users SET name = $2 WHERE id > $1 AND created < now();
@@ -89,7 +89,7 @@ DELETE FROM countries USING users u WHERE u.country = code AND u.id = 3;
 DELETE FROM countries WHERE code NOT IN (SELECT country FROM users WHERE country IS NOT NULL);
 DELETE FROM users WHERE id NOT IN (SELECT user_id FROM orders);
 DELETE FROM users WHERE id IN (SELECT user_id FROM orders WHERE total > 200) RETURNING id;
-DELETE FROM users u USING orders o WHERE o.user_id = u.id AND o.status = 'lost' RETURNING u.id, o.id;
+DELETE FROM users u USING orders o WHERE o.user_id = u.id AND o.status = 'lost' RETURNING u.id, o.status;
 DELETE FROM users u USING users v WHERE v.id = u.id - 1 AND v.active;
 DELETE FROM items WHERE (order_id, user_id) IN (SELECT id, user_id FROM orders WHERE status = 'lost');
 DELETE FROM items USING orders o JOIN users u ON u.id = o.user_id WHERE o.user_id = items.user_id AND u.active;
@@ -111,3 +111,6 @@ UPDATE users SET name = 'x' RETURNING id, now() > '2020-01-01' AS late;
 UPDATE accounts SET id = nextval('accounts_id_seq');
 DELETE FROM users WHERE 1 / (id - 3) > 0;
 DELETE FROM nowhere;
+DELETE FROM parents WHERE id < 120;
+-- refused foreign keys point to
+UPDATE parents SET user_id = 3 WHERE user_id = 2;

@@ -25,6 +25,7 @@ pub const SHARDED: &[(&str, &str, &str)] = &[
     ("visits", "sid", "placement_of_uuids"),
     ("words", "word", "placement_of_words"),
     ("children", "user_id", "placement"),
+    ("parents", "user_id", "placement"),
 ];
 
 pub struct Cluster {

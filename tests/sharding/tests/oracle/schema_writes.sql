@@ -19,9 +19,11 @@ CREATE TABLE words (word varchar(8) PRIMARY KEY, n integer);
 INSERT INTO words SELECT 'w' || i, i FROM generate_series(1, 30) i;
 CREATE TABLE currencies (id serial PRIMARY KEY, code char(3) UNIQUE, changed timestamptz DEFAULT now(), rate numeric);
 INSERT INTO currencies (code, changed, rate) VALUES ('EUR', '2024-01-01', 1), ('USD', '2024-01-01', 1.1), ('CHF', '2024-01-01', 0.95);
+CREATE TABLE parents (id bigint, user_id bigint, PRIMARY KEY (user_id, id));
+INSERT INTO parents SELECT id, user_id FROM orders;
 CREATE TABLE children (
   id bigint, user_id bigint, order_id bigint, PRIMARY KEY (user_id, id),
-  FOREIGN KEY (user_id, order_id) REFERENCES orders (user_id, id));
-INSERT INTO children SELECT id, user_id, id FROM orders WHERE id < 100;
+  FOREIGN KEY (user_id, order_id) REFERENCES parents (user_id, id));
+INSERT INTO children SELECT id, user_id, id FROM parents WHERE id < 100;
 CREATE TABLE placement_of_uuids (key uuid) PARTITION BY HASH (key);
 CREATE TABLE placement_of_words (key varchar(8)) PARTITION BY HASH (key);
