@@ -17,6 +17,7 @@ mod merging;
 mod modify;
 mod once;
 mod outline;
+mod partial;
 mod plan;
 mod push;
 mod quote;

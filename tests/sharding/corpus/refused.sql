@@ -45,7 +45,6 @@ CREATE TABLE x (i int);
 SELECT nextval('numbers');
 -- refused changes state
 SELECT pg_advisory_lock(1);
--- refused whole row
 SELECT count(o) FROM orders o;
 SELECT (o).id FROM orders o;
 SELECT * FROM nowhere;

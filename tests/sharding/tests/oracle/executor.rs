@@ -198,7 +198,12 @@ impl Planned<'_> {
                     if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
                 let client = &self.0.shards[*shard];
                 let rows = match answer(client, &gather.query, types, values).await? {
-                    Outcome::Rows { rows, .. } => rows,
+                    Outcome::Rows { columns, rows, .. } => {
+                        let oids = columns.iter().map(|(_, oid, _)| *oid);
+                        let expected = gather.columns.iter().map(|it| it.type_oid);
+                        ensure!(oids.eq(expected), "other types: {}", gather.query);
+                        rows
+                    }
                     other => return Ok(Err(other)),
                 };
                 for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
