@@ -147,7 +147,8 @@ impl Planned<'_> {
             }
             Plan::Finish(finish) => {
                 let outcome = self.finish(&finish, described, types, parameters).await?;
-                Ok((outcome, "finish"))
+                let begun = finish.gathers.iter().any(|it| it.query.contains("\"pgherd 0\""));
+                Ok((outcome, if begun { "begun" } else { "finish" }))
             }
             Plan::Broadcast(on) => {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
@@ -171,7 +172,7 @@ impl Planned<'_> {
 
 impl Planned<'_> {
     pub fn outline(&self, sql: &str) -> Result<Outline> {
-        let tree = Tree::parse(sql, StringSyntax::Standard)?;
+        let tree = Tree::parse(sql, StringSyntax::Standard).with_context(|| sql.to_owned())?;
         let statement = tree.statements().next().context("a statement")?;
         let context = Context {
             catalog: &self.0.catalog,
