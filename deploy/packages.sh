@@ -22,6 +22,7 @@ demo,test,bench       | command -v setpriv                  | util-linux
 demo                  | command -v curl                     | curl
 test                  | command -v ip                       | iproute2
 test                  | command -v nft                      | nftables
+test                  | has_locale en_US.utf8               | locales-all
 test                  | has_libpq_headers                   | libpq-dev
 test                  | python_has_venv                     | python3-venv
 test                  | ruby -e 'require "pg"'              | ruby-pg
@@ -51,6 +52,7 @@ has_node_or_venv() { "$(dirname "$0")/node.sh" --installed || python_has_venv; }
 # bindgen loads it: it reads the headers of Postgres's parser.
 has_libclang() { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null; }
 has_libpq_headers() { [ -e "$(pg_config --includedir)/libpq-fe.h" ]; }
+has_locale() { locale -a | grep -qx "$1"; }
 has_jar() { [ -e "/usr/share/java/$1.jar" ]; }
 has_go() { [ -d "/usr/share/gocode/src/$1" ]; }
 python_has_venv() { python3 -c 'import venv, ensurepip'; }

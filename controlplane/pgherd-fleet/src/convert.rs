@@ -73,6 +73,7 @@ pub fn statistics(from: v1::Statistics, at: DateTime<Utc>) -> Statistics {
     let pool = |pool: v1::PoolStatistics| PoolStatistics {
         cluster: pool.cluster,
         user: pool.user,
+        shard: pool.shard,
         instance: pool.instance,
         active: pool.active,
         idle: pool.idle,

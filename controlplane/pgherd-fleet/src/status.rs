@@ -91,6 +91,8 @@ pub struct PoolStatistics {
     pub cluster: String,
     /// The user.
     pub user: String,
+    /// The shard's number, from 0.
+    pub shard: u32,
     /// The instance as host:port.
     pub instance: String,
     /// Server connections in use.

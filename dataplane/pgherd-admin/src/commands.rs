@@ -15,6 +15,7 @@ mod show_instances;
 mod show_lists;
 mod show_pools;
 mod show_servers;
+mod show_shards;
 mod show_stats;
 mod show_version;
 mod shutdown;
@@ -29,6 +30,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     show_servers::COMMAND,
     show_databases::COMMAND,
     show_instances::COMMAND,
+    show_shards::COMMAND,
     show_bans::COMMAND,
     show_lists::COMMAND,
     show_version::COMMAND,

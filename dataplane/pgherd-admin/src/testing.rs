@@ -7,12 +7,12 @@ use std::time::Duration;
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::Topology;
-use pgherd_pool::Directory;
+use pgherd_pool::{Directory, Need};
 use pgherd_session::{AdminReply, Limits, Shared};
 
 use crate::{Console, Control, ReloadError};
 
-/// Two clusters, one of them with a replica and one for every name.
+/// Three clusters: one with a replica, one with two shards and one for every name.
 const TOPOLOGY: &str = r#"{"clusters": [
     {"name": "app", "pool_size": 7, "min_pool_size": 2,
      "users": [{"name": "alice", "password": "a"},
@@ -20,6 +20,11 @@ const TOPOLOGY: &str = r#"{"clusters": [
      "shards": [{"instances": [
         {"host": "10.0.0.1", "port": 5432, "database": "app_0", "role": "primary"},
         {"host": "10.0.0.2", "port": 5432, "database": "app_0", "role": "replica"}]}]},
+    {"name": "sharded", "users": [{"name": "alice", "password": "a"}],
+     "sharded_tables": [{"column": "user_id", "type": "bigint"}],
+     "shards": [
+        {"instances": [{"host": "10.0.1.0", "database": "s_0", "role": "primary"}]},
+        {"instances": [{"host": "10.0.1.0", "database": "s_1", "role": "primary"}]}]},
     {"name": "*", "pool_mode": "statement", "users": [{"name": "alice", "password": "a"}],
      "shards": [{"instances": [{"host": "::1", "port": 5433, "role": "primary"}]}]}
 ]}"#;
@@ -68,6 +73,10 @@ impl Stand {
         let stand = Self::new();
         for (database, user) in [("other", "alice"), ("app", "bob"), ("app", "alice")] {
             stand.shared.directory.pool(database, user).unwrap();
+        }
+        let shards = stand.shared.directory.shards("sharded", "alice").unwrap();
+        for targets in shards.all() {
+            targets.choose(&Need::WRITE, 0).unwrap();
         }
         stand
     }

@@ -15,6 +15,7 @@ mod reference;
 mod secret;
 mod shape;
 mod sharding;
+mod size;
 mod snapshot;
 mod tls;
 mod topology;
@@ -32,6 +33,7 @@ pub use sharding::{
     KeyProblem, KeyRange, KeyText, KeyedShard, ListKeys, RangeKeys, ShardedSchema, ShardedTable,
     ShardingAlgorithm,
 };
+pub use size::{ByteSize, SizeError};
 pub use tls::{ClientTls, ClientTlsMode, ServerTls, ServerTlsMode, is_pem};
 pub use topology::{
     Cluster, Instance, InstanceRole, LoadBalancing, PoolMode, Reads, Shard, Topology, User,

@@ -21,7 +21,8 @@ from the control plane, in the same form as JSON. `pgherd-proxy --config FILE --
 validates. An unknown key is an error that names the key, its line and the nearest known key.
 
 A *duration* is a text of whole numbers with units, the largest first: `500ms`, `5s`, `2m`,
-`1h30m`, `7d`; `0` needs no unit. A *sharding key* is a text as Postgres shows the value, such as
+`1h30m`, `7d`; `0` needs no unit. A *size* is a whole number with one of Postgres's units: `B`,
+`kB` (1024 bytes), `MB`, `GB`, `TB`. A *sharding key* is a text as Postgres shows the value, such as
 `2024-01-31`, an integer or a boolean.
 ";
 
@@ -211,6 +212,9 @@ impl Reference {
         let schema = self.resolve(schema);
         if schema["format"] == "period" {
             return "duration".to_owned();
+        }
+        if schema["format"] == "size" {
+            return "size".to_owned();
         }
         if schema["format"] == "key" {
             return "sharding key".to_owned();

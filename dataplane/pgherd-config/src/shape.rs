@@ -7,10 +7,11 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    Period, PeriodError,
+    ByteSize, Period, PeriodError, SizeError,
     document::{Node, Value, escape},
     duration::PERIOD_FORMAT,
     sharding::KEY_FORMAT,
+    size::SIZE_FORMAT,
 };
 
 /// One way in which a document differs from what its type allows.
@@ -63,6 +64,9 @@ pub enum Deviation {
     /// A duration that cannot be read.
     #[error("expected a duration such as \"500ms\", \"5s\" or \"1h30m\": {0}")]
     Period(#[from] PeriodError),
+    /// A size that cannot be read.
+    #[error("expected a size such as \"512kB\", \"64MB\" or \"1GB\": {0}")]
+    Size(#[from] SizeError),
 }
 
 impl Deviation {
@@ -76,6 +80,7 @@ impl Deviation {
             Self::NotOneOf { .. } => "not_one_of",
             Self::OutOfRange { .. } => "out_of_range",
             Self::Period(_) => "bad_duration",
+            Self::Size(_) => "bad_size",
         }
     }
 }
@@ -121,6 +126,9 @@ impl<'a> Walk<'a> {
         }
         if schema.get("format").and_then(Json::as_str) == Some(PERIOD_FORMAT) {
             return self.period(node, pointer);
+        }
+        if schema.get("format").and_then(Json::as_str) == Some(SIZE_FORMAT) {
+            return self.size(node, pointer);
         }
         if schema.get("format").and_then(Json::as_str) == Some(KEY_FORMAT) {
             if !matches!(node.value, Value::Text(_) | Value::Integer(Some(_)) | Value::Bool) {
@@ -224,6 +232,19 @@ impl<'a> Walk<'a> {
             Value::Integer(_) | Value::Float => Some(PeriodError::UnitMissing),
             Value::Null | Value::Bool | Value::Array(_) | Value::Table(_) | Value::DateTime => {
                 return self.wrong_type(pointer, node, "a duration such as \"5s\"");
+            }
+        };
+        if let Some(error) = error {
+            self.report(pointer, error.into());
+        }
+    }
+
+    fn size(&mut self, node: &Node, pointer: &str) {
+        let error = match &node.value {
+            Value::Text(text) => text.parse::<ByteSize>().err(),
+            Value::Integer(_) | Value::Float => Some(SizeError::UnitMissing),
+            Value::Null | Value::Bool | Value::Array(_) | Value::Table(_) | Value::DateTime => {
+                return self.wrong_type(pointer, node, "a size such as \"64MB\"");
             }
         };
         if let Some(error) = error {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EvidenceClass, Period, Secret, ServerTls, ShardedSchema, ShardedTable};
+use crate::{ByteSize, EvidenceClass, Period, Secret, ServerTls, ShardedSchema, ShardedTable};
 
 /// Everything a proxy serves: the document that a snapshot carries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -112,6 +112,10 @@ pub struct Cluster {
     pub ban_on: Vec<EvidenceClass>,
     /// TLS towards the instances.
     pub server_tls: ServerTls,
+    /// Most memory of the proxy that one statement over several shards may take for rows that it
+    /// gathers, before it fails with an error that says the size. Rows that are only passed on are
+    /// not counted, and a client may run one such statement at a time.
+    pub gather_limit: ByteSize,
     /// Tables that are on every shard in full.
     pub reference_tables: Vec<String>,
     /// Who may log in.
@@ -163,6 +167,7 @@ impl Default for Cluster {
             max_banned_percent: 100,
             ban_on: EvidenceClass::that_ban(),
             server_tls: ServerTls::default(),
+            gather_limit: ByteSize::mb(64),
             reference_tables: Vec::new(),
             users: Vec::new(),
             sharded_tables: Vec::new(),

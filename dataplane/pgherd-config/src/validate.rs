@@ -23,6 +23,8 @@ pub mod limits {
     pub const CLUSTERS: usize = 1_000;
     /// Users of one cluster.
     pub const USERS: usize = 10_000;
+    /// Shards of one cluster.
+    pub const SHARDS: usize = 1_000;
     /// Instances of one shard.
     pub const INSTANCES: usize = 64;
     /// Bytes of the whole document as JSON.

@@ -93,6 +93,7 @@ pub struct Catalog {
     tables: HashMap<(String, String), Table>,
     /// By name: all of that name, in whatever schema, are immutable.
     functions: HashMap<String, bool>,
+    rules: Rules,
     /// Names of aggregates, window functions and procedures.
     special: HashSet<String>,
     /// Text under the database's default collation is ordered by bytes.
@@ -106,12 +107,12 @@ pub struct Table {
     pub name: String,
     pub columns: Vec<Column>,
     pub kind: Kind,
+    /// `None` until [`Catalog::add_tables`].
+    pub facts: Option<Arc<Facts>>,
     /// Tables with one number have equal keys on one shard.
     pub placement: usize,
     /// Of a view with a key: schema and name of the table whose key it is.
     pub base: Option<(String, String)>,
-    /// `None` until [`Catalog::add_tables`].
-    pub facts: Option<Arc<Facts>>,
 }
 
 /// How a table's rows lie on the shards.
@@ -235,7 +236,7 @@ impl Rules {
 
 impl Catalog {
     pub fn new(columns: Vec<ColumnRow>, functions: Vec<FunctionRow>, rules: &Rules) -> Self {
-        let mut catalog = Self::default();
+        let mut catalog = Self { rules: rules.clone(), ..Self::default() };
         for row in columns {
             let key = (row.schema.clone(), row.table.clone());
             let table = catalog.tables.entry(key).or_insert_with(|| Table {
@@ -273,6 +274,28 @@ impl Catalog {
             }
         }
         catalog
+    }
+
+    /// How the rows of a table with these columns would lie on the shards.
+    pub(crate) fn kind_of(&self, schema: &str, name: &str, columns: &[String]) -> Kind {
+        let column = |name: &String| Column {
+            name: name.clone(),
+            type_oid: 0,
+            sql_type: String::new(),
+            collation: None,
+            deterministic: true,
+            transport: None,
+        };
+        let table = Table {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            columns: columns.iter().map(column).collect(),
+            kind: Kind::Undeclared,
+            facts: None,
+            placement: 0,
+            base: None,
+        };
+        self.rules.kind(&table).0
     }
 
     /// Takes what is needed for writes: the rows of [`crate::TABLES_QUERY`].

@@ -85,7 +85,7 @@ impl<'s> Tokens<'s> {
     }
 
     /// The text from one token to another, both included.
-    pub fn slice(&self, first: usize, last: usize) -> Option<&'s str> {
+    pub fn between(&self, first: usize, last: usize) -> Option<&'s str> {
         self.text.get(self.range(first)?.start..self.range(last)?.end)
     }
 

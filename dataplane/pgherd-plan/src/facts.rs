@@ -123,7 +123,12 @@ fn judge(expression: &str, catalog: &Catalog) -> Volatility {
     let Some(Node::SelectStmt(select)) = tree.statements().next().and_then(|it| it.stmt()) else {
         return Volatility::Unknown;
     };
-    let mut stack: Vec<Node<'_>> = select.target_list().iter().collect();
+    let targets = select.target_list().iter();
+    targets.map(|it| judge_node(it, catalog)).max().unwrap_or(Volatility::Unknown)
+}
+
+pub(crate) fn judge_node(node: Node<'_>, catalog: &Catalog) -> Volatility {
+    let mut stack = vec![node];
     let mut worst = Volatility::Everywhere;
     while let Some(node) = stack.pop() {
         let here = match node {

@@ -348,12 +348,12 @@ impl Rows {
         // Subqueries would be asked on several shards.
         let plain = values && found.source.is_empty() && !walker.picks && !walker.reads_system;
         let (first, last) = (*layout.rows.first()?, *layout.rows.last()?);
-        let head = layout.tokens.slice(layout.with.map_or(0, |it| it.0), first.0 - 1);
+        let head = layout.tokens.between(layout.with.map_or(0, |it| it.0), first.0 - 1);
         let tail = match layout.tail {
-            Some((from, to)) => format!(" {}", layout.tokens.slice(from, to)?),
+            Some((from, to)) => format!(" {}", layout.tokens.between(from, to)?),
             None => String::new(),
         };
-        let rows = layout.rows.iter().map(|(from, to)| layout.tokens.slice(*from, *to));
+        let rows = layout.rows.iter().map(|(from, to)| layout.tokens.between(*from, *to));
         let rows = rows.map(|it| it.map(str::to_owned)).collect::<Option<Vec<_>>>()?;
         let whole = last.1 <= layout.end && rows.len() == keys.len() && layout.first_is_ours();
         (plain && whole).then(|| head.map(str::to_owned)).flatten().map(|head| Self {

@@ -7,12 +7,15 @@
 
 mod catalog;
 mod clauses;
+pub mod commit;
+mod ddl;
 mod edit;
 mod facts;
 mod functions;
 mod insert;
 mod key;
 mod local;
+mod merge;
 mod merging;
 mod modify;
 mod once;

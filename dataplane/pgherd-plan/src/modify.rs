@@ -106,6 +106,17 @@ fn modify(
 // === impl Modify ===
 
 impl Modify {
+    /// A MERGE into a sharded table, the first of the walk; `more` are the keys of new rows.
+    pub fn merged(
+        walker: &Walker<'_, '_>,
+        several: Result<Several, Refusal>,
+        more: Vec<Placed>,
+    ) -> Self {
+        let mut tables = placed(walker);
+        tables.extend(more);
+        Self { tables, target: Some(0), several, moving: None }
+    }
+
     pub fn tables(&self) -> &[Placed] {
         &self.tables
     }

@@ -11,12 +11,14 @@ use crate::functions::objection;
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::partial::{Partial, partial};
-use crate::plan::{Finish, Gather, GatheredColumn, Plan, Refusal};
+use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
+use crate::ddl;
 use crate::insert::{self, Insert};
+use crate::merge;
 use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
@@ -49,6 +51,9 @@ pub(crate) enum Shape {
     /// UPDATE and DELETE.
     Modify(Box<Modify>),
     Insert(Box<Insert>),
+    Everywhere(Everywhere),
+    /// As it is, to this shard.
+    On(usize),
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -76,10 +81,9 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         Some(Node::InsertStmt(insert)) => insert::insert(statement, insert, text, context),
         Some(Node::UpdateStmt(update)) => modify::update(statement, update, text, context),
         Some(Node::DeleteStmt(delete)) => modify::delete(statement, delete, text, context),
-        Some(Node::MergeStmt(_)) => Err(Refusal::over_shards("MERGE")),
+        Some(Node::MergeStmt(merge)) => merge::merge(statement, merge, text, context),
         Some(Node::CopyStmt(_)) => Err(Refusal::over_shards("COPY")),
         Some(Node::ExplainStmt(_)) => Err(Refusal::over_shards("EXPLAIN")),
-        Some(Node::TruncateStmt(_)) => Err(Refusal::over_shards("TRUNCATE")),
         Some(Node::DeclareCursorStmt(_)) => Err(Refusal::over_shards("DECLARE CURSOR")),
         Some(Node::PrepareStmt(_) | Node::ExecuteStmt(_)) => {
             Err(Refusal::over_shards("PREPARE and EXECUTE"))
@@ -92,7 +96,7 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
             | Node::DeallocateStmt(_),
         )
         | None => Ok(Shape::Elsewhere),
-        Some(_) => Err(Refusal::over_shards("this command")),
+        Some(other) => ddl::outline(other, context),
     };
     Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
 }
@@ -316,6 +320,8 @@ impl Outline {
                 }
                 finished()
             }
+            Shape::Everywhere(it) => Plan::Everywhere(*it),
+            Shape::On(shard) => Plan::Single(*shard),
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)

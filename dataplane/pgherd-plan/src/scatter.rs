@@ -227,7 +227,11 @@ impl<'c> Builder<'_, 'c, '_> {
         let has_extra = extra.is_some();
         outputs.extend(extra.map(|it| format!("r.{}::{}", it.name, it.column.sql_type)));
         outputs.extend(once.iter().map(|it| format!("({})::pg_catalog.{}", it.sql, it.sql_type)));
-        Ok((format!("SELECT {} FROM (SELECT {head}{from}) AS r", outputs.join(", ")), has_extra))
+        // The order of the source is that of its rows, which a merge of shards would not keep.
+        let sorted = self.found.select.is_some_and(|it| !it.sort_clause().is_empty());
+        let order = if sorted { " ORDER BY pg_catalog.row_number() OVER ()" } else { "" };
+        let sql = format!("SELECT {} FROM (SELECT {head}{from}) AS r{order}", outputs.join(", "));
+        Ok((sql, has_extra))
     }
 
     /// The source as a query, and the names of its columns.
@@ -241,11 +245,11 @@ impl<'c> Builder<'_, 'c, '_> {
         let names: Vec<String> = (0..width).map(|it| format!("c{it}")).collect();
         let mut sql = String::new();
         if let Some((from, to)) = self.layout.with {
-            sql.push_str(tokens.slice(from, to).ok_or_else(odd)?);
+            sql.push_str(tokens.between(from, to).ok_or_else(odd)?);
             sql.push(' ');
         }
         if self.layout.rows.is_empty() {
-            let source = tokens.slice(first, last).ok_or_else(odd)?;
+            let source = tokens.between(first, last).ok_or_else(odd)?;
             sql.push_str(&if self.layout.with.is_some() { format!("({source})") } else { source.to_owned() });
             return Ok((sql, names.join(", ")));
         }
@@ -266,7 +270,7 @@ impl<'c> Builder<'_, 'c, '_> {
                 "(" | "[" if at < close => at = self.skip(at)?,
                 "," | ")" => {
                     let place = cells.len();
-                    let cell = tokens.slice(from, at.checked_sub(1)?)?;
+                    let cell = tokens.between(from, at.checked_sub(1)?)?;
                     match self.cell(cell, place) {
                         Ok(cell) => cells.push(cell),
                         Err(refusal) => return Some(Err(refusal)),

@@ -191,6 +191,19 @@ impl<'c, 't> Walker<'c, 't> {
         Ok(())
     }
 
+    /// USING of MERGE.
+    pub fn source(
+        &mut self,
+        item: Option<Node<'t>>,
+        scope: usize,
+        env: &Env<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(item) = item else { return Ok(()) };
+        let tables = self.joined(item, scope, env, false, 1)?;
+        self.scopes.scopes[scope].tables.extend(tables);
+        Ok(())
+    }
+
     fn joined(
         &mut self,
         item: Node<'t>,
@@ -392,7 +405,7 @@ impl<'c, 't> Walker<'c, 't> {
 
     /// A condition that rows of these tables must meet; it goes down to those that no outer join
     /// fills up.
-    fn condition(&mut self, condition: Node<'t>, scope: usize, targets: &Tables) {
+    pub fn condition(&mut self, condition: Node<'t>, scope: usize, targets: &Tables) {
         let is_target = |index: usize| targets.iter().any(|(it, _)| *it == index);
         for conjunct in conjuncts(condition) {
             let conditions = Conditions { scopes: &self.scopes, scope };

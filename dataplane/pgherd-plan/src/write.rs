@@ -104,6 +104,10 @@ pub fn target<'t>(
     let target = walker.table(relation, scope, &Env::EMPTY, false)?;
     let target = target.ok_or_else(|| Refusal::over_shards("a write to a table of the system"))?;
     let table = walker.scopes.occurrences[target].table;
+    if let Kind::View { .. } = table.kind {
+        let construct = format!("a write to {}, which is a view,", table.name);
+        return Err(Refusal::new(construct, "Write to its table."));
+    }
     if table.facts.as_ref().is_some_and(|it| it.rules) {
         let construct = format!("a write to {}, which has rules,", table.name);
         return Err(Refusal::new(construct, "Use triggers in place of rules."));
@@ -468,6 +472,7 @@ pub fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
             Kind::Sharded { column } => {
                 near.contains(&(index, column)) && same_placement(it.table, table)
             }
+            Kind::View { parted, .. } => !parted,
             _ => true,
         };
         (index != target && !here).then_some(index)
@@ -476,8 +481,8 @@ pub fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
 }
 
 /// Equal keys of two tables are on one shard.
-pub fn same_placement(_one: &Table, _other: &Table) -> bool {
-    true
+pub fn same_placement(one: &Table, other: &Table) -> bool {
+    one.placement == other.placement
 }
 
 /// References to what gathered rows do not have, and to what differs between shards.

@@ -3,8 +3,10 @@
 use ahash::AHashMap;
 
 /// The functions outside of `pg_catalog` of one database, and whether they may write.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Volatilities {
+    /// Which reading of the catalog this is.
+    id: u64,
     /// By name, then by schema: whether any function of that name there may write.
     by_name: AHashMap<Box<str>, Vec<(Box<str>, bool)>>,
 }
@@ -20,7 +22,12 @@ impl Volatilities {
                 None => schemas.push((schema.into(), writes)),
             }
         }
-        Self { by_name }
+        Self { id: rand::random(), by_name }
+    }
+
+    /// A number that no other reading of a catalog has.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether a function of this name may write; `None` where there is none of that name.

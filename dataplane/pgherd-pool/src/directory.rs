@@ -1,6 +1,7 @@
 //! From the name of a database and a user to the pool that serves them, across topology changes.
 
 mod health;
+mod primaries;
 mod replication;
 mod upkeep;
 
@@ -22,10 +23,12 @@ use crate::limits::Scope;
 use crate::pool::{Pool, PoolSettings};
 use crate::replication::ReplicationRegistry;
 use crate::shard::{ShardRules, ShardState};
+use crate::shards::Shards;
 use crate::shelf::{PoolKey, PoolPlan, Shelf};
 use crate::targets::{Need, NoTarget, Targets};
 
 pub use health::InstanceStatus;
+pub use primaries::Primaries;
 pub use replication::ReplicationCluster;
 
 /// Iterations of a verifier made from a configured password, as Postgres makes them by default.
@@ -53,7 +56,7 @@ struct Loaded {
 
 #[derive(Debug)]
 struct LoadedCluster {
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     users: AHashMap<String, Arc<ClusterUser>>,
     shards: Box<[Arc<ShardState>]>,
     /// Made of the files as they were when the topology was loaded.
@@ -131,6 +134,9 @@ pub enum LookupError {
     /// No instance can take the statements of this client.
     #[error("the cluster has no primary")]
     NoInstance,
+    /// What is asked for has one place, and the cluster has several.
+    #[error("the cluster has several shards")]
+    SeveralShards,
 }
 
 /// A topology cannot be served because of files that it names.
@@ -204,7 +210,8 @@ impl Directory {
         let mut content = self.shelf.content.lock();
         let current = self.current.load();
         self.shelf.limits.update(|scope| self.allowed(&current, scope));
-        content.targets.drain().for_each(|(_, targets)| targets.replace());
+        let replaced: Vec<Arc<Shards>> = content.shards.drain().map(|(_, it)| it).collect();
+        replaced.iter().flat_map(|shards| shards.all()).for_each(|targets| targets.replace());
         let (keep, gone) = content.pools.drain().partition(|(key, pool)| self.is_served(key, pool));
         content.pools = keep;
         let gone: AHashMap<PoolKey, Arc<Pool>> = gone;
@@ -233,7 +240,7 @@ impl Directory {
     /// A file of TLS cannot be used. Then everything stays as it was.
     pub fn reload(&self) -> Result<(), LoadError> {
         let current = self.current.load_full();
-        let clusters = current.clusters.values().map(|loaded| loaded.cluster.clone()).collect();
+        let clusters = current.clusters.values().map(|it| Cluster::clone(&it.cluster)).collect();
         self.load(&Topology { clusters })
     }
 
@@ -265,7 +272,7 @@ impl Directory {
             }
         });
         let shards = shards.collect();
-        Ok(LoadedCluster { cluster: cluster.clone(), users, shards, connectors })
+        Ok(LoadedCluster { cluster: Arc::new(cluster.clone()), users, shards, connectors })
     }
 
     /// Changes when the topology does.
@@ -328,19 +335,43 @@ impl Directory {
         }
     }
 
-    /// Where the statements of a client can go. What it returns is good for as long as
-    /// [`Directory::generation`] says the same.
+    /// Where the statements of a client can go, where the cluster has one shard. What it returns
+    /// is good for as long as [`Directory::generation`] says the same.
     pub fn targets(&self, database: &str, user: &str) -> Result<Arc<Targets>, LookupError> {
+        match self.shards(database, user)?.all() {
+            [] => Err(LookupError::NoInstance),
+            [only] => Ok(Arc::clone(only)),
+            [..] => Err(LookupError::SeveralShards),
+        }
+    }
+
+    /// Where the statements of a client can go, for each shard of the cluster, and by what rules
+    /// rows are placed. Good for as long as [`Directory::generation`] says the same.
+    pub fn shards(&self, database: &str, user: &str) -> Result<Arc<Shards>, LookupError> {
         // Under the lock: a topology that is loaded meanwhile finds these targets and replaces
         // them.
         let mut content = self.shelf.content.lock();
         let names = (database.to_owned(), user.to_owned());
-        if let Some(targets) = content.targets.get(&names) {
-            return Ok(Arc::clone(targets));
+        if let Some(shards) = content.shards.get(&names) {
+            return Ok(Arc::clone(shards));
         }
         let loaded = self.cluster(database)?;
         let entry = loaded.users.get(user).ok_or(LookupError::UnknownUser)?;
-        let number = 0;
+        let numbers = 0..loaded.shards.len();
+        let targets = numbers.map(|number| self.make_targets(&loaded, entry, database, number));
+        let targets = targets.collect::<Result<_, LookupError>>()?;
+        let shards = Arc::new(Shards::new(Arc::clone(&loaded.cluster), targets));
+        content.shards.insert(names, Arc::clone(&shards));
+        Ok(shards)
+    }
+
+    fn make_targets(
+        &self,
+        loaded: &LoadedCluster,
+        entry: &ClusterUser,
+        database: &str,
+        number: usize,
+    ) -> Result<Arc<Targets>, LookupError> {
         let shard = loaded.shards.get(number).ok_or(LookupError::NoInstance)?;
         let plans = shard.instances.iter().enumerate().map(|(index, instance)| {
             let settings = loaded
@@ -348,7 +379,7 @@ impl Directory {
                 .ok_or(LookupError::NoInstance)?;
             let key = PoolKey {
                 database: database.to_owned(),
-                user: user.to_owned(),
+                user: entry.user.name.clone(),
                 cluster: settings.cluster.clone(),
                 shard: number,
                 host: instance.key.host.clone(),
@@ -363,9 +394,7 @@ impl Directory {
             Ok(PoolPlan { key, settings, instance, scopes })
         });
         let plans = plans.collect::<Result<_, LookupError>>()?;
-        let targets = Arc::new(Targets::new(Arc::clone(shard), plans, Arc::clone(&self.shelf)));
-        content.targets.insert(names, Arc::clone(&targets));
-        Ok(targets)
+        Ok(Arc::new(Targets::new(Arc::clone(shard), plans, Arc::clone(&self.shelf))))
     }
 
     /// All pools that exist now.
@@ -399,8 +428,8 @@ impl Directory {
         for loaded in current.clusters.values() {
             if loaded.cluster.min_pool_size > 0 && loaded.cluster.name != "*" {
                 for user in loaded.users.keys() {
-                    if let Ok(targets) = self.targets(&loaded.cluster.name, user) {
-                        targets.warm_up();
+                    if let Ok(shards) = self.shards(&loaded.cluster.name, user) {
+                        shards.all().iter().for_each(|targets| targets.warm_up());
                     }
                 }
             }
@@ -435,6 +464,7 @@ impl LoadedCluster {
         Some(PoolSettings {
             cluster: entry.cluster.clone(),
             user: user.name.clone(),
+            shard,
             endpoint: Endpoint::new(
                 &instance.host,
                 instance.port,

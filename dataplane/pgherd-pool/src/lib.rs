@@ -11,6 +11,7 @@ mod connect;
 mod directory;
 mod encryption;
 mod entry;
+mod errand;
 mod evidence;
 mod farewell;
 mod growth;
@@ -22,6 +23,7 @@ mod pool;
 mod replication;
 mod server;
 mod shard;
+mod shards;
 mod shelf;
 mod socket;
 mod statements;
@@ -35,10 +37,11 @@ pub use catalog::Volatilities;
 pub use connect::{ConnectError, Endpoint};
 pub use directory::{
     ClientLimits, ClientRules, ClusterUser, Credentials, Directory, InstanceStatus, LoadError,
-    LookupError, ReplicationCluster, connectors,
+    LookupError, Primaries, ReplicationCluster, connectors,
 };
 pub use encryption::{Encryption, EncryptionError};
 pub use entry::{ServerEntry, ServerState};
+pub use errand::{Errand, ErrandError, ErrandRows};
 pub use health::{Doubt, Sight, Vitals};
 pub use instance::{InstanceState, Role};
 pub use lease::Lease;
@@ -47,6 +50,7 @@ pub use replication::{
     ReplicationConn, ReplicationEntry, ReplicationKey, ReplicationSource, ReplicationTotals,
 };
 pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
+pub use shards::Shards;
 pub use socket::Socket;
 pub use statements::{
     Effect, Exchanged, Note, Reservation, ServerStatements, Shape, SqlUse, SqlVerb, Statement,

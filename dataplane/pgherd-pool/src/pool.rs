@@ -31,6 +31,8 @@ pub struct PoolSettings {
     pub cluster: String,
     /// Name of the user, as clients say it.
     pub user: String,
+    /// The shard of the cluster, counted from 0.
+    pub shard: usize,
     /// The instance.
     pub endpoint: Endpoint,
     /// When connections come back.

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::instance::InstanceState;
 use crate::limits::{Limits, Scope};
 use crate::pool::{Pool, PoolSettings};
+use crate::shards::Shards;
 use crate::statements::StatementRegistry;
-use crate::targets::Targets;
 use crate::totals::{PoolName, Totals};
 
 /// Which pool.
@@ -50,7 +50,7 @@ pub(crate) struct Shelf {
 pub(crate) struct Content {
     pub(crate) pools: AHashMap<PoolKey, Arc<Pool>>,
     /// By database name and user, of the present topology.
-    pub(crate) targets: AHashMap<(String, String), Arc<Targets>>,
+    pub(crate) shards: AHashMap<(String, String), Arc<Shards>>,
 }
 
 impl Shelf {

@@ -106,6 +106,16 @@ impl Targets {
         Self { shard, plans, pools, shelf, replaced: AtomicBool::new(false), catalog }
     }
 
+    /// The number of the shard in its cluster, counted from 0.
+    pub fn shard(&self) -> usize {
+        self.shard.number
+    }
+
+    /// Whether an instance answers at the moment, as far as is known.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.shard.instances.iter().any(|it| it.is_open() && it.sight().reachable)
+    }
+
     /// Whether there is nothing to choose, whatever a statement is.
     pub fn is_single(&self) -> bool {
         self.plans.len() == 1

@@ -23,6 +23,8 @@ pub struct PoolName {
     pub user: String,
     /// The cluster.
     pub cluster: String,
+    /// The shard in it.
+    pub shard: usize,
     /// The instance.
     pub instance: String,
 }
@@ -58,6 +60,7 @@ impl PoolName {
             database: database.to_owned(),
             user: settings.user.clone(),
             cluster: settings.cluster.clone(),
+            shard: settings.shard,
             instance: settings.endpoint.address(),
         }
     }

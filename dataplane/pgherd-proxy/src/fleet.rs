@@ -93,6 +93,7 @@ impl Proxy for FleetMember {
                 idle: narrow(counts.idle),
                 waiting: narrow(counts.waiting),
                 transactions: stats.transactions,
+                shard: narrow(settings.shard),
             });
         }
         // Also what pools did that are no more: sums never go down.

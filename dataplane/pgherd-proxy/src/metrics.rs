@@ -23,11 +23,13 @@ mod process;
 mod replication;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 use instances::InstanceMetrics;
 use pools::PoolMetrics;
 use process::ProcessMetrics;
 use replication::ReplicationMetrics;
+use transactions::TransactionMetrics;
 
 /// What `/metrics` is written in: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -92,6 +94,7 @@ impl Collector for ProxyCollector {
         ProcessMetrics::read(&self.shared).encode(&mut encoder)?;
         PoolMetrics::read(&self.shared.directory).encode(&mut encoder)?;
         InstanceMetrics::read(&self.shared.directory).encode(&mut encoder)?;
-        ReplicationMetrics::read(&self.shared.directory).encode(&mut encoder)
+        ReplicationMetrics::read(&self.shared.directory).encode(&mut encoder)?;
+        TransactionMetrics::read(&self.shared.commits).encode(&mut encoder)
     }
 }

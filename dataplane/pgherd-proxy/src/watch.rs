@@ -1,9 +1,11 @@
-//! The thread that looks after the health of the instances, which no client keeps busy.
+//! The thread that looks after the health of the instances, and after transactions over several
+//! shards that were left in doubt; no client keeps it busy.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
-use pgherd_session::Shared;
+use pgherd_session::{Shared, settle_transactions};
 use tokio::sync::oneshot;
 
 /// The thread. Dropped without being stopped it goes on.
@@ -15,19 +17,21 @@ pub struct InstanceWatch {
 
 impl InstanceWatch {
     /// Starts it.
-    pub fn start(shared: &Shared) -> anyhow::Result<Self> {
+    pub fn start(shared: &Arc<Shared>) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot start a runtime")?;
         let (stop, stopped) = oneshot::channel();
         let watching = shared.directory.watch_instances();
+        let settling = settle_transactions(Arc::clone(shared));
         let thread = std::thread::Builder::new()
             .name("health".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = watching => {}
+                        () = settling => {}
                         _ = stopped => {}
                     }
                 });

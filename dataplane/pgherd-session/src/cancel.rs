@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::join_all;
 use pgherd_pool::{forward_cancel, send_cancel};
 
 use crate::clients::{CancelInFlight, ClientRegistry};
@@ -29,14 +30,14 @@ pub(crate) async fn serve(shared: &Arc<Shared>, pid: i32, key: &[u8]) {
 /// Sends a cancel to where it goes. Not cancel safe: a cancel that is dropped half way may still
 /// arrive, so that its target serves nobody else.
 pub(crate) async fn deliver(cancel: CancelInFlight) {
-    match send_cancel(&cancel.target).await {
-        Ok(()) => cancel.settle(),
-        Err(error) => {
-            tracing::warn!("cannot send a cancel request to an instance: {error}");
-            if error.kind() == std::io::ErrorKind::ConnectionRefused {
-                cancel.settle();
-            }
-        }
+    let sent = join_all(cancel.targets.iter().map(|target| send_cancel(target))).await;
+    let mut lost = false;
+    for error in sent.into_iter().filter_map(Result::err) {
+        tracing::warn!("cannot send a cancel request to an instance: {error}");
+        lost |= error.kind() != std::io::ErrorKind::ConnectionRefused;
+    }
+    if !lost {
+        cancel.settle();
     }
 }
 

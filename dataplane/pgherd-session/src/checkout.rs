@@ -176,11 +176,12 @@ impl Session {
                 self.pool = pool;
             }
             let entry = &self.registration.entry;
-            self.rules = directory.rules(&entry.database, &entry.user);
+            let rules = directory.rules(&entry.database, &entry.user);
+            self.checkout_timeout = rules.checkout_timeout;
             self.generation = generation;
             let limits = self.watch.as_ref().map(|watch| watch.limits());
-            if limits.unwrap_or_default() != self.rules.timeouts {
-                self.watch = Watch::begin(&self.worker, self.rules.timeouts, entry);
+            if limits.unwrap_or_default() != rules.timeouts {
+                self.watch = Watch::begin(&self.worker, rules.timeouts, entry);
             }
             self.look_at_mode();
         }
@@ -227,7 +228,7 @@ impl Session {
         search: &mut Search,
         since: &mut Option<Instant>,
     ) -> Result<bool, End> {
-        let limit = self.rules.checkout_timeout;
+        let limit = self.checkout_timeout;
         let begun = Instant::now();
         loop {
             self.find_pool()?;
@@ -282,7 +283,7 @@ impl Session {
     async fn learn_lsn(&mut self) -> Result<bool, End> {
         let need = Need { role: Some(RoleWish::Primary), ..Need::WRITE };
         let Ok(pool) = self.targets.choose(&need, 0) else { return Ok(false) };
-        let (worker, limit) = (self.worker.index, self.rules.checkout_timeout);
+        let (worker, limit) = (self.worker.index, self.checkout_timeout);
         let asked = self
             .watching(async move {
                 let lease = pool.checkout(worker, Instant::now(), limit).await.ok()?;
@@ -353,7 +354,7 @@ impl Session {
         let begun = Instant::now();
         let since = *since.get_or_insert(begun);
         let pool = Arc::clone(&self.pool);
-        let checkout = pool.checkout(self.worker.index, since, self.rules.checkout_timeout);
+        let checkout = pool.checkout(self.worker.index, since, self.checkout_timeout);
         let result = self.watching(checkout).await;
         let waited = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         WorkerStats::add(&self.stats().wait_micros, waited);

@@ -68,6 +68,8 @@ pub struct ClientEntry {
 #[derive(Debug, Default)]
 struct CancelSlot {
     target: Option<Arc<CancelTarget>>,
+    /// The server connections of a session over several shards.
+    branches: Vec<Arc<CancelTarget>>,
     in_flight: Option<Arc<InFlight>>,
 }
 
@@ -135,7 +137,7 @@ pub(crate) enum Detach {
 #[derive(Debug)]
 pub struct CancelInFlight {
     /// Where it goes.
-    pub target: Arc<CancelTarget>,
+    pub targets: Vec<Arc<CancelTarget>>,
     in_flight: Arc<InFlight>,
     settled: bool,
 }
@@ -179,7 +181,8 @@ impl ClientEntry {
 
     /// Which server connection it has: where a cancel of this client would go now.
     pub fn server(&self) -> Option<Arc<CancelTarget>> {
-        self.cancel.lock().target.clone()
+        let slot = self.cancel.lock();
+        slot.target.clone().or_else(|| slot.branches.first().cloned())
     }
 
     /// Cancels of what it does that are on their way.
@@ -214,6 +217,27 @@ impl ClientEntry {
         self.cancel.lock().target = Some(target);
     }
 
+    /// From now on a cancel of this client goes to this server connection, too.
+    pub(crate) fn attach_branch(&self, target: Arc<CancelTarget>) {
+        self.cancel.lock().branches.push(target);
+    }
+
+    /// From now on a cancel of this client does not go to this server connection any more.
+    pub(crate) fn try_detach_branch(&self, target: &Arc<CancelTarget>) -> Detach {
+        let mut slot = self.cancel.lock();
+        slot.branches.retain(|it| !Arc::ptr_eq(it, target));
+        let Some(in_flight) = &slot.in_flight else { return Detach::Clean };
+        if in_flight.count.load(Ordering::Acquire) > 0 {
+            return Detach::InFlight;
+        }
+        let lost = in_flight.lost.load(Ordering::Acquire);
+        // As long as there are others the lost one may still be theirs.
+        if slot.branches.is_empty() || !lost {
+            slot.in_flight = None;
+        }
+        if lost { Detach::Lost } else { Detach::Clean }
+    }
+
     /// From now on a cancel of this client goes nowhere.
     pub(crate) fn try_detach(&self) -> Detach {
         let mut slot = self.cancel.lock();
@@ -244,10 +268,13 @@ impl ClientEntry {
     /// Begins a cancel of what the client's server connection runs, if it has one.
     pub(crate) fn begin_cancel(&self) -> Option<CancelInFlight> {
         let mut slot = self.cancel.lock();
-        let target = slot.target.clone()?;
+        let targets: Vec<_> = slot.target.iter().chain(&slot.branches).cloned().collect();
+        if targets.is_empty() {
+            return None;
+        }
         let in_flight = Arc::clone(slot.in_flight.get_or_insert_default());
         in_flight.count.fetch_add(1, Ordering::AcqRel);
-        Some(CancelInFlight { target, in_flight, settled: false })
+        Some(CancelInFlight { targets, in_flight, settled: false })
     }
 
     /// Remembers whom to wake when the process wants something of the client.

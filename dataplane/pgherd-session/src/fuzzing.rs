@@ -76,7 +76,7 @@ impl CancelKeys {
     /// Whose server connection a cancel reaches.
     pub fn reached(&self, pid: i32, key: &[u8]) -> Option<usize> {
         let cancel = self.registry.begin_cancel(pid, key)?;
-        usize::try_from(cancel.target.pid).ok()
+        usize::try_from(cancel.targets.first()?.pid).ok()
     }
 }
 

@@ -17,7 +17,9 @@ use std::time::Instant;
 
 use pgherd_auth::Authenticated;
 use pgherd_auth::scram::server;
-use pgherd_pool::{CheckoutError, LookupError, Need, NoTarget, Pool, RoleWish, Socket, Targets};
+use pgherd_pool::{
+    CheckoutError, LookupError, Need, NoTarget, Pool, RoleWish, Shards, Socket, Targets,
+};
 use pgherd_tls::Acceptor;
 use pgherd_wire::backend::{self, Authentication};
 use pgherd_wire::frame::Header;
@@ -32,7 +34,6 @@ pub(crate) use replication::ReplicationClient;
 use crate::admission::{Admission, Full, ProcessLimits};
 use crate::clients::{ClientIdentity, Registration};
 use crate::routing::survival::bit;
-use crate::routing::wishes::Wishes;
 use crate::shared::{Phase, Shared, Worker};
 
 /// The longest message during authentication (`PG_MAX_AUTH_TOKEN_LENGTH`).
@@ -62,8 +63,8 @@ pub(crate) struct Client {
     pub(crate) admission: Admission,
     pub(crate) pool: Arc<Pool>,
     pub(crate) targets: Arc<Targets>,
-    /// What it asks of the proxy itself.
-    pub(crate) wishes: Wishes,
+    /// All shards of its cluster, where there are several; `targets` are those of one of them.
+    pub(crate) shards: Option<Arc<Shards>>,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
     /// The session parameters that it starts with.
@@ -267,27 +268,32 @@ async fn greet(
     let database = &*identity.database;
     let shared = &worker.shared;
     let admission = admit(shared, &identity)?;
-    let (asked, wishes) = parameters::asked(startup)?;
-    let mut avoid = 0;
+    let asked = parameters::asked(startup)?;
+    // The instances of one shard that have refused, and the first shard that has not.
+    let (mut avoid, mut first) = (0, 0);
     let begun = Instant::now();
-    let (generation, targets, pool, welcome, params) = loop {
+    let (generation, shards, targets, pool, welcome, params) = loop {
         // Before the look: a topology that comes meanwhile makes the session look again.
         let generation = shared.directory.generation();
-        let found = shared.directory.targets(database, &identity.user);
-        let targets = found.map_err(|error| match error {
+        let found = shared.directory.shards(database, &identity.user);
+        let shards = found.map_err(|error| match error {
             LookupError::NoInstance => LoginError::NoInstance(database.to_owned()),
+            LookupError::SeveralShards => LoginError::SeveralShards("sessions"),
             LookupError::UnknownDatabase | LookupError::UnknownUser => {
                 LoginError::UnknownDatabase(database.to_owned())
             }
         })?;
         let limit = shared.directory.rules(database, &identity.user).checkout_timeout;
-        let changed = targets.changed();
+        let changed = shards.changed();
+        let Some(targets) = shards.for_login(first).map(Arc::clone) else {
+            return Err(LoginError::NoInstance(database.to_owned()));
+        };
         let pool = match choose(&targets, avoid) {
             Ok(pool) => pool,
             Err(NoTarget::Replaced) => continue,
             // All are down at the moment, perhaps.
             Err(_) if begun.elapsed() < limit => {
-                avoid = 0;
+                (avoid, first) = (0, 0);
                 let left = limit.saturating_sub(begun.elapsed());
                 let _changed_or_not = tokio::time::timeout(left, changed).await;
                 continue;
@@ -295,14 +301,17 @@ async fn greet(
             Err(_) => return Err(LoginError::NoInstance(database.to_owned())),
         };
         match session_parameters(&pool, worker.index, limit, &asked).await {
-            Ok((welcome, params)) => break (generation, targets, pool, welcome, params),
+            Ok((welcome, params)) => break (generation, shards, targets, pool, welcome, params),
             // Any instance will do.
             Err(LoginError::Checkout(CheckoutError::Refused(error)))
                 if avoid & bit(pool.instance().index()) == 0 =>
             {
                 avoid |= bit(pool.instance().index());
                 if choose(&targets, avoid).is_err() {
-                    return Err(LoginError::Checkout(CheckoutError::Refused(error)));
+                    (avoid, first) = (0, targets.shard() + 1);
+                    if first >= shards.count() {
+                        return Err(LoginError::Checkout(CheckoutError::Refused(error)));
+                    }
                 }
             }
             // Replaced while this login waited in its queue.
@@ -328,7 +337,7 @@ async fn greet(
         admission,
         pool,
         targets,
-        wishes,
+        shards: (!shards.is_single()).then_some(shards),
         generation,
         params,
         unread: std::mem::take(&mut dialogue.buf),

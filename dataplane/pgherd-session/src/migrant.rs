@@ -13,7 +13,6 @@ use crate::admission::Admission;
 use crate::clients::Registration;
 use crate::login::Client;
 use crate::routing::Written;
-use crate::routing::wishes::Wishes;
 use crate::session::Session;
 use crate::shared::Worker;
 
@@ -26,7 +25,6 @@ pub struct Migrant {
     registration: Registration,
     pool: Arc<Pool>,
     targets: Arc<Targets>,
-    wishes: Wishes,
     written: Written,
     admission: Admission,
     generation: u64,
@@ -61,7 +59,6 @@ impl Session {
             registration: self.registration,
             pool: self.pool,
             targets: self.targets,
-            wishes: self.routing.wishes,
             written: self.routing.written,
             admission: self.admission,
             generation: self.generation,
@@ -81,7 +78,8 @@ impl Session {
             registration: migrant.registration,
             pool: migrant.pool,
             targets: migrant.targets,
-            wishes: migrant.wishes,
+            // Who has several stays where it is.
+            shards: None,
             admission: migrant.admission,
             generation: migrant.generation,
             params: migrant.params,

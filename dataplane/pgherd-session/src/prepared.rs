@@ -21,7 +21,7 @@ pub(crate) struct Prepared {
     /// A Flush was slipped in so that what is waited for is answered.
     pub(crate) flushed: bool,
     /// Statements that SQL has prepared on the server connection that is held.
-    sql: SqlStatements,
+    sql: Option<Box<SqlStatements>>,
     /// How many uses in the text that is being executed have been answered.
     pub(crate) seen: usize,
     /// What portals say of prepared statements by name; empty nearly always.
@@ -48,30 +48,31 @@ struct SqlStatements {
 impl Prepared {
     /// Whether the client has statements of SQL, which live on one server connection.
     pub(crate) fn has_sql_statements(&self) -> bool {
-        !self.sql.names.is_empty() || self.sql.unknown > 0
+        self.sql.as_ref().is_some_and(|sql| !sql.names.is_empty() || sql.unknown > 0)
     }
 
     /// Whether SQL has prepared a statement of this name.
     pub(crate) fn is_sql_name(&self, name: &[u8]) -> bool {
-        !self.sql.names.is_empty() && self.sql.names.contains(name)
+        self.sql.as_ref().is_some_and(|sql| sql.names.contains(name))
     }
 
     /// `PREPARE` has succeeded.
     pub(crate) fn add_sql(&mut self, name: Option<Bytes>) {
+        let sql = self.sql.get_or_insert_default();
         match name {
-            Some(name) => drop(self.sql.names.insert(name)),
-            None => self.sql.unknown += 1,
+            Some(name) => drop(sql.names.insert(name)),
+            None => sql.unknown += 1,
         }
     }
 
     /// Whether there was a statement of SQL with this name; it is gone.
     pub(crate) fn remove_sql(&mut self, name: &[u8]) -> bool {
-        self.sql.names.remove(name)
+        self.sql.as_mut().is_some_and(|sql| sql.names.remove(name))
     }
 
     /// All are gone.
     pub(crate) fn clear_sql(&mut self) {
-        self.sql = SqlStatements::default();
+        self.sql = None;
     }
 
     /// Notes what a portal that was bound does to prepared statements.

@@ -4,10 +4,12 @@
 //! in the session, so dropping the future loses nothing. A side is read only when what was read
 //! before has been written to the other, which bounds memory and carries back-pressure through.
 
+mod bind;
 mod copy_end;
 mod description;
 mod from_client;
 mod from_server;
+mod own_settings;
 mod parameters;
 mod parse;
 mod prepare;

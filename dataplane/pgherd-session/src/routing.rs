@@ -32,6 +32,8 @@ pub(crate) struct Routing {
     pub(crate) wishes: Wishes,
     /// A comment has asked for something: others may, in statements that were prepared before.
     has_directives: bool,
+    /// How texts are read.
+    reading: Option<verdict::ReadingOf>,
     /// What the server connection that is held serves.
     held: Option<Held>,
     /// The first message for which a server connection was taken is still to be sent.
@@ -39,7 +41,7 @@ pub(crate) struct Routing {
     /// What comes next goes to another instance: the server connection is given back before.
     pub(crate) leaves: bool,
     /// The request that is being answered, as long as it can be sent again.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<Box<Kept>>,
     /// Instances that have failed this request.
     pub(crate) attempt: Attempt,
     /// The client's transaction was lost with its server connection.
@@ -52,8 +54,6 @@ pub(crate) struct Routing {
     pub(crate) params_before: Option<Arc<ParamSet>>,
     /// What the server connection does may write.
     pub(crate) writes: bool,
-    /// The last statement was no ROLLBACK.
-    pub(crate) committed: bool,
 }
 
 /// How much there is to decide.
@@ -164,11 +164,6 @@ impl Decision {
 }
 
 impl Routing {
-    /// Of a session that begins, with what it asks for.
-    pub(crate) fn new(wishes: Wishes) -> Self {
-        Self { wishes, ..Self::default() }
-    }
-
     /// Finds out how much there is to decide among these instances.
     pub(crate) fn set_mode(&mut self, targets: &Targets, is_session_mode: bool) {
         self.mode = if targets.is_single() || is_session_mode {
@@ -232,6 +227,8 @@ impl Session {
             self.routing.has_directives = true;
             self.routing.mode = Mode::Split;
         }
+        self.look_at_reading();
+        let bytes = self.from_client.buffer.unscanned();
         let mut decision = Decision { only_reads: true, ..Decision::default() };
         // Statements that the batch defines itself.
         let mut defined: Vec<(&[u8], Verdict)> = Vec::new();
@@ -297,6 +294,19 @@ impl Session {
         }
     }
 
+    /// Whether what the session asks for may be changed by what is under way, or was and is not
+    /// known yet.
+    fn may_have_other_wishes(&self, is_answered: bool) -> bool {
+        let asks = self.routing.wishes != Wishes::default();
+        match is_answered {
+            false => self.state.names_own() || (asks && self.state.has_resets()),
+            true => {
+                self.state.is_questionable()
+                    && (self.state.names_own() || (asks && self.state.was_reset()))
+            }
+        }
+    }
+
     /// Whether the batch that begins at the head of the buffer stays on the server connection that
     /// is held; if not, it waits until that has nothing left to do.
     pub(crate) fn stays(&mut self) -> bool {
@@ -310,6 +320,10 @@ impl Session {
         let in_transaction = lease.owed.is_answered() && !is_answered;
         if is_open {
             return true;
+        }
+        if !in_transaction && self.may_have_other_wishes(is_answered) {
+            self.routing.leaves = is_answered;
+            return false;
         }
         if in_transaction
             || lease.owed.is_copy_in()

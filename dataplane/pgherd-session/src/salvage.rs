@@ -65,7 +65,7 @@ impl Session {
     }
 }
 
-async fn clean(
+pub(crate) async fn clean(
     mut lease: Lease,
     unread: Vec<u8>,
     skip: usize,
@@ -118,7 +118,7 @@ async fn clean(
 
 /// Cancels what runs, again and again: a cancel that arrives before the query has begun is lost.
 /// Each one has done its work, or none, before anything else is sent.
-async fn cancel_and_drain(
+pub(crate) async fn cancel_and_drain(
     lease: &mut Lease,
     unread: Vec<u8>,
     skip: usize,

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::PoolMode;
-use pgherd_pool::{ClientRules, Lease, Pool, Socket, Statement, Targets, Unnamed, WorkerStats};
+use pgherd_pool::{Lease, Pool, Socket, Statement, Targets, Unnamed, WorkerStats};
 use pgherd_wire::backend;
 use pgherd_wire::frame::Header;
 use pgherd_wire::{ErrorResponse, ParamSet, TransactionStatus, frontend, sqlstate};
@@ -46,8 +46,8 @@ pub(crate) struct Session {
     pub(crate) routing: Routing,
     /// Which topology the pool was found in.
     pub(crate) generation: u64,
-    /// What is allowed to this client.
-    pub(crate) rules: ClientRules,
+    /// How long the client waits for a server connection.
+    pub(crate) checkout_timeout: Duration,
     pub(crate) lease: Option<Lease>,
     /// Since when the lease is held.
     pub(crate) leased_at: Instant,
@@ -130,10 +130,14 @@ pub async fn serve(
             }
         }
         Ok(Ok(LoggedIn::Replication(client))) => {
-            crate::replication::serve(worker, socket, *client).await;
+            Box::pin(crate::replication::serve(worker, socket, *client)).await;
+        }
+        Ok(Ok(LoggedIn::Client(client))) if client.shards.is_some() => {
+            Box::pin(crate::sharded::serve(worker, socket, *client)).await;
         }
         Ok(Ok(LoggedIn::Client(client))) => {
-            return Session::new(worker, socket, *client).run().await;
+            // On the heap: as part of the future it would be there several times.
+            return Box::new(Session::new(worker, socket, *client)).run().await;
         }
     }
     None
@@ -145,7 +149,7 @@ pub async fn serve(
 /// holds.
 pub async fn resume(worker: Rc<Worker>, migrant: Migrant) -> Option<Migrant> {
     match Session::arrive(worker, migrant) {
-        Ok(session) => session.run().await,
+        Ok(session) => Box::new(session).run().await,
         Err(error) => {
             tracing::warn!("cannot register a client's socket: {error}");
             None
@@ -191,10 +195,10 @@ impl Session {
         let rules = worker.shared.directory.rules(&entry.database, &entry.user);
         let watch = Watch::begin(&worker, rules.timeouts, entry);
         let mut session = Self {
-            rules,
+            checkout_timeout: rules.checkout_timeout,
             watch,
             targets: login.targets,
-            routing: Routing::new(login.wishes),
+            routing: Routing::default(),
             timing: Timing::default(),
             generation: login.generation,
             worker,
@@ -225,7 +229,7 @@ impl Session {
             after_reset: false,
             has_worked: false,
         };
-        session.look_at_mode();
+        session.look_at_wishes();
         session
     }
 
@@ -237,7 +241,7 @@ impl Session {
         self.pool.worker_stats(self.worker.index)
     }
 
-    async fn run(mut self) -> Option<Migrant> {
+    async fn run(mut self: Box<Self>) -> Option<Migrant> {
         let end = loop {
             if self.lease.is_none() {
                 match poll_fn(|cx| self.poll_idle(cx)).await {
@@ -379,7 +383,7 @@ impl Session {
                 let Some(command) = self.command_at_head(header) else {
                     return Ok(Head::NeedsServer);
                 };
-                self.run_command(header, command);
+                self.run_command(header, &command);
                 return Ok(Head::Answered);
             }
             _ => return Ok(Head::Incomplete),
@@ -393,7 +397,7 @@ impl Session {
         self.pool.settings().mode == PoolMode::Session
     }
 
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self: Box<Self>, end: End) {
         match &end {
             End::Terminated | End::ClientGone | End::ShuttingDown => {
                 tracing::debug!(user = %self.entry().user, "client session ended: {end}");
@@ -410,7 +414,7 @@ impl Session {
         }
         if let Some(response) = end.for_client() {
             let flush = poll_fn(|cx| self.poll_flush_client(cx));
-            let flushed = tokio::time::timeout(std::time::Duration::from_secs(1), flush).await;
+            let flushed = tokio::time::timeout(Duration::from_secs(1), flush).await;
             // A FATAL error of the server itself has said it already.
             let said = matches!(end, End::ServerClosed | End::ServerIo(_)) && self.saw_fatal;
             if matches!(flushed, Ok(Ok(_))) && !said && self.from_server.is_between_messages() {

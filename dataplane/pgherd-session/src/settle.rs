@@ -5,6 +5,8 @@
 //! follows it to other connections; what cannot follow pins the connection until it is gone. Asked
 //! at that moment, rollbacks, savepoints and errors are accounted for by Postgres itself.
 
+pub(crate) mod question;
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,10 +17,12 @@ use pgherd_wire::backend::{self, tag};
 use pgherd_wire::{ParamSet, sqlstate};
 use pgherd_wire::{frame, frontend};
 
+use self::question::question;
 use crate::clients::Detach;
 use crate::end::End;
 use crate::patience::in_time;
 use crate::pins::Pins;
+use crate::routing::wishes;
 use crate::session::Session;
 use crate::setting_names::{self, SettingNames};
 
@@ -56,6 +60,16 @@ impl SessionState {
     pub(crate) fn forget_names(&mut self) {
         self.names.clear();
         self.forget_resets();
+    }
+
+    /// Whether one of the proxy's own parameters may have been set since the server was asked.
+    pub(crate) fn names_own(&self) -> bool {
+        self.names.iter().any(|name| wishes::is_own(name))
+    }
+
+    /// Whether a RESET was seen since the server was asked.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset
     }
 
     /// Whether a RESET under way names anything.
@@ -385,7 +399,9 @@ impl Session {
         let client =
             self.params.with_unreported(&reported, self.startup_params.iter().chain(read()));
         if *self.params != client {
-            self.params = Arc::new(client);
+            let before = std::mem::replace(&mut self.params, Arc::new(client));
+            self.warn_of_wishes(&before);
+            self.look_at_wishes();
         }
         *on_server =
             if server == *self.params { Arc::clone(&self.params) } else { Arc::new(server) };
@@ -394,17 +410,21 @@ impl Session {
 
 /// What the server says.
 #[derive(Debug, Default)]
-struct Answer {
-    settings: Vec<(String, String)>,
+pub(crate) struct Answer {
+    pub(crate) settings: Vec<(String, String)>,
     present: Pins,
     /// A value cannot be carried over as it is.
-    illegible: bool,
+    pub(crate) illegible: bool,
     /// Messages that came between and belong to the client.
     notices: Vec<u8>,
 }
 
 impl Answer {
-    async fn ask(&mut self, lease: &mut Lease, question: &str) -> Result<(), ServerError> {
+    pub(crate) async fn ask(
+        &mut self,
+        lease: &mut Lease,
+        question: &str,
+    ) -> Result<(), ServerError> {
         match lease.ask(question, |tag, body| self.take(tag, body)).await {
             Err(ServerError::Reported(report)) if report.code == sqlstate::QUERY_CANCELED => {}
             other => return other.map(drop),
@@ -450,45 +470,4 @@ impl Answer {
         let bits = std::str::from_utf8(kind).ok().and_then(|kind| kind.parse().ok()).unwrap_or(0);
         self.present = self.present.and(Pins::from_bits(bits));
     }
-}
-
-/// One row for each parameter that is set in the session, and one for each other kind of state
-/// that is there. Every name is qualified: `search_path` is the client's.
-fn question(kinds: Pins, names: &[String]) -> String {
-    let mut parts = Vec::new();
-    if kinds.contains(Pins::SETTINGS) {
-        parts.push(
-            "SELECT '0', name, setting FROM pg_catalog.pg_settings \
-             WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.!~) '^transaction_'"
-                .to_owned(),
-        );
-        parts.push("SELECT '0', 'role', pg_catalog.current_setting('role')".to_owned());
-        for name in names {
-            let name = format!("'{}'", name.replace('\'', "''"));
-            let escape = if name.contains('\\') { "E" } else { "" };
-            let name = format!("{escape}{}", name.replace('\\', "\\\\"));
-            parts.push(format!("SELECT '0', {name}, pg_catalog.current_setting({name}, true)"));
-        }
-    }
-    for (kind, exists) in [
-        (
-            Pins::TEMPORARY,
-            "SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
-             UNION ALL SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
-             UNION ALL SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()",
-        ),
-        (Pins::LISTEN, "SELECT pg_catalog.pg_listening_channels()"),
-        (
-            Pins::ADVISORY_LOCK,
-            "SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
-             AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()",
-        ),
-        (Pins::HELD_CURSOR, "SELECT FROM pg_catalog.pg_cursors WHERE is_holdable"),
-        (Pins::PREPARED, "SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql"),
-    ] {
-        if kinds.contains(kind) {
-            parts.push(format!("SELECT '{}', NULL, NULL WHERE EXISTS ({exists})", kind.bits()));
-        }
-    }
-    parts.join(" UNION ALL ")
 }

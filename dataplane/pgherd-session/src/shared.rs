@@ -16,6 +16,7 @@ use crate::admission::Admissions;
 use crate::buffer::BufferPool;
 use crate::clients::ClientRegistry;
 use crate::routing::kept::Refuted;
+use crate::sharded::Commits;
 use crate::timeouts::Watches;
 
 /// Bytes that a worker spends on what it knows of statements' texts.
@@ -62,6 +63,10 @@ pub struct Shared {
     pub clients: Arc<ClientRegistry>,
     /// How many they are of each cluster and user.
     pub admissions: Arc<Admissions>,
+    /// What is known of the tables of databases with several shards.
+    pub(crate) catalogs: crate::sharded::Catalogs,
+    /// Transactions over several shards that are being committed, or left to be finished.
+    pub commits: Arc<Commits>,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -98,6 +103,8 @@ impl Shared {
             directory,
             clients: Arc::default(),
             admissions: Arc::default(),
+            catalogs: crate::sharded::Catalogs::default(),
+            commits: Arc::default(),
             limits,
             admins,
             admin,
@@ -162,6 +169,8 @@ pub struct Worker {
     pub watches: Watches,
     /// What statements do, by their texts.
     pub(crate) analyses: RefCell<pgherd_sql::Cache>,
+    /// Statements of sessions over shards, by their texts.
+    pub(crate) texts: RefCell<crate::sharded::Texts>,
     /// Texts that only look as if they would not write.
     pub(crate) refuted: Refuted,
 }
@@ -176,6 +185,7 @@ impl Worker {
             relief: Cell::default(),
             watches: Watches::default(),
             analyses: RefCell::new(pgherd_sql::Cache::new(MAX_ANALYSES)),
+            texts: RefCell::default(),
             refuted: Refuted::default(),
         })
     }

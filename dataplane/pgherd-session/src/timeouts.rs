@@ -146,6 +146,42 @@ impl Watch {
         self.limits
     }
 
+    /// From now on the session does this.
+    pub(crate) fn set_activity(&self, activity: Activity) {
+        self.activity.set(activity);
+    }
+
+    /// For a session over several shards: does what is due because something has taken too long.
+    pub(crate) fn obey(self: &Rc<Self>) -> Result<(), End> {
+        match self.expired.take() {
+            Some(Expired::Query) => self.cancel_what_runs(),
+            Some(Expired::Cancel) => return Err(End::QueryTimeout),
+            Some(Expired::Transaction) => return Err(End::TransactionTimeout),
+            Some(Expired::IdleInTransaction) => return Err(End::IdleInTransactionTimeout),
+            Some(Expired::Idle) => return Err(End::IdleTimeout),
+            Some(Expired::Silence) => return Err(End::ServerSilent),
+            // Which of the shards it is that is silent is not known here.
+            Some(Expired::Stall) | None => {}
+        }
+        Ok(())
+    }
+
+    fn cancel_what_runs(self: &Rc<Self>) {
+        if self.cancelling.get() {
+            return;
+        }
+        let Some(in_flight) = self.entry.begin_cancel() else { return };
+        self.cancelling.set(true);
+        let watch = Rc::clone(self);
+        // It ends by itself within seconds, or with the worker. Meanwhile the server connection
+        // serves nobody else.
+        tokio::task::spawn_local(async move {
+            cancel::deliver(in_flight).await;
+            watch.cancelling.set(false);
+            watch.entry.wake();
+        });
+    }
+
     pub(crate) fn server_spoke(&self) {
         self.heard.set(self.heard.get().wrapping_add(1));
     }
@@ -325,19 +361,7 @@ impl Session {
             lease.owed.push_copy_end();
             return;
         }
-        if watch.cancelling.get() {
-            return;
-        }
-        let Some(in_flight) = watch.entry.begin_cancel() else { return };
-        watch.cancelling.set(true);
-        let watch = Rc::clone(watch);
-        // It ends by itself within seconds, or with the worker. Meanwhile the server connection
-        // serves nobody else.
-        tokio::task::spawn_local(async move {
-            cancel::deliver(in_flight).await;
-            watch.cancelling.set(false);
-            watch.entry.wake();
-        });
+        watch.cancel_what_runs();
     }
 }
 

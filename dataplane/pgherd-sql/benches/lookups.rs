@@ -47,12 +47,21 @@ fn texts() -> Vec<(&'static str, String)> {
             "insert_100",
             format!("INSERT INTO t (a, b) VALUES {}(1, 'x')", "(1, 'text'), ".repeat(99)),
         ),
+        // Literals where the first word does not decide.
+        ("select_in_500", {
+            let ids: Vec<String> = (0..500).map(|i| (i * 7919).to_string()).collect();
+            format!("SELECT * FROM t WHERE id IN ({})", ids.join(", "))
+        }),
+        ("select_in_4000", {
+            let ids: Vec<String> = (0..4000).map(|i| (i * 7919).to_string()).collect();
+            format!("SELECT * FROM t WHERE id IN ({})", ids.join(", "))
+        }),
         // The most that a worker ever parses.
         ("largest", format!("SELECT {}1", "1+".repeat(32_700))),
     ]
 }
 
-const CASES: [usize; 7] = [0, 1, 2, 3, 4, 5, 6];
+const CASES: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 #[divan::bench(args = CASES)]
 fn hit(bencher: divan::Bencher<'_, '_>, case: usize) {

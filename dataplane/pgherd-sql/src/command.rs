@@ -9,9 +9,15 @@ use crate::lexer::{Lexer, Token};
 /// A text that is one command to the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `local`: until the end of the transaction.
+    /// `local`: until the end of the transaction. `name`: as it was called.
     Set {
+        name: &'static str,
         setting: Setting,
+        local: bool,
+    },
+    /// `SET … TO DEFAULT`.
+    SetDefault {
+        name: SettingName,
         local: bool,
     },
     Reset(SettingName),
@@ -54,6 +60,94 @@ pub enum SettingName {
     PrimaryReads,
 }
 
+impl SettingName {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Role,
+        Self::Shard,
+        Self::ShardingKey,
+        Self::Traceparent,
+        Self::ReadYourWrites,
+        Self::PrimaryReads,
+    ];
+
+    /// As Postgres knows the parameter.
+    pub fn parameter(self) -> &'static str {
+        NAMES.iter().find(|(_, _, name)| *name == self).map_or("", |(full, _, _)| full)
+    }
+
+    /// The setting with no value.
+    pub fn unset(self) -> Setting {
+        match self {
+            Self::Role => Setting::Role(None),
+            Self::Shard => Setting::Shard(None),
+            Self::ShardingKey => Setting::ShardingKey(None),
+            Self::Traceparent => Setting::Traceparent(None),
+            Self::ReadYourWrites => Setting::ReadYourWrites(None),
+            Self::PrimaryReads => Setting::PrimaryReads(None),
+        }
+    }
+
+    /// The setting that a parameter of Postgres's is, whose names are the same in any case.
+    pub fn of_parameter(parameter: &str) -> Option<Self> {
+        let same = |(full, _, _): &&(&str, &str, Self)| full.eq_ignore_ascii_case(parameter);
+        NAMES.iter().find(same).map(|(_, _, name)| *name)
+    }
+}
+
+impl Setting {
+    /// Which one it is.
+    pub fn name(&self) -> SettingName {
+        match self {
+            Self::Role(_) => SettingName::Role,
+            Self::Shard(_) => SettingName::Shard,
+            Self::ShardingKey(_) => SettingName::ShardingKey,
+            Self::Traceparent(_) => SettingName::Traceparent,
+            Self::ReadYourWrites(_) => SettingName::ReadYourWrites,
+            Self::PrimaryReads(_) => SettingName::PrimaryReads,
+        }
+    }
+
+    /// The value, as it is shown and can be set again.
+    pub fn value(&self) -> Cow<'_, str> {
+        let on = |value: Option<bool>, default: &'static str| match value {
+            Some(true) => "on",
+            Some(false) => "off",
+            None => default,
+        };
+        Cow::Borrowed(match self {
+            Self::Role(role) => role.map_or("auto", RoleWish::word),
+            Self::Shard(Some(shard)) => return Cow::Owned(shard.to_string()),
+            Self::Shard(None) => "any",
+            Self::ShardingKey(text) | Self::Traceparent(text) => text.as_deref().unwrap_or(""),
+            Self::ReadYourWrites(value) => on(*value, "off"),
+            Self::PrimaryReads(value) => on(*value, "default"),
+        })
+    }
+
+    /// The setting with this value; `None` when it takes no such value.
+    pub fn of(name: SettingName, value: &str) -> Option<Self> {
+        let value = Some(value).filter(|value| !value.is_empty());
+        Some(match name {
+            SettingName::Role => Self::Role(match value {
+                Some(role) if !role.eq_ignore_ascii_case("auto") => Some(RoleWish::named(role)?),
+                _ => None,
+            }),
+            SettingName::Shard => Self::Shard(match value {
+                Some(number) if !number.eq_ignore_ascii_case("any") => Some(number.parse().ok()?),
+                _ => None,
+            }),
+            SettingName::ShardingKey => Self::ShardingKey(value.map(str::to_owned)),
+            SettingName::Traceparent => Self::Traceparent(match value {
+                Some(parent) => Some(is_traceparent(parent).then(|| parent.to_owned())?),
+                None => None,
+            }),
+            SettingName::ReadYourWrites => Self::ReadYourWrites(boolean(value)?),
+            SettingName::PrimaryReads => Self::PrimaryReads(boolean(value)?),
+        })
+    }
+}
+
 /// Names as in `SET pgherd.role = …`, and as pgcat's, in words.
 const NAMES: &[(&str, &str, SettingName)] = &[
     ("pgherd.role", "server role", SettingName::Role),
@@ -90,6 +184,11 @@ pub fn command(sql: &[u8]) -> Option<Command> {
     if tokens.iter().any(|(token, _)| *token == Token::Semicolon) {
         return None;
     }
+    of_tokens(&tokens)
+}
+
+/// The command that the tokens are, without comments and semicolons.
+pub(crate) fn of_tokens(tokens: Tokens<'_, '_>) -> Option<Command> {
     let ((Token::Word, first), rest) = tokens.split_first()? else { return None };
     match first.to_ascii_lowercase().as_str() {
         "set" => set(rest),
@@ -108,7 +207,7 @@ pub fn command(sql: &[u8]) -> Option<Command> {
 }
 
 /// Whether the text may begin with one of the words; almost none does, so this comes first.
-fn may_begin(sql: &[u8]) -> bool {
+pub(crate) fn may_begin(sql: &[u8]) -> bool {
     matches!(
         sql.trim_ascii_start(),
         [b'/', b'*', ..]
@@ -119,7 +218,7 @@ fn may_begin(sql: &[u8]) -> bool {
     )
 }
 
-type Tokens<'t, 's> = &'t [(Token, &'s str)];
+pub(crate) type Tokens<'t, 's> = &'t [(Token, &'s str)];
 
 enum Name {
     Known { name: SettingName, column: &'static str, pgcat: bool },
@@ -173,17 +272,16 @@ fn set(tokens: Tokens<'_, '_>) -> Option<Command> {
         let value = value.iter().map(|(_, text)| *text).collect();
         return Some(Command::Invalid { name: column, value });
     };
-    Some(match setting(name, &value) {
-        Some(setting) => Command::Set { setting, local: scope == Some(true) },
-        None => {
-            let value = value.map(Cow::into_owned).unwrap_or_default();
-            Command::Invalid { name: column, value }
-        }
+    let local = scope == Some(true);
+    let Some(value) = value else { return Some(Command::SetDefault { name, local }) };
+    Some(match Setting::of(name, &value) {
+        Some(setting) => Command::Set { name: column, setting, local },
+        None => Command::Invalid { name: column, value: value.into_owned() },
     })
 }
 
 /// The one value that the tokens are; `Some(None)` for DEFAULT.
-fn text<'s>(tokens: Tokens<'_, 's>) -> Option<Option<Cow<'s, str>>> {
+pub(crate) fn text<'s>(tokens: Tokens<'_, 's>) -> Option<Option<Cow<'s, str>>> {
     let value = match tokens {
         [(Token::Word, word)] if word.eq_ignore_ascii_case("default") => return Some(None),
         [(Token::Word | Token::Integer | Token::Decimal, text)] => Cow::Borrowed(*text),
@@ -211,32 +309,6 @@ fn unquoted(text: &str, quote: char) -> Option<Cow<'_, str>> {
     let plain = inner.replace(&doubled, "\u{0}");
     (!plain.contains(quote))
         .then(|| Cow::Owned(plain.replace('\u{0}', quote.encode_utf8(&mut [0; 4]))))
-}
-
-/// The setting with this value; `None` when it takes no such value.
-fn setting(name: SettingName, value: &Option<Cow<'_, str>>) -> Option<Setting> {
-    let value = value.as_deref();
-    let unset = value.is_none_or(str::is_empty);
-    Some(match name {
-        SettingName::Role => Setting::Role(match value {
-            Some(auto) if auto.eq_ignore_ascii_case("auto") => None,
-            Some(_) if unset => None,
-            Some(role) => Some(RoleWish::named(role)?),
-            None => None,
-        }),
-        SettingName::Shard => Setting::Shard(match value {
-            Some(any) if any.eq_ignore_ascii_case("any") || unset => None,
-            Some(number) => Some(number.parse().ok()?),
-            None => None,
-        }),
-        SettingName::ShardingKey => Setting::ShardingKey(value.map(str::to_owned)),
-        SettingName::Traceparent => Setting::Traceparent(match value {
-            Some(parent) if !unset => Some(is_traceparent(parent).then(|| parent.to_owned())?),
-            _ => None,
-        }),
-        SettingName::ReadYourWrites => Setting::ReadYourWrites(boolean(value)?),
-        SettingName::PrimaryReads => Setting::PrimaryReads(boolean(value)?),
-    })
 }
 
 /// As Postgres reads booleans, in their usual spellings.

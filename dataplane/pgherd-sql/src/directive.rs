@@ -17,8 +17,17 @@ pub enum RoleWish {
 impl RoleWish {
     /// By the word that users write.
     pub fn named(name: &str) -> Option<Self> {
-        let wishes = [("primary", Self::Primary), ("replica", Self::Replica), ("any", Self::Any)];
-        wishes.into_iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, wish)| wish)
+        let wishes = [Self::Primary, Self::Replica, Self::Any];
+        wishes.into_iter().find(|it| it.word().eq_ignore_ascii_case(name))
+    }
+
+    /// The word that users write.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Any => "any",
+        }
     }
 }
 

@@ -78,6 +78,36 @@ impl<'s> Lexer<'s> {
         Ok(Some((token, start..self.at)))
     }
 
+    /// The next token if it is a plain number or string with nothing but brackets, commas and
+    /// blanks before it, and one of these behind it: what long texts are full of.
+    pub fn next_listed(&mut self) -> Option<(Token, Range<usize>)> {
+        let mut at = self.at;
+        loop {
+            let first = self.byte(at);
+            if matches!(first, b' ' | b',' | b'(' | b')') {
+                at += 1;
+                continue;
+            }
+            let rest = self.text.get(at..)?;
+            let (token, length) = match first {
+                b'0'..=b'9' => {
+                    // Nine digits are an integer.
+                    let window = rest.get(..10).unwrap_or(rest);
+                    let length = window.iter().position(|byte| !byte.is_ascii_digit())?;
+                    (Token::Integer, length)
+                }
+                b'\'' => (Token::String, memchr::memchr(b'\'', rest.get(1..)?)? + 2),
+                _ => return None,
+            };
+            // A number may go on, and a string behind white space.
+            if !matches!(self.byte(at + length), b',' | b')') {
+                return None;
+            }
+            self.at = at + length;
+            return Some((token, at..self.at));
+        }
+    }
+
     fn token(&mut self) -> Result<Token, LexError> {
         let first = self.byte(self.at);
         let second = self.byte(self.at + 1);

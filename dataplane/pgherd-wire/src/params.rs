@@ -42,6 +42,11 @@ impl ParamSet {
         }
     }
 
+    /// Takes a parameter out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| &**value)

@@ -21,6 +21,8 @@ pub const INVALID_CATALOG_NAME: &str = "3D000";
 /// `insufficient_privilege`.
 pub const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// `syntax_error`.
+pub const UNDEFINED_OBJECT: &str = "42704";
+/// `syntax_error`
 pub const SYNTAX_ERROR: &str = "42601";
 /// `too_many_connections`.
 pub const TOO_MANY_CONNECTIONS: &str = "53300";

@@ -38,3 +38,4 @@ pub mod proxy;
 pub mod raw;
 pub mod rest;
 pub mod scratch;
+pub mod sharded;

@@ -30,3 +30,10 @@ DELETE FROM items USING orders o WHERE o.user_id = items.user_id AND o.id = item
 DELETE FROM orders WHERE user_id IN (5, 6) RETURNING user_id, id;
 DELETE FROM events;
 DELETE FROM users WHERE id NOT IN (SELECT user_id FROM orders);
+TRUNCATE orders;
+TRUNCATE users, items;
+TRUNCATE notes RESTART IDENTITY CASCADE;
+TRUNCATE parents;
+-- refused undeclared table logs
+TRUNCATE logs;
+TRUNCATE nowhere;

@@ -44,6 +44,7 @@ export interface Topology {
 export interface PoolStatistics {
   cluster: string;
   user: string;
+  shard: number;
   /** `host:port` */
   instance: string;
   active: number;

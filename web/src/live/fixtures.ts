@@ -30,8 +30,8 @@ export function statistics(second: number, transactions: number, changes: Partia
     transactions,
     queries: transactions,
     pools: [
-      { cluster: "app", user: "a", instance: "10.0.0.1:5432", active: 1, idle: 2, waiting: 0, transactions },
-      { cluster: "app", user: "b", instance: "10.0.0.1:5432", active: 2, idle: 0, waiting: 4, transactions: 0 },
+      { cluster: "app", user: "a", shard: 0, instance: "10.0.0.1:5432", active: 1, idle: 2, waiting: 0, transactions },
+      { cluster: "app", user: "b", shard: 0, instance: "10.0.0.1:5432", active: 2, idle: 0, waiting: 4, transactions: 0 },
     ],
     ...changes,
   };

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Proxy, Statistics } from "../api/types";
 import { Fleet } from "./fleet";
 import { health, proxy, statistics, topology } from "./fixtures";
-import { Instances, sharedAddresses } from "./instances";
+import { Instances } from "./instances";
 
 const event = (name: string, data: unknown) => ({ name, data: JSON.stringify(data), id: "" });
 
@@ -26,8 +26,9 @@ describe("the fleet", () => {
     report(fleet, 2000, { a: statistics(2, 1200), b: statistics(2, 50) });
     expect(fleet.proxyRate("a")).toBe(100);
     expect(fleet.fleetRate()).toBe(125);
-    expect(fleet.addressRate("app", "10.0.0.1:5432")).toBe(125);
-    expect(fleet.addressRate("app", "10.0.0.2:5432")).toBeNull();
+    expect(fleet.instanceRate("app", 0, "10.0.0.1:5432")).toBe(125);
+    expect(fleet.instanceRate("app", 0, "10.0.0.2:5432")).toBeNull();
+    expect(fleet.instanceRate("app", 1, "10.0.0.1:5432")).toBeNull();
     expect(fleet.history.points).toEqual([{ at: 2000, value: 125 }]);
   });
 
@@ -38,7 +39,7 @@ describe("the fleet", () => {
     report(fleet, 2000, { a: statistics(2, 200) });
     proxies(fleet, [proxy("a", { state: "disconnected" })]);
     expect(fleet.fleetRate()).toBeNull();
-    expect(fleet.addressRate("app", "10.0.0.1:5432")).toBeNull();
+    expect(fleet.instanceRate("app", 0, "10.0.0.1:5432")).toBeNull();
     proxies(fleet, [proxy("a", { incarnation: "a-second", statistics: statistics(9, 10) })]);
     expect(fleet.proxyRate("a")).toBeNull();
     report(fleet, 11_000, { a: statistics(11, 30) });
@@ -111,6 +112,7 @@ describe("an instance", () => {
     ];
     expect(new Instances(list).view("app", 0, instance)).toEqual({
       address: "10.0.0.1:5432",
+      shard: 0,
       active: 6,
       idle: 4,
       waiting: 8,
@@ -122,14 +124,17 @@ describe("an instance", () => {
   });
 
   it("counts as connected to once, whatever clusters and users use it, and not while nothing is open", () => {
-    const pool = { cluster: "app", user: "a", instance: "10.0.0.1:5432", active: 1, idle: 0, waiting: 0, transactions: 0 };
+    const pool = { cluster: "app", user: "a", shard: 0, instance: "10.0.0.1:5432", active: 1, idle: 0, waiting: 0, transactions: 0 };
     const pools = [pool, { ...pool, cluster: "other" }, { ...pool, instance: "10.0.0.2:5432", active: 0, waiting: 1 }];
     expect(new Instances([proxy("a", { statistics: statistics(0, 0, { pools }) })]).connected()).toBe(1);
   });
 
   it("may share its address with another shard", () => {
-    const other = { ...instance, port: 5433 };
-    const shards = [{ instances: [instance, other] }, { instances: [instance] }];
-    expect([...sharedAddresses(shards)]).toEqual(["10.0.0.1:5432"]);
+    const pool = { cluster: "app", user: "a", shard: 1, instance: "10.0.0.1:5432", active: 7, idle: 0, waiting: 0, transactions: 0 };
+    const pools = [...statistics(0, 0).pools, pool];
+    const instances = new Instances([proxy("a", { statistics: statistics(0, 0, { pools }) })]);
+    expect(instances.view("app", 0, instance).active).toBe(3);
+    expect(instances.view("app", 1, instance).active).toBe(7);
+    expect(instances.connected()).toBe(1);
   });
 });

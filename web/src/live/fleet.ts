@@ -60,11 +60,11 @@ export class Fleet {
     return this.rates.get(id)?.current() ?? null;
   }
 
-  /** Transactions per second through all proxies to one address of a cluster. */
-  addressRate(cluster: string, address: string): number | null {
+  /** Transactions per second through all proxies to one instance of a cluster. */
+  instanceRate(cluster: string, shard: number, address: string): number | null {
     let sum: number | null = null;
     for (const proxy of this.connected()) {
-      const value = this.poolRates.get(poolKey(proxy.id, cluster, address))?.current() ?? null;
+      const value = this.poolRates.get(poolKey(proxy.id, cluster, shard, address))?.current() ?? null;
       if (value !== null) sum = (sum ?? 0) + value;
     }
     return sum;
@@ -158,12 +158,12 @@ export class Fleet {
     const at = Date.parse(statistics.at);
     if (Number.isNaN(at)) return;
     counter(this.rates, proxy.id).push({ at, value: statistics.transactions }, proxy.incarnation);
-    const byAddress = new Map<string, number>();
+    const byInstance = new Map<string, number>();
     for (const pool of statistics.pools) {
-      const key = poolKey(proxy.id, pool.cluster, pool.instance);
-      byAddress.set(key, (byAddress.get(key) ?? 0) + pool.transactions);
+      const key = poolKey(proxy.id, pool.cluster, pool.shard, pool.instance);
+      byInstance.set(key, (byInstance.get(key) ?? 0) + pool.transactions);
     }
-    for (const [key, value] of byAddress) {
+    for (const [key, value] of byInstance) {
       counter(this.poolRates, key).push({ at, value }, proxy.incarnation);
     }
   }
@@ -184,8 +184,8 @@ export class Fleet {
   }
 }
 
-const poolKey = (proxy: string, cluster: string, address: string): string =>
-  `${proxy}\n${cluster}\n${address}`;
+const poolKey = (proxy: string, cluster: string, shard: number, address: string): string =>
+  `${proxy}\n${cluster}\n${shard}\n${address}`;
 
 function counter(counters: Map<string, CounterRate>, key: string): CounterRate {
   let found = counters.get(key);

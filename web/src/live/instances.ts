@@ -4,6 +4,7 @@ import type { Instance, Proxy } from "../api/types";
 export interface InstanceView {
   /** `host:port`, as in statistics and health reports. */
   address: string;
+  shard: number;
   active: number;
   idle: number;
   waiting: number;
@@ -32,7 +33,7 @@ export class Instances {
     for (const proxy of proxies) {
       if (proxy.state === "disconnected") continue;
       for (const pool of proxy.statistics?.pools ?? []) {
-        const counts = entry(this.counts, `${pool.cluster}\n${pool.instance}`, () => ({ active: 0, idle: 0, waiting: 0 }));
+        const counts = entry(this.counts, `${pool.cluster}\n${pool.shard}\n${pool.instance}`, () => ({ active: 0, idle: 0, waiting: 0 }));
         counts.active += pool.active;
         counts.idle += pool.idle;
         counts.waiting += pool.waiting;
@@ -49,15 +50,16 @@ export class Instances {
   /** To how many addresses there are server connections. */
   connected(): number {
     const open = [...this.counts].filter(([, counts]) => counts.active + counts.idle > 0);
-    return new Set(open.map(([key]) => key.slice(key.indexOf("\n") + 1))).size;
+    return new Set(open.map(([key]) => key.slice(key.lastIndexOf("\n") + 1))).size;
   }
 
   view(cluster: string, shard: number, instance: Instance): InstanceView {
     const address = addressOf(instance);
-    const counts = this.counts.get(`${cluster}\n${address}`);
+    const counts = this.counts.get(`${cluster}\n${shard}\n${address}`);
     const reports = this.reports.get(`${cluster}\n${shard}\n${address}`);
     return {
       address,
+      shard,
       active: counts?.active ?? 0,
       idle: counts?.idle ?? 0,
       waiting: counts?.waiting ?? 0,
@@ -75,16 +77,4 @@ function entry<T>(map: Map<string, T>, key: string, fresh: () => T): T {
     map.set(key, found);
   }
   return found;
-}
-
-/** Addresses that several instances of a cluster share: their pool counts cannot be told apart. */
-export function sharedAddresses(shards: { instances: Instance[] }[]): Set<string> {
-  const seen = new Set<string>();
-  const shared = new Set<string>();
-  for (const instance of shards.flatMap((shard) => shard.instances)) {
-    const address = addressOf(instance);
-    if (seen.has(address)) shared.add(address);
-    seen.add(address);
-  }
-  return shared;
 }

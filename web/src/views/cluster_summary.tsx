@@ -34,12 +34,9 @@ function Row({ entry: { document: cluster } }: { entry: ClusterEntry }) {
   const views = cluster.shards.flatMap((shard, index) =>
     shard.instances.map((instance) => instances.view(cluster.name, index, instance)),
   );
-  // Pools are counted by address; instances that share one must not be counted twice.
-  const addresses = [...new Map(views.map((view) => [view.address, view])).values()];
-  const sum = (of: (view: (typeof views)[number]) => number) =>
-    addresses.reduce((total, view) => total + of(view), 0);
-  const rates = addresses
-    .map((view) => fleet.addressRate(cluster.name, view.address))
+  const sum = (of: (view: (typeof views)[number]) => number) => views.reduce((total, view) => total + of(view), 0);
+  const rates = views
+    .map((view) => fleet.instanceRate(cluster.name, view.shard, view.address))
     .filter((rate) => rate !== null);
   const down = views.filter((view) => view.failing.length > 0 && view.failing.length === view.witnesses).length;
   const doubtful = views.filter((view) => view.failing.length > 0).length - down;

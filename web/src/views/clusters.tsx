@@ -4,7 +4,7 @@ import type { Ban, Cluster, ClusterEntry, Instance, InstanceStatus } from "../ap
 import { mayOperate, useDesk } from "../context";
 import { count, milliseconds, perSecond, plural, UNKNOWN } from "../format";
 import { banSource, className } from "../live/bans";
-import { addressOf, sharedAddresses, type InstanceView } from "../live/instances";
+import { addressOf, type InstanceView } from "../live/instances";
 import { href } from "../route";
 import { Badge, Cell, Empty, Section, Status } from "../ui/bits";
 import { BanDialog } from "./ban_dialog";
@@ -40,7 +40,6 @@ const matches = (cluster: Cluster, wanted: string): boolean =>
   cluster.shards.some((shard) => shard.instances.some((instance) => addressOf(instance).toLowerCase().includes(wanted)));
 
 function ClusterBlock({ entry: { document: cluster, revision } }: { entry: ClusterEntry }) {
-  const shared = sharedAddresses(cluster.shards);
   const facts = [
     `${cluster.pool_mode} pooling`,
     `pool size ${cluster.pool_size}`,
@@ -73,25 +72,21 @@ function ClusterBlock({ entry: { document: cluster, revision } }: { entry: Clust
             shard.instances.map((instance, place) => (
               <InstanceRow
                 key={`${index}/${place}`} cluster={cluster} shard={index} instance={instance}
-                first={place === 0} shared={shared.has(addressOf(instance))}
+                first={place === 0}
               />
             )),
           )}
         </tbody>
       </table>
-      {shared.size > 0 && (
-        <p class="muted small">* Several instances of this cluster share an address; counts are those of the address.</p>
-      )}
     </Section>
   );
 }
 
-function InstanceRow({ cluster, shard, instance, first, shared }: {
+function InstanceRow({ cluster, shard, instance, first }: {
   cluster: Cluster;
   shard: number;
   instance: Instance;
   first: boolean;
-  shared: boolean;
 }) {
   const { fleet, session } = useDesk();
   const [asking, setAsking] = useState(false);
@@ -99,7 +94,7 @@ function InstanceRow({ cluster, shard, instance, first, shared }: {
   const bans = (fleet.bans?.bans ?? []).filter((ban) => addressOf(ban) === addressOf(instance));
   const view = fleet.instances().view(cluster.name, shard, instance);
   const number = (value: number, tone = "") =>
-    <span class={`live ${tone}`}>{view.used ? count(value) : UNKNOWN}{shared && view.used ? "*" : ""}</span>;
+    <span class={`live ${tone}`}>{view.used ? count(value) : UNKNOWN}</span>;
   return (
     <tr class={first && shard > 0 ? "parted" : undefined}>
       {cluster.shards.length > 1 && <Cell label="Shard">{shard}</Cell>}
@@ -116,7 +111,7 @@ function InstanceRow({ cluster, shard, instance, first, shared }: {
       <Cell label="Active" num>{number(view.active)}</Cell>
       <Cell label="Idle" num>{number(view.idle)}</Cell>
       <Cell label="Waiting" num>{number(view.waiting, view.waiting > 0 ? "warn" : "")}</Cell>
-      <Cell label="tps" num><span class="live">{perSecond(fleet.addressRate(cluster.name, view.address))}</span></Cell>
+      <Cell label="tps" num><span class="live">{perSecond(fleet.instanceRate(cluster.name, shard, view.address))}</span></Cell>
       <td class="act">
         {mayOperate(session) && !bans.some((ban) => ban.id !== null) && (
           <button class="small" aria-label={`Ban ${view.address} …`} onClick={() => setAsking(true)}>Ban …</button>

@@ -55,23 +55,23 @@ const FIELDS: &[Field<Row>] = &[
 fn run(request: &Request<'_>) -> Outcome {
     let shared = request.authorise(Permission::Look)?.shared;
     let directory = &shared.directory;
-    let mut connections = HashMap::<(String, String, u16), usize>::new();
+    let mut connections = HashMap::<(String, usize, String, u16), usize>::new();
     for (_, pool) in directory.named_pools() {
         let (settings, counts) = (pool.settings(), pool.counts());
         let endpoint = &settings.endpoint;
-        let key = (settings.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        let key = (settings.cluster.clone(), settings.shard, endpoint.host.clone(), endpoint.port);
         *connections.entry(key).or_default() += counts.active + counts.idle + counts.connecting;
     }
     for replication in directory.replications() {
         let (source, endpoint) = (&replication.source, &replication.source.endpoint);
-        let key = (source.cluster.clone(), endpoint.host.clone(), endpoint.port);
+        let key = (source.cluster.clone(), 0, endpoint.host.clone(), endpoint.port);
         *connections.entry(key).or_default() += 1;
     }
     let mut rows = Vec::new();
     directory.for_each_cluster(|cluster| {
         for (number, shard) in cluster.shards.iter().enumerate() {
             rows.extend(shard.instances.iter().map(|instance| {
-                let key = (cluster.name.clone(), instance.host.clone(), instance.port);
+                let key = (cluster.name.clone(), number, instance.host.clone(), instance.port);
                 Row {
                     name: cluster.name.clone(),
                     host: instance.host.clone(),
@@ -107,6 +107,8 @@ mod tests {
             * | ::1 | 5433 | NULL | 20 | 0 | 0 | statement | 0 | 0 | 0 | 0 | 0 | primary
             app | 10.0.0.1 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | primary
             app | 10.0.0.2 | 5432 | app_0 | 7 | 2 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | replica
+            sharded | 10.0.1.0 | 5432 | s_0 | 20 | 0 | 0 | transaction | 0 | 0 | 0 | 0 | 0 | primary
+            sharded | 10.0.1.0 | 5432 | s_1 | 20 | 0 | 0 | transaction | 0 | 0 | 0 | 0 | 1 | primary
         "#]].assert_eq(&Stand::with_pools().run("SHOW DATABASES"));
     }
 }

@@ -35,6 +35,7 @@ mod tests {
             SHOW SERVERS | Each server connection: where it goes, what it does, for which client.
             SHOW DATABASES | Each cluster, by the name that clients use, with its instances.
             SHOW INSTANCES | Each instance: its role, whether it takes reads, its lag, its place in the log.
+            SHOW SHARDS | Each shard of each cluster: its instances, connections, and what was done on it.
             SHOW BANS | Each ban: of which instance, by whom, why, since when, how long it may last yet.
             SHOW LISTS | How many databases, users, pools, clients and server connections there are.
             SHOW VERSION | The version of the proxy.

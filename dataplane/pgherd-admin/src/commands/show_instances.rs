@@ -68,6 +68,8 @@ mod tests {
             * | 0 | ::1 | 5433 | primary | primary | open | t | NULL | NULL | NULL | NULL | NULL | 1 | 0 | 0 | NULL | NULL
             app | 0 | 10.0.0.1 | 5432 | primary | primary | open | t | NULL | NULL | NULL | NULL | NULL | 1 | 0 | 0 | NULL | NULL
             app | 0 | 10.0.0.2 | 5432 | replica | replica | open | t | NULL | NULL | NULL | NULL | NULL | 1 | 0 | 0 | NULL | NULL
+            sharded | 0 | 10.0.1.0 | 5432 | primary | primary | open | t | NULL | NULL | NULL | NULL | NULL | 1 | 0 | 0 | NULL | NULL
+            sharded | 1 | 10.0.1.0 | 5432 | primary | primary | open | t | NULL | NULL | NULL | NULL | NULL | 1 | 0 | 0 | NULL | NULL
         "#]].assert_eq(&Stand::with_pools().run("SHOW INSTANCES"));
     }
 }

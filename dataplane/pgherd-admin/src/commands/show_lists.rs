@@ -51,9 +51,9 @@ mod tests {
     fn everything_is_counted_once() {
         expect![[r#"
             list:text | items:int8
-            databases | 2
+            databases | 3
             users | 2
-            pools | 3
+            pools | 5
             used_clients | 0
             free_servers | 0
             used_servers | 0

@@ -62,6 +62,7 @@ const FIELDS: &[Field<Row>] = &[
     int8("min_pool_size", |row| count(row.pool.settings().min_size)),
     int8("reserve_pool_size", |row| count(row.pool.settings().reserve_size)),
     int8("pinned", |row| count(row.clients.pinned)),
+    int8("shard", |row| count(row.pool.settings().shard)),
     text("last_error", |row| row.pool.last_error().map(|error| error.chain())),
 ];
 
@@ -111,10 +112,12 @@ mod tests {
     #[test]
     fn each_database_and_user_has_its_pool() {
         expect![[r#"
-            database:text | user:text | cl_active:int8 | cl_waiting:int8 | cl_active_cancel_req:int8 | cl_waiting_cancel_req:int8 | sv_active:int8 | sv_active_cancel:int8 | sv_being_canceled:int8 | sv_idle:int8 | sv_used:int8 | sv_tested:int8 | sv_login:int8 | maxwait:int8 | maxwait_us:int8 | pool_mode:text | instance:text | pool_size:int8 | min_pool_size:int8 | reserve_pool_size:int8 | pinned:int8 | last_error:text
-            app | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | NULL
-            app | bob | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | session | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | NULL
-            other | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | statement | [::1]:5433 | 20 | 0 | 0 | 0 | NULL
+            database:text | user:text | cl_active:int8 | cl_waiting:int8 | cl_active_cancel_req:int8 | cl_waiting_cancel_req:int8 | sv_active:int8 | sv_active_cancel:int8 | sv_being_canceled:int8 | sv_idle:int8 | sv_used:int8 | sv_tested:int8 | sv_login:int8 | maxwait:int8 | maxwait_us:int8 | pool_mode:text | instance:text | pool_size:int8 | min_pool_size:int8 | reserve_pool_size:int8 | pinned:int8 | shard:int8 | last_error:text
+            app | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | 0 | NULL
+            app | bob | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | session | 10.0.0.1:5432 | 7 | 2 | 0 | 0 | 0 | NULL
+            other | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | statement | [::1]:5433 | 20 | 0 | 0 | 0 | 0 | NULL
+            sharded | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.1.0:5432 | 20 | 0 | 0 | 0 | 0 | NULL
+            sharded | alice | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | transaction | 10.0.1.0:5432 | 20 | 0 | 0 | 0 | 1 | NULL
         "#]].assert_eq(&Stand::with_pools().run("SHOW POOLS"));
     }
 }

@@ -10,7 +10,7 @@ use pgherd_session::Shared;
 
 use super::{Arguments, Command};
 use crate::authorise::{Outcome, Permission, Request};
-use crate::table::{Field, int8, table, text, timestamp};
+use crate::table::{Field, count, int8, table, text, timestamp};
 use crate::words::{client_name, replication, server_name};
 
 pub(super) const COMMAND: Command = Command {
@@ -48,6 +48,14 @@ impl Server {
         }
     }
 
+    /// Replication is from clusters with one shard.
+    fn shard(&self) -> usize {
+        match self {
+            Self::Pooled { pool, .. } => pool.settings().shard,
+            Self::Replication(_) => 0,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Pooled { .. } => replication(None),
@@ -73,6 +81,7 @@ const FIELDS: &[Field<Row>] = &[
     text("instance", |row| Some(row.server.endpoint().address())),
     text("replication", |row| Some(row.server.kind().to_owned())),
     text("tls", |row| row.server.entry().tls.map(|tls| tls.to_string())),
+    int8("shard", |row| count(row.server.shard())),
 ];
 
 fn state(state: ServerState) -> &'static str {
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn pools_without_connections_have_no_rows() {
         expect![[r#"
-            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text | tls:text
+            type:text | user:text | database:text | state:text | addr:text | port:int8 | connect_time:text | ptr:text | link:text | remote_pid:int8 | instance:text | replication:text | tls:text | shard:int8
         "#]].assert_eq(&Stand::with_pools().run("SHOW SERVERS"));
     }
 }

@@ -86,6 +86,7 @@ mod tests {
             database:text | total_server_assignment_count:int8 | total_xact_count:int8 | total_query_count:int8 | total_received:int8 | total_sent:int8 | total_xact_time:int8 | total_query_time:int8 | total_wait_time:int8 | avg_server_assignment_count:int8 | avg_xact_count:int8 | avg_query_count:int8 | avg_recv:int8 | avg_sent:int8 | avg_xact_time:int8 | avg_query_time:int8 | avg_wait_time:int8 | total_errors:int8 | total_pins:int8
             app | 9 | 111 | 2 | 3 | 4 | 1110 | 70 | 6 | 9 | 111 | 2 | 3 | 4 | 10 | 35 | 6 | 7 | 8
             other | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
+            sharded | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0
         "#]].assert_eq(&stand.run("SHOW STATS"));
     }
 }

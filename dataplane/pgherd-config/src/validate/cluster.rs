@@ -2,11 +2,7 @@
 
 use crate::{Cluster, InstanceRole, Shard, User};
 
-use super::{
-    Findings, endpoint, health, limits, name, password,
-    rule::{Caution, Rule},
-    sharding, tls,
-};
+use super::{Findings, endpoint, health, limits, name, password, rule::Rule, sharding, tls};
 
 pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     name::check_cluster(&cluster.name, &format!("{at}/name"), findings);
@@ -23,7 +19,6 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     check_min_pool_size(cluster, at, findings);
     check_shards(cluster, at, findings);
     sharding::check(cluster, at, findings);
-    warn_of_settings_without_effect(cluster, at, findings);
 }
 
 fn check_pool_size(size: usize, at: &str, findings: &mut Findings) {
@@ -104,7 +99,10 @@ fn check_min_pool_size(cluster: &Cluster, at: &str, findings: &mut Findings) {
 fn check_shards(cluster: &Cluster, at: &str, findings: &mut Findings) {
     let at = format!("{at}/shards");
     findings.reject_if(cluster.shards.is_empty(), &at, Rule::NoShards);
-    findings.reject_if(cluster.shards.len() > 1, format!("{at}/1"), Rule::Sharding);
+    let (count, most) = (cluster.shards.len(), limits::SHARDS);
+    if count > most {
+        return findings.reject(&at, Rule::TooMany { what: "shards", count, most });
+    }
     for (index, shard) in cluster.shards.iter().enumerate() {
         check_shard(shard, &format!("{at}/{index}/instances"), findings);
     }
@@ -147,19 +145,5 @@ fn check_roles(shard: &Shard, at: &str, findings: &mut Findings) {
     } else if shard.instances.len() > 1 {
         let auto = shard.instances.iter().any(|instance| instance.role == InstanceRole::Auto);
         findings.reject_if(!auto, at, Rule::PrimaryMissing);
-    }
-}
-
-// === warnings ===
-
-/// A setting counts as set when it differs from its default; what was written is not known here.
-fn warn_of_settings_without_effect(cluster: &Cluster, at: &str, findings: &mut Findings) {
-    let settings = [
-        ("sharded_tables", !cluster.sharded_tables.is_empty()),
-        ("sharded_schemas", !cluster.sharded_schemas.is_empty()),
-        ("reference_tables", !cluster.reference_tables.is_empty()),
-    ];
-    for (setting, set) in settings {
-        findings.warn_if(set, format!("{at}/{setting}"), Caution::NoEffectYet { setting });
     }
 }

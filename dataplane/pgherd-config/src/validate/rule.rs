@@ -76,8 +76,25 @@ pub(crate) enum Rule {
     SecondPrimary { first: String },
     #[error("the shard has replicas only: name the primary, or let role = \"auto\" find it")]
     PrimaryMissing,
-    #[error("sharding is not available yet: a cluster has exactly one shard in this version")]
-    Sharding,
+    #[error(
+        "the cluster has {shards} shards: say in `sharded_tables`, `sharded_schemas` or \
+         `reference_tables` what is where"
+    )]
+    NothingPlaced { shards: usize },
+    #[error(
+        "a cluster for every name has one shard: give each sharded database a cluster of its own"
+    )]
+    ShardsForEveryName,
+    #[error("several shards need pool_mode = \"transaction\" or \"session\"")]
+    StatementModeWithShards,
+    #[error("{address} has the database `{database}` of shard {earlier} already")]
+    DatabaseOfOtherShard { address: String, database: String, earlier: usize },
+    #[error("`{table}` is a reference table: it cannot be sharded as well")]
+    ReferenceAndSharded { table: String },
+    #[error("`{name}` is not of the form table or schema.table")]
+    TableMalformed { name: String },
+    #[error("must be at least {least}: less would hold no rows worth gathering")]
+    SizeTooSmall { least: crate::ByteSize },
     #[error("there is no shard {shard}: the cluster has {shards}, counted from 0")]
     UnknownShard { shard: usize, shards: usize },
     #[error("`hash` spreads keys over all shards: leave `shards` out, or choose `list` or `range`")]
@@ -153,7 +170,13 @@ impl Rule {
             Self::ServerPasswordIsVerifier => "server_password_is_verifier",
             Self::SecondPrimary { .. } => "several_primaries",
             Self::PrimaryMissing => "primary_not_named",
-            Self::Sharding => "not_available",
+            Self::NothingPlaced { .. } => "nothing_placed",
+            Self::ShardsForEveryName => "shards_for_every_name",
+            Self::StatementModeWithShards => "statement_mode_with_shards",
+            Self::DatabaseOfOtherShard { .. } => "database_of_other_shard",
+            Self::ReferenceAndSharded { .. } => "reference_and_sharded",
+            Self::TableMalformed { .. } => "bad_table",
+            Self::SizeTooSmall { .. } => "out_of_range",
             Self::UnknownShard { .. } => "unknown_shard",
             Self::HashWithKeys | Self::KeysOfOtherAlgorithm { .. } | Self::DefaultWithRange => {
                 "keys_without_meaning"
@@ -173,6 +196,8 @@ impl Rule {
 pub(crate) enum Caution {
     #[error("`{setting}` has no effect yet in this version")]
     NoEffectYet { setting: &'static str },
+    #[error("`{setting}` has no effect: the cluster has one shard")]
+    NoEffectWithOneShard { setting: &'static str },
 }
 
 impl Caution {
@@ -180,6 +205,7 @@ impl Caution {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoEffectYet { .. } => "no_effect_yet",
+            Self::NoEffectWithOneShard { .. } => "no_effect",
         }
     }
 }

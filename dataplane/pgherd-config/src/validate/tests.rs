@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::Topology;
 
+mod several_shards;
+
 const VERIFIER: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
 fn cluster(changes: Value) -> Value {
@@ -220,12 +222,6 @@ fn shards_and_instances() {
         json!([]),
         expect!["/shards/0/instances [no_instances] the shard has no instances"],
     );
-    check(
-        json!({"shards": [{"instances": [{"host": "a"}]}, {"instances": [{"host": "b"}]}]}),
-        expect![
-            "/shards/1 [not_available] sharding is not available yet: a cluster has exactly one shard in this version"
-        ],
-    );
     check_instances(
         json!([{"host": "a", "role": "primary"}, {"host": "b", "role": "replica"}]),
         expect!["valid"],
@@ -311,9 +307,9 @@ fn settings_without_effect_are_warned_of() {
             "sharded_schemas": [{"schema": "a", "shard": 0}],
         }),
         expect![[r#"
-            warning /sharded_tables [no_effect_yet] `sharded_tables` has no effect yet in this version
-            warning /sharded_schemas [no_effect_yet] `sharded_schemas` has no effect yet in this version
-            warning /reference_tables [no_effect_yet] `reference_tables` has no effect yet in this version"#]],
+            warning /sharded_tables [no_effect] `sharded_tables` has no effect: the cluster has one shard
+            warning /sharded_schemas [no_effect] `sharded_schemas` has no effect: the cluster has one shard
+            warning /reference_tables [no_effect] `reference_tables` has no effect: the cluster has one shard"#]],
     );
     check(json!({"reads": "primary", "ban_time": "60s"}), expect!["valid"]);
 }

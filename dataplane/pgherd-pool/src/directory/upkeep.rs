@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::{Directory, Loaded};
 use crate::limits::Scope;
 use crate::pool::Pool;
+use crate::shards::Shards;
 use crate::stats::PoolStats;
 use crate::targets::Targets;
 use crate::totals::{DatabaseStats, PoolName};
@@ -39,13 +40,16 @@ impl Directory {
             Arc::strong_count(pool) <= 2
                 && pool.unused_for(now).is_some_and(|unused| unused > patience)
         };
-        let unused = content.targets.extract_if(|_, targets| {
-            targets.is_for_every_name()
-                && Arc::strong_count(targets) == 1
-                && targets.made().all(is_unused)
+        let unused = content.shards.extract_if(|_, shards| {
+            let lone = |targets: &Arc<Targets>| {
+                targets.is_for_every_name()
+                    && Arc::strong_count(targets) == 1
+                    && targets.made().all(is_unused)
+            };
+            Arc::strong_count(shards) == 1 && shards.all().iter().all(lone)
         });
-        let unused: Vec<Arc<Targets>> = unused.map(|(_, targets)| targets).collect();
-        for key in unused.iter().flat_map(|targets| targets.keys()) {
+        let unused: Vec<Arc<Shards>> = unused.map(|(_, shards)| shards).collect();
+        for key in unused.iter().flat_map(|it| it.all()).flat_map(|targets| targets.keys()) {
             if let Some(pool) = content.pools.remove(key) {
                 tracing::debug!(database = key.database, user = key.user, "unused pool dropped");
                 self.shelf.retire(&key.database, pool);

@@ -16,6 +16,7 @@ use super::families::{Family, families};
 pub(super) struct PoolLabels {
     cluster: String,
     user: String,
+    shard: u64,
     instance: String,
 }
 
@@ -118,13 +119,18 @@ impl PoolMetrics {
             let labels = PoolLabels {
                 cluster: settings.cluster.clone(),
                 user: settings.user.clone(),
+                shard: number(settings.shard),
                 instance: settings.endpoint.address(),
             };
             sums.entry(labels).or_default().add(&pool);
         }
         for (name, stats) in directory.pool_totals() {
-            let labels =
-                PoolLabels { cluster: name.cluster, user: name.user, instance: name.instance };
+            let labels = PoolLabels {
+                cluster: name.cluster,
+                user: name.user,
+                shard: number(name.shard),
+                instance: name.instance,
+            };
             sums.entry(labels).or_default().stats.merge(&stats);
         }
         Self {
@@ -144,6 +150,10 @@ impl PoolMetrics {
             longest_wait: gauges(&sums, |sum| sum.longest_wait.as_secs_f64()),
         }
     }
+}
+
+fn number(shard: usize) -> u64 {
+    u64::try_from(shard).unwrap_or(u64::MAX)
 }
 
 type Sums = BTreeMap<PoolLabels, Sum>;

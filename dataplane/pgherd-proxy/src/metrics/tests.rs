@@ -113,55 +113,55 @@ fn a_scrape_sums_what_has_the_same_labels() {
             pgherd_cancels_total{outcome="ignored"} 0
             # HELP pgherd_pool_transactions Transactions that ended.
             # TYPE pgherd_pool_transactions counter
-            pgherd_pool_transactions_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 20
+            pgherd_pool_transactions_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 20
             # HELP pgherd_pool_queries Statements that ended.
             # TYPE pgherd_pool_queries counter
-            pgherd_pool_queries_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            pgherd_pool_queries_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0
             # HELP pgherd_pool_received_bytes Bytes that came from clients.
             # TYPE pgherd_pool_received_bytes counter
             # UNIT pgherd_pool_received_bytes bytes
-            pgherd_pool_received_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            pgherd_pool_received_bytes_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0
             # HELP pgherd_pool_sent_bytes Bytes that went to clients.
             # TYPE pgherd_pool_sent_bytes counter
             # UNIT pgherd_pool_sent_bytes bytes
-            pgherd_pool_sent_bytes_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 200
+            pgherd_pool_sent_bytes_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 200
             # HELP pgherd_pool_wait_seconds Time that clients waited for a server connection.
             # TYPE pgherd_pool_wait_seconds counter
             # UNIT pgherd_pool_wait_seconds seconds
-            pgherd_pool_wait_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 2.5
+            pgherd_pool_wait_seconds_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 2.5
             # HELP pgherd_pool_busy_seconds Time that server connections were lent out.
             # TYPE pgherd_pool_busy_seconds counter
             # UNIT pgherd_pool_busy_seconds seconds
-            pgherd_pool_busy_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            pgherd_pool_busy_seconds_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0.0
             # HELP pgherd_pool_transaction_time_seconds Time that transactions took.
             # TYPE pgherd_pool_transaction_time_seconds counter
             # UNIT pgherd_pool_transaction_time_seconds seconds
-            pgherd_pool_transaction_time_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            pgherd_pool_transaction_time_seconds_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0.0
             # HELP pgherd_pool_query_time_seconds Time that statements took.
             # TYPE pgherd_pool_query_time_seconds counter
             # UNIT pgherd_pool_query_time_seconds seconds
-            pgherd_pool_query_time_seconds_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            pgherd_pool_query_time_seconds_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0.0
             # HELP pgherd_pool_errors Errors that servers sent.
             # TYPE pgherd_pool_errors counter
-            pgherd_pool_errors_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            pgherd_pool_errors_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0
             # HELP pgherd_pool_pins Times that a server connection stayed with its client because of state that cannot be carried over.
             # TYPE pgherd_pool_pins counter
-            pgherd_pool_pins_total{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            pgherd_pool_pins_total{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0
             # HELP pgherd_pool_server_connections Server connections by what they do.
             # TYPE pgherd_pool_server_connections gauge
-            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="active"} 0
-            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="idle"} 0
-            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432",state="connecting"} 0
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432",state="active"} 0
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432",state="idle"} 0
+            pgherd_pool_server_connections{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432",state="connecting"} 0
             # HELP pgherd_pool_server_connections_limit Most server connections that there may be.
             # TYPE pgherd_pool_server_connections_limit gauge
-            pgherd_pool_server_connections_limit{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 10
+            pgherd_pool_server_connections_limit{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 10
             # HELP pgherd_pool_waiting_clients Clients that wait for a server connection.
             # TYPE pgherd_pool_waiting_clients gauge
-            pgherd_pool_waiting_clients{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0
+            pgherd_pool_waiting_clients{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0
             # HELP pgherd_pool_longest_wait_seconds Time that the first of the waiting clients has waited.
             # TYPE pgherd_pool_longest_wait_seconds gauge
             # UNIT pgherd_pool_longest_wait_seconds seconds
-            pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",instance="10.0.0.1:5432"} 0.0
+            pgherd_pool_longest_wait_seconds{cluster="*",user="say \"hi\"",shard="0",instance="10.0.0.1:5432"} 0.0
             # HELP pgherd_instance_up Whether this proxy sees nothing that speaks against the instance (1) or does (0).
             # TYPE pgherd_instance_up gauge
             pgherd_instance_up{cluster="*",shard="0",instance="10.0.0.1:5432"} 1

@@ -56,6 +56,8 @@ pub(crate) enum LoginError {
     UnknownDatabase(String),
     #[error("cluster of database {0:?} has no primary")]
     NoInstance(String),
+    #[error("{0} of a cluster with several shards")]
+    SeveralShards(&'static str),
     #[error("too many clients")]
     TooManyClients,
     #[error("too many clients of database {0:?}")]
@@ -132,6 +134,10 @@ impl LoginError {
                 sqlstate::INVALID_AUTHORIZATION,
                 "no PostgreSQL user name specified in startup packet",
             ),
+            Self::SeveralShards(what) => Some(ErrorResponse::fatal(
+                sqlstate::FEATURE_NOT_SUPPORTED,
+                format!("{what} are not supported for a cluster with several shards"),
+            )),
             Self::Replication => {
                 fatal(sqlstate::FEATURE_NOT_SUPPORTED, "the admin database cannot be replicated")
             }

@@ -8,10 +8,7 @@ use pgherd_wire::startup::{self, Startup};
 use pgherd_wire::{ParamSet, params};
 
 use super::LoginError;
-use crate::routing::wishes::Wishes;
-
-/// How the names of the proxy's own parameters begin.
-const PREFIX: &str = "pgherd.";
+use crate::routing::wishes;
 
 /// What a fresh connection to the instance reports, and what this client starts with. Parameters
 /// that the client brings are tried on the instance once, which also says how it writes them.
@@ -57,22 +54,17 @@ pub(super) async fn session_parameters(
     Ok((welcome, params))
 }
 
-/// What a startup packet asks of the server, and what of the proxy itself.
-pub(super) fn asked(startup: &Startup<'_>) -> Result<(Vec<(String, String)>, Wishes), LoginError> {
-    let mut asked = asked_parameters(startup)?;
-    let mut own = Vec::new();
-    asked.retain(|(name, value)| match name.get(..PREFIX.len()) {
-        Some(prefix) if prefix.eq_ignore_ascii_case(PREFIX) => {
-            own.push((name[PREFIX.len()..].to_ascii_lowercase(), value.clone()));
-            false
+/// The session parameters that a startup packet asks for. Those of the proxy itself are custom
+/// parameters for the server, which takes any value.
+pub(super) fn asked(startup: &Startup<'_>) -> Result<Vec<(String, String)>, LoginError> {
+    let asked = asked_parameters(startup)?;
+    for (name, value) in &asked {
+        if wishes::is_own(name) && wishes::read(name, value).is_none() {
+            let (name, value) = (name.to_ascii_lowercase(), value.clone());
+            return Err(LoginError::OwnParameter { name, value });
         }
-        _ => true,
-    });
-    let wishes = Wishes::of_startup(&own).map_err(|(name, value)| LoginError::OwnParameter {
-        name: format!("{PREFIX}{name}"),
-        value: value.clone(),
-    })?;
-    Ok((asked, wishes))
+    }
+    Ok(asked)
 }
 
 /// The session parameters in a startup packet, in Postgres's spelling where it reports them.

@@ -77,6 +77,7 @@ pub(super) async fn log_in(
     let source =
         shared.directory.replication_source(cluster, user).map_err(|error| match error {
             LookupError::NoInstance => LoginError::NoInstance(cluster.clone()),
+            LookupError::SeveralShards => LoginError::SeveralShards("replication connections"),
             LookupError::UnknownDatabase | LookupError::UnknownUser => {
                 LoginError::UnknownDatabase(database.to_owned())
             }

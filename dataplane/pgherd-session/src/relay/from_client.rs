@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use pgherd_pool::{Effect, Note, SqlUse};
-use pgherd_wire::frame::{self, HEADER_LEN, Header};
-use pgherd_wire::frontend::{self, BindNames, Parse, Target, tag};
+use pgherd_sql::ForServer;
+use pgherd_wire::frame::{HEADER_LEN, Header};
+use pgherd_wire::frontend::{self, Parse, Target, tag};
 use pgherd_wire::owed::{Audience, Request};
 
 use super::MAX_PIPELINE;
+use super::bind::MAX_BIND_NAMES;
 use super::copy_end::is_for_copy;
+use super::own_settings::with_text;
 use super::prepare::Named;
 use super::sql_statements::{changes, uses};
 use crate::end::End;
@@ -19,9 +21,6 @@ use crate::pins::Pins;
 use crate::session::{Session, is_frontend_tag, is_ready_to_send};
 use crate::setting_names;
 use crate::settle::Marks;
-
-/// The longest pair of names in a Bind.
-const MAX_BIND_NAMES: usize = 64 * 1024;
 
 impl Session {
     /// Deals with what the client has sent, as far as whole decisions can be made. `true` when
@@ -173,7 +172,7 @@ impl Session {
     }
 
     /// Whether the message at the head waits for the batches before; if so, no more is read.
-    fn must_wait(&mut self) -> bool {
+    pub(super) fn must_wait(&mut self) -> bool {
         if self.prepared.barrier {
             self.wait_for_answers();
         } else {
@@ -235,7 +234,7 @@ impl Session {
     }
 
     /// The body, once all of it is there.
-    fn whole_body(&self, header: Header) -> Option<&[u8]> {
+    pub(super) fn whole_body(&self, header: Header) -> Option<&[u8]> {
         let body = self.body(header);
         (body.len() == header.body_len).then_some(body)
     }
@@ -244,21 +243,20 @@ impl Session {
 
     /// `false` when it must wait.
     fn take_query(&mut self, header: Header) -> bool {
-        if let Some(command) = self.command_at_head(header) {
-            let waits =
-                self.lease.as_ref().is_some_and(|it| !it.owed.is_empty() && !it.owed.is_copy_in());
-            if waits {
-                return self.wait_for_answers();
-            }
-            self.run_command(header, command);
-            return true;
-        }
+        let body = self.body(header);
+        let whole = body.len() == header.body_len;
+        let words =
+            if whole { self.words_for_server(frontend::definition_text(body)) } else { None };
+        let own_text = match words {
+            Some(ForServer::Refused(command)) => return self.refuse_query(header, &command),
+            Some(ForServer::Text(text)) => Some(text),
+            None => None,
+        };
         // It drops the unnamed statement, which must not come back with what is discarded before.
         if !self.is_settled() {
             return self.block();
         }
-        let text = self.body(header);
-        let whole = text.len() == header.body_len;
+        let text = own_text.as_deref().unwrap_or(self.body(header));
         let mut plain_set = false;
         let mut sql = None;
         let mut forgets = false;
@@ -292,7 +290,9 @@ impl Session {
         if let Some(sql) = &sql
             && self.names_own(sql)
         {
-            return self.take_naming_query(header, sql);
+            let text =
+                own_text.unwrap_or_else(|| frontend::definition_text(self.body(header)).to_vec());
+            return self.take_naming_query(header, &text, sql);
         }
         forgets |= sql.as_ref().is_some_and(|sql| changes(sql));
         // A simple query drops the unnamed statement.
@@ -303,7 +303,15 @@ impl Session {
         } else {
             Effect::Nothing
         };
-        self.pass(header, Request::Query, Note { undo, plain_set, sql });
+        let note = Note { undo, plain_set, sql };
+        match own_text {
+            None => self.pass(header, Request::Query, note),
+            Some(text) => {
+                self.from_client.outbox.own(|out| frontend::put_query(out, &text));
+                self.owe_noted(Request::Query, note);
+                self.from_client.discard(header.total_len());
+            }
+        }
         self.batch_defines |= forgets;
         self.end_batch();
         true
@@ -336,7 +344,9 @@ impl Session {
                 let reading = Marks::read_resets(parse.text());
                 self.heed(reading);
             }
-            self.pass(header, Request::Parse, Note::default());
+            if !self.take_own_parse(header) {
+                self.pass(header, Request::Parse, Note::default());
+            }
             return Ok(true);
         }
         if self.must_wait() {
@@ -353,88 +363,25 @@ impl Session {
             self.pass(header, Request::Parse, Note::default());
             return Ok(true);
         };
-        let marks = Marks::of(parse.text());
+        let (definition, is_own) = match self.words_for_server(parse.text()) {
+            Some(ForServer::Refused(command)) => {
+                self.refuse_command(header, &command);
+                return Ok(true);
+            }
+            Some(ForServer::Text(text)) => (with_text(&parse, &text), true),
+            None => (parse.definition.to_vec(), false),
+        };
+        let text = frontend::definition_text(&definition);
+        let marks = Marks::of(text);
         if parse.name.is_empty() {
-            let definition = Bytes::copy_from_slice(parse.definition);
-            let sql = uses(parse.text());
-            self.take_unnamed_parse(header, definition, sql, marks);
+            let sql = uses(text);
+            self.take_unnamed_parse(header, definition.into(), is_own, sql, marks);
         } else {
-            let (name, definition) = (parse.name.to_vec(), parse.definition.to_vec());
+            let name = parse.name.to_vec();
             if !self.take_named_parse(header, &name, &definition, marks) {
                 return Ok(false);
             }
         }
-        Ok(true)
-    }
-
-    // === Bind ===
-
-    fn take_bind(&mut self, header: Header) -> Result<bool, End> {
-        if self.is_session_mode() {
-            self.pass(header, Request::Bind, Note::default());
-            return Ok(true);
-        }
-        if self.must_wait() {
-            return Ok(false);
-        }
-        let body = self.body(header);
-        let Some(names) = BindNames::parse(body) else {
-            if body.len() < header.body_len && body.len() < MAX_BIND_NAMES {
-                return Ok(false);
-            }
-            if body.len() < header.body_len {
-                return Err(End::MalformedMessage(header.tag));
-            }
-            // Postgres says what is wrong with it.
-            self.pass(header, Request::Bind, Note::default());
-            return Ok(true);
-        };
-        if names.statement.is_empty() {
-            let names_others = self.unnamed.as_ref().is_some_and(|it| it.sql.is_some());
-            let portal = (names_others || self.prepared.has_portals())
-                .then(|| Bytes::copy_from_slice(names.portal));
-            self.prepare_unnamed();
-            self.heed_unnamed();
-            if let Some(portal) = portal {
-                let sql = self.unnamed.as_ref().and_then(|unnamed| unnamed.sql.clone());
-                self.prepared.bind(&portal, sql);
-            }
-            self.pass(header, Request::Bind, Note::default());
-            return Ok(true);
-        }
-        let (portal, name) = (names.portal.to_vec(), names.statement.to_vec());
-        let names_len = names.encoded_len();
-        let (name, server_name) = match self.prepare_named(&name) {
-            Named::Ready { name, server_name } => (name, server_name),
-            Named::Unknown => {
-                self.portal_sets = false;
-                self.pass(header, Request::Bind, Note::default());
-                return Ok(true);
-            }
-            Named::Wait => return Ok(self.block()),
-            Named::Stale => {
-                self.refuse_stale(header);
-                return Ok(true);
-            }
-        };
-        if let Some(statement) = self.statements.get(&name) {
-            let text = frontend::definition_text(&statement.definition);
-            self.prepared.bind(&portal, uses(text));
-        }
-        let rest = header.body_len - names_len;
-        let length = portal.len() + server_name.len() + 2 + rest;
-        let Ok(length) = u32::try_from(length + 4) else {
-            return Err(End::MalformedMessage(header.tag));
-        };
-        self.from_client.outbox.own(|out| {
-            out.push(tag::BIND);
-            out.extend_from_slice(&length.to_be_bytes());
-            frame::put_cstr(out, &portal);
-            frame::put_cstr(out, &server_name);
-        });
-        self.owe(Request::Bind, Effect::Uses(name));
-        self.from_client.discard(HEADER_LEN + names_len);
-        self.from_client.pass(rest);
         Ok(true)
     }
 

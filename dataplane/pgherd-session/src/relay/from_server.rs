@@ -132,11 +132,6 @@ impl Session {
                 self.unsettled = self.unsettled.saturating_sub(1);
                 self.prepared.seen = 0;
                 let audience = lease.owed.ready(status).map_err(End::ServerUnexpected)?;
-                if status == TransactionStatus::Idle && self.routing.wishes.end_with_transaction() {
-                    self.routing.wishes.end_transaction(self.routing.committed);
-                    self.look_at_mode();
-                }
-                let Some(lease) = &mut self.lease else { return Ok(audience) };
                 if lease.owed.is_free() {
                     self.prepared.forget_portals();
                 }
@@ -173,7 +168,6 @@ impl Session {
             }
             _ => {
                 let tag = backend::parse_command_tag(body).ok_or(malformed)?;
-                self.routing.committed = tag != b"ROLLBACK";
                 if self.routing.has_choice() && changes_functions(tag) {
                     self.targets.refresh_catalog();
                 }

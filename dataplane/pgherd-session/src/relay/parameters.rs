@@ -21,10 +21,6 @@ pub(super) enum Told {
 impl Session {
     pub(super) fn begin_reset(&mut self) {
         self.after_reset = true;
-        if self.state.resets("pgherd.role") {
-            let status = self.lease.as_ref().map(|lease| lease.owed.status());
-            self.routing.wishes.reset_all(status == Some(TransactionStatus::InTransaction));
-        }
         self.state.note_reset();
         // RESET only takes away: where nothing was set there is nothing to ask for.
         let reported = self.pool.welcome().unwrap_or_default();

@@ -112,6 +112,7 @@ impl Session {
         &mut self,
         header: Header,
         definition: Bytes,
+        is_own: bool,
         sql: Option<Arc<[SqlUse]>>,
         marks: Marks,
     ) {
@@ -120,15 +121,17 @@ impl Session {
         let reserved = (definition.len() > MAX_DEFINITION)
             .then(|| Arc::new(statements.reserve(definition.len())));
         let mut unnamed = Unnamed { generation, definition, marks: marks.bits(), sql, reserved };
-        let here = self.definition_here(&mut unnamed);
+        // Where it is not what the client has sent: names are exchanged, or other words put.
+        let own = is_own.then(|| unnamed.definition.clone());
+        let exchanged = self.definition_here(&mut unnamed);
         let Some(lease) = &mut self.lease else { return };
         // The first of its batch is never discarded: whatever comes of it, no other client's
         // statement is left there.
         self.batch_defines |= lease.owed.is_open();
-        let sql = here.is_some().then(|| unnamed.sql.clone()).flatten();
+        let sql = exchanged.is_some().then(|| unnamed.sql.clone()).flatten();
         let undo = self.replace_unnamed(Some(unnamed), generation);
         let note = Note { undo, sql, plain_set: false };
-        if let Some(here) = here {
+        if let Some(here) = exchanged.or(own) {
             self.from_client.outbox.own(|out| frontend::put_parse(out, b"", &here));
             self.owe_noted(Request::Parse, note);
             self.from_client.discard(header.total_len());

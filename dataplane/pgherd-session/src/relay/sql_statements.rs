@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pgherd_pool::{Effect, Note, SqlUse, SqlVerb};
 use pgherd_wire::TransactionStatus;
 use pgherd_wire::frame::Header;
-use pgherd_wire::frontend::{self, definition_text, tag};
+use pgherd_wire::frontend::{self, tag};
 use pgherd_wire::owed::{Audience, Request};
 
 use super::prepare::parse;
@@ -38,13 +38,17 @@ pub(super) fn changes(sql: &[SqlUse]) -> bool {
 
 impl Session {
     /// A simple query that names statements of the protocol. `false` when it must wait.
-    pub(super) fn take_naming_query(&mut self, header: Header, sql: &Arc<[SqlUse]>) -> bool {
+    pub(super) fn take_naming_query(
+        &mut self,
+        header: Header,
+        text: &[u8],
+        sql: &Arc<[SqlUse]>,
+    ) -> bool {
         let Some(lease) = &mut self.lease else { return true };
         if !lease.owed.is_empty() && !lease.owed.is_copy_in() {
             return self.wait_for_answers();
         }
-        let text = definition_text(self.body(header)).to_vec();
-        let (sql, text) = self.exchange_names(&text, sql);
+        let (sql, text) = self.exchange_names(text, sql);
         // The query drops it, also when the server does not come so far.
         self.unnamed = None;
         let undo = self.replace_unnamed(None, 0);

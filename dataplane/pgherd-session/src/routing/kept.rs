@@ -89,13 +89,13 @@ impl Session {
             return;
         }
         self.from_client.hold();
-        self.routing.kept = Some(Kept {
+        self.routing.kept = Some(Box::new(Kept {
             only_reads: decision.only_reads,
             statements: decision.defines.then(|| self.statements.clone()),
             unnamed: self.unnamed.clone(),
             params: Arc::clone(&self.params),
             portal_sets: self.portal_sets,
-        });
+        }));
     }
 
     /// The answer has begun, or something was sent that must not be sent twice.
@@ -155,7 +155,7 @@ impl Session {
     pub(super) fn may_send_again(&self) -> bool {
         let attempt = &self.routing.attempt;
         attempt.failures < MAX_FAILURES
-            && attempt.since.is_none_or(|since| since.elapsed() < self.rules.checkout_timeout)
+            && attempt.since.is_none_or(|since| since.elapsed() < self.checkout_timeout)
     }
 
     /// Remembers the texts of the request that is kept as such that write.

@@ -147,7 +147,6 @@ impl Session {
         self.from_client.drop_rest();
         self.from_server.drop_unscanned();
         self.restore_params();
-        self.routing.wishes.end_transaction(false);
         self.routing.has_lost_transaction = status != TransactionStatus::Idle;
         self.lose_lease();
         self.routing.attempt = Attempt::default();
@@ -165,6 +164,7 @@ impl Session {
             }
         }
         self.params = before;
+        self.look_at_wishes();
     }
 
     /// Closes the server connection, and forgets what was known of it.

@@ -1,11 +1,14 @@
 //! What one statement needs, by its text.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use pgherd_pool::{Access, RoleWish, Volatilities};
+use pgherd_pool::{Access, RoleWish, Statement, Volatilities};
 use pgherd_sql::{ClientEncoding, FunctionName, Kind, Lexical, Volatility};
+use pgherd_wire::ParamSet;
 use pgherd_wire::frontend::definition_text;
 
+use super::commands::may_be_command;
 use crate::session::Session;
 use crate::settle::Marks;
 use crate::shared::Worker;
@@ -19,15 +22,25 @@ pub(super) struct Verdict {
     pub(super) role: Option<Option<RoleWish>>,
 }
 
-/// What decides how texts are read.
-pub(super) struct Judge<'s> {
-    worker: &'s Worker,
-    volatilities: Option<Arc<Volatilities>>,
+/// What a session's parameters say of how its texts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Reading {
     lexical: Lexical,
     /// Transactions are read only unless they say otherwise.
     begins_read_only: bool,
     /// A hot standby has no serializable transactions.
     is_serializable: bool,
+}
+
+/// How texts are read, as long as the parameters are these.
+#[derive(Debug)]
+pub(super) struct ReadingOf(Arc<ParamSet>, Reading);
+
+/// What decides how texts are read.
+pub(super) struct Judge<'s> {
+    worker: &'s Worker,
+    volatilities: Option<Arc<Volatilities>>,
+    reading: Reading,
 }
 
 /// The database's own functions, as `pgherd-sql` asks for them.
@@ -49,6 +62,47 @@ impl Verdict {
     pub(super) const WRITES: Self = Self { access: Access::Write, role: None };
     /// It only reads.
     pub(super) const READS: Self = Self { access: Access::Read, role: None };
+
+    /// As a number up to [`VERDICT`]; never 0 by itself.
+    fn pack(self) -> u64 {
+        let access = if self.access == Access::Read { 4 } else { 0 };
+        let role = match self.role {
+            Some(Some(RoleWish::Primary)) => 1,
+            Some(Some(RoleWish::Replica)) => 2,
+            Some(Some(RoleWish::Any)) => 3,
+            Some(None) | None => 0,
+        };
+        access | role
+    }
+
+    fn unpack(packed: u64) -> Self {
+        let access = if packed & 4 != 0 { Access::Read } else { Access::Write };
+        let role = match packed & 3 {
+            1 => Some(Some(RoleWish::Primary)),
+            2 => Some(Some(RoleWish::Replica)),
+            3 => Some(Some(RoleWish::Any)),
+            _ => None,
+        };
+        Self { access, role }
+    }
+}
+
+/// The bits of a packed verdict; the others say under which circumstances it was found.
+const VERDICT: u64 = 7;
+
+impl Reading {
+    fn of(params: &ParamSet) -> Self {
+        let encoding = params.get("client_encoding");
+        let is = |name, value| params.get(name) == Some(value);
+        Self {
+            lexical: Lexical {
+                client_encoding: encoding.map_or(ClientEncoding::Utf8, ClientEncoding::named),
+                standard_conforming_strings: !is("standard_conforming_strings", "off"),
+            },
+            begins_read_only: is("default_transaction_read_only", "on"),
+            is_serializable: is("default_transaction_isolation", "serializable"),
+        }
+    }
 }
 
 impl Judge<'_> {
@@ -67,26 +121,33 @@ impl Judge<'_> {
     }
 
     fn only_reads(&self, text: &[u8]) -> bool {
+        if pgherd_sql::begins_with_write(text) {
+            return false;
+        }
+        // It is meant for the proxy.
+        if may_be_command(text) && pgherd_sql::command(text).is_some() {
+            return true;
+        }
         // What may stay on the server connection belongs where writes go.
         let marks = Marks::of_query(text);
         if !marks.is_empty() && !marks.is_plain_set() {
             return false;
         }
-        let analysis = self.worker.analyses.borrow_mut().get_in(text, self.lexical);
+        let analysis = self.worker.analyses.borrow_mut().get_in(text, self.reading.lexical);
         if marks.is_plain_set() {
             // It follows the client wherever it was set.
             let is_set = |kind: &Kind| matches!(kind, Kind::Set { local: false, .. });
             return analysis.unknown.is_none()
                 && analysis.statements.iter().all(|it| is_set(&it.kind));
         }
-        if self.is_serializable || self.worker.refuted.contains(text) {
+        if self.reading.is_serializable || self.worker.refuted.contains(text) {
             return false;
         }
         let catalog = Catalog(self.volatilities.as_deref());
         if analysis.access(&catalog) == pgherd_sql::Access::Read {
             return true;
         }
-        self.begins_read_only
+        self.reading.begins_read_only
             && analysis.unknown.is_none()
             && analysis.statements.iter().all(|statement| {
                 matches!(statement.kind, Kind::Begin { read_only: None })
@@ -95,21 +156,58 @@ impl Judge<'_> {
     }
 }
 
+impl Judge<'_> {
+    /// What a statement needs that was prepared by the protocol: found out once, not at each Bind.
+    fn statement(&self, statement: &Statement) -> Verdict {
+        let text = definition_text(&statement.definition);
+        if self.worker.refuted.contains(text) {
+            return self.text(text);
+        }
+        let circumstances = self.circumstances();
+        let known = statement.verdict.load(Ordering::Relaxed);
+        if known & !VERDICT == circumstances {
+            return Verdict::unpack(known);
+        }
+        let verdict = self.text(text);
+        statement.verdict.store(circumstances | verdict.pack(), Ordering::Relaxed);
+        verdict
+    }
+
+    /// All that a verdict depends on besides the text, but what replicas have refused. Never 0.
+    fn circumstances(&self) -> u64 {
+        // Small and distinct, added to the random number of a catalog.
+        let encoding = match self.reading.lexical.client_encoding {
+            ClientEncoding::Utf8 => 0,
+            ClientEncoding::AsciiSafe => 1,
+            ClientEncoding::Opaque => 2,
+        };
+        let flags = [
+            self.reading.lexical.standard_conforming_strings,
+            self.reading.begins_read_only,
+            self.reading.is_serializable,
+        ];
+        let reading = flags.iter().fold(encoding, |bits, &flag| bits << 1 | u64::from(flag));
+        let catalog = self.volatilities.as_ref().map_or(0, |it| it.id());
+        (catalog << 9) | 1 << 8 | reading << 3
+    }
+}
+
 impl Session {
+    /// Finds out how texts of this session are read, if that may have changed.
+    pub(super) fn look_at_reading(&mut self) {
+        if !self.routing.reading.as_ref().is_some_and(|it| Arc::ptr_eq(&it.0, &self.params)) {
+            let reading = Reading::of(&self.params);
+            self.routing.reading = Some(ReadingOf(Arc::clone(&self.params), reading));
+        }
+    }
+
     /// How texts of this session are read now.
     pub(super) fn judge(&self) -> Judge<'_> {
-        let param = |name| self.params.get(name);
-        let encoding = param("client_encoding");
-        let lexical = Lexical {
-            client_encoding: encoding.map_or(ClientEncoding::Utf8, ClientEncoding::named),
-            standard_conforming_strings: param("standard_conforming_strings") != Some("off"),
-        };
+        let known = self.routing.reading.as_ref();
         Judge {
             worker: &self.worker,
             volatilities: self.targets.volatilities(),
-            lexical,
-            begins_read_only: param("default_transaction_read_only") == Some("on"),
-            is_serializable: param("default_transaction_isolation") == Some("serializable"),
+            reading: known.map_or_else(|| Reading::of(&self.params), |it| it.1),
         }
     }
 
@@ -123,9 +221,30 @@ impl Session {
             };
         }
         match self.statements.get(name) {
-            Some(statement) => judge.text(definition_text(&statement.definition)),
+            Some(statement) => judge.statement(statement),
             // One that SQL has prepared, or none.
             None => Verdict::WRITES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_what_it_was_before_it_was_packed() {
+        for access in [Access::Read, Access::Write] {
+            for role in [
+                None,
+                Some(Some(RoleWish::Primary)),
+                Some(Some(RoleWish::Replica)),
+                Some(Some(RoleWish::Any)),
+            ] {
+                let verdict = Verdict { access, role };
+                assert!(verdict.pack() <= VERDICT);
+                assert_eq!(Verdict::unpack(verdict.pack()), verdict);
+            }
         }
     }
 }

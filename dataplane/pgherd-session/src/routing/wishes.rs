@@ -1,67 +1,66 @@
 //! What a session asks of the proxy itself: `pgherd.role`, `pgherd.shard` and their kin.
 //!
-//! As in Postgres, what is set inside a transaction is taken back when it is rolled back, and what
-//! is set `LOCAL` ends with it; savepoints are not told apart.
+//! They are custom parameters of Postgres, among all others that follow the client: it knows best
+//! what a rollback, a savepoint or a `RESET ALL` makes of them. This is what they mean.
 
 use pgherd_pool::RoleWish;
 use pgherd_sql::{Setting, SettingName};
+use pgherd_wire::ParamSet;
+
+/// How the names of the proxy's own parameters begin.
+const PREFIX: &str = "pgherd.";
+
+/// Whether a parameter is one of the proxy's own.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX))
+}
 
 /// The settings of one moment; `None` is what the configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Settings {
-    role: Option<RoleWish>,
-    shard: Option<u32>,
-    key: Option<String>,
+pub(crate) struct Settings {
+    pub(crate) role: Option<RoleWish>,
+    pub(crate) shard: Option<u32>,
+    pub(crate) key: Option<String>,
     traceparent: Option<String>,
     read_your_writes: Option<bool>,
     primary_reads: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct All {
-    /// With which the session began.
-    startup: Settings,
-    now: Settings,
-    /// As they are after a rollback and after a commit of the transaction that is open.
-    ends: Option<(Settings, Settings)>,
-}
-
 /// What a session asks for. Takes no room while that is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wishes(Option<Box<All>>);
+pub(crate) struct Wishes(Option<Box<Settings>>);
 
 impl Wishes {
-    /// With what stands in a startup packet: names without their prefix, and values. The first
-    /// one that is not understood is returned.
-    pub(crate) fn of_startup<'p>(
-        params: impl IntoIterator<Item = &'p (String, String)>,
-    ) -> Result<Self, &'p (String, String)> {
-        let mut startup = Settings::default();
-        let mut any = false;
-        for param in params {
-            let text = format!("SET pgherd.{} TO '{}'", param.0, param.1.replace('\'', "''"));
-            match pgherd_sql::command(text.as_bytes()) {
-                Some(pgherd_sql::Command::Set { setting, .. }) => startup.set(setting),
-                _ => return Err(param),
+    /// What a session with these parameters asks for. A value that is not understood asks for
+    /// nothing.
+    pub(crate) fn of(params: &ParamSet) -> Self {
+        let mut settings = None;
+        for (name, value) in params.iter().filter(|(name, _)| is_own(name)) {
+            if let Some(setting) = read(name, value) {
+                settings.get_or_insert_with(Box::<Settings>::default).set(setting);
             }
-            any = true;
         }
-        Ok(Self(any.then(|| Box::new(All { now: startup.clone(), startup, ends: None }))))
+        Self(settings)
     }
 
     /// The instances that are asked for.
     pub(crate) fn role(&self) -> Option<RoleWish> {
-        self.0.as_ref()?.now.role
+        self.0.as_ref()?.role
+    }
+
+    /// All of it.
+    pub(crate) fn settings(self) -> Settings {
+        self.0.map(|settings| *settings).unwrap_or_default()
     }
 
     /// Whether the primary is to serve reads.
     pub(crate) fn primary_reads(&self) -> Option<bool> {
-        self.0.as_ref()?.now.primary_reads
+        self.0.as_ref()?.primary_reads
     }
 
     /// Whether reads must see what the session has written.
     pub(crate) fn reads_own_writes(&self) -> bool {
-        self.0.as_ref().is_some_and(|all| all.now.read_your_writes == Some(true))
+        self.0.as_ref().is_some_and(|settings| settings.read_your_writes == Some(true))
     }
 
     /// Whether anything is asked for that decides where statements go.
@@ -69,85 +68,20 @@ impl Wishes {
         self.role().is_some() || self.primary_reads().is_some()
     }
 
-    /// Takes a setting over.
-    pub(crate) fn set(&mut self, setting: Setting, local: bool, in_transaction: bool) {
-        let all = self.0.get_or_insert_default();
-        if in_transaction {
-            let (_, lasting) = all.ends.get_or_insert_with(|| (all.now.clone(), all.now.clone()));
-            if !local {
-                lasting.set(setting.clone());
-            }
-        } else if local {
-            // As in Postgres: it has ended already.
-            return;
-        }
-        all.now.set(setting);
-    }
-
-    /// Makes a setting again what it was at the start.
-    pub(crate) fn reset(&mut self, name: SettingName, in_transaction: bool) {
-        if let Some(all) = &self.0 {
-            let first = all.startup.setting(name);
-            self.set(first, false, in_transaction);
-        }
-    }
-
-    /// Makes all settings again what they were at the start.
-    pub(crate) fn reset_all(&mut self, in_transaction: bool) {
-        for name in [
-            SettingName::Role,
-            SettingName::Shard,
-            SettingName::ShardingKey,
-            SettingName::Traceparent,
-            SettingName::ReadYourWrites,
-            SettingName::PrimaryReads,
-        ] {
-            self.reset(name, in_transaction);
-        }
-    }
-
-    /// Whether the end of the transaction changes anything.
-    pub(crate) fn end_with_transaction(&self) -> bool {
-        self.0.as_ref().is_some_and(|all| all.ends.is_some())
-    }
-
-    /// The transaction has ended.
-    pub(crate) fn end_transaction(&mut self, committed: bool) {
-        if let Some(all) = &mut self.0
-            && let Some((rolled_back, lasting)) = all.ends.take()
-        {
-            all.now = if committed { lasting } else { rolled_back };
-        }
-    }
-
     /// The value of a setting, as it is shown.
     pub(crate) fn show(&self, name: SettingName) -> String {
         let none = Settings::default();
-        let now = self.0.as_ref().map_or(&none, |all| &all.now);
-        let on = |value: Option<bool>, default: &str| match value {
-            Some(true) => "on".to_owned(),
-            Some(false) => "off".to_owned(),
-            None => default.to_owned(),
-        };
-        match name {
-            SettingName::Role => match now.role {
-                Some(RoleWish::Primary) => "primary",
-                Some(RoleWish::Replica) => "replica",
-                Some(RoleWish::Any) => "any",
-                None => "auto",
-            }
-            .to_owned(),
-            SettingName::Shard => now.shard.map_or("any".to_owned(), |shard| shard.to_string()),
-            SettingName::ShardingKey => now.key.clone().unwrap_or_default(),
-            SettingName::Traceparent => now.traceparent.clone().unwrap_or_default(),
-            SettingName::ReadYourWrites => on(now.read_your_writes, "off"),
-            SettingName::PrimaryReads => on(now.primary_reads, "default"),
-        }
+        self.0.as_deref().unwrap_or(&none).setting(name).value().into_owned()
     }
 }
 
+/// What a parameter sets; `None` when it is none of the proxy's, or takes no such value.
+pub(crate) fn read(name: &str, value: &str) -> Option<Setting> {
+    Setting::of(SettingName::of_parameter(name)?, value)
+}
+
 impl Settings {
-    fn set(&mut self, setting: Setting) {
+    pub(crate) fn set(&mut self, setting: Setting) {
         match setting {
             Setting::Role(role) => {
                 self.role = role.map(|role| match role {
@@ -164,7 +98,7 @@ impl Settings {
         }
     }
 
-    fn setting(&self, name: SettingName) -> Setting {
+    pub(crate) fn setting(&self, name: SettingName) -> Setting {
         match name {
             SettingName::Role => Setting::Role(self.role.map(|role| match role {
                 RoleWish::Primary => pgherd_sql::RoleWish::Primary,
@@ -184,38 +118,30 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn replica() -> Setting {
-        Setting::Role(Some(pgherd_sql::RoleWish::Replica))
-    }
-
-    fn role(wishes: &Wishes) -> String {
-        wishes.show(SettingName::Role)
-    }
-
-    #[test]
-    fn what_is_set_in_a_transaction_follows_its_end() {
-        for (local, committed, expected) in [
-            (false, true, "replica"),
-            (false, false, "auto"),
-            (true, true, "auto"),
-            (true, false, "auto"),
-        ] {
-            let mut wishes = Wishes::default();
-            wishes.set(replica(), local, true);
-            assert_eq!(role(&wishes), "replica");
-            wishes.end_transaction(committed);
-            assert_eq!(role(&wishes), expected, "local {local}, committed {committed}");
+    #[track_caller]
+    fn check(params: &[(&str, &str)], role: &str, primary_reads: &str, asks: bool) {
+        let mut set = ParamSet::default();
+        for (name, value) in params {
+            set.set(name, value);
         }
+        let wishes = Wishes::of(&set);
+        assert_eq!(
+            (
+                wishes.show(SettingName::Role).as_str(),
+                wishes.show(SettingName::PrimaryReads).as_str(),
+                wishes.are_any(),
+            ),
+            (role, primary_reads, asks)
+        );
     }
 
     #[test]
-    fn outside_of_a_transaction_local_settings_end_at_once() {
-        let mut wishes = Wishes::default();
-        wishes.set(replica(), true, false);
-        assert_eq!(role(&wishes), "auto");
-        wishes.set(replica(), false, false);
-        assert_eq!(role(&wishes), "replica");
-        wishes.reset_all(false);
-        assert_eq!(role(&wishes), "auto");
+    fn wishes_are_read_from_parameters() {
+        check(&[], "auto", "default", false);
+        check(&[("role", "primary"), ("pgherdx.role", "primary")], "auto", "default", false);
+        check(&[("pgherd.role", "primary")], "primary", "default", true);
+        check(&[("pgHerd.Role", "REPLICA")], "replica", "default", true);
+        check(&[("pgherd.primary_reads", "no"), ("pgherd.role", "")], "auto", "off", true);
+        check(&[("pgherd.role", "sideways"), ("pgherd.shard", "1")], "auto", "default", false);
     }
 }

@@ -7,16 +7,11 @@ fn check(sql: &str, expected: Option<Command>) {
     assert_eq!(command(sql.as_bytes()), expected, "{sql}");
 }
 
-fn set(setting: Setting) -> Option<Command> {
-    Some(Command::Set { setting, local: false })
-}
-
 #[test]
 fn settings_are_set() {
     let rows = [
         ("SET pgherd.role = 'primary'", Setting::Role(Some(RoleWish::Primary))),
         ("set session PGHERD.Role to replica;", Setting::Role(Some(RoleWish::Replica))),
-        ("/* x */ SET pgherd.role TO DEFAULT", Setting::Role(None)),
         ("SET pgherd.role = auto", Setting::Role(None)),
         ("SET pgherd.shard = 3", Setting::Shard(Some(3))),
         ("SET pgherd.shard = '3' ; ;", Setting::Shard(Some(3))),
@@ -32,13 +27,17 @@ fn settings_are_set() {
         ("SET PRIMARY READS TO 'off'", Setting::PrimaryReads(Some(false))),
         ("SET PRIMARY READS TO 'default'", Setting::PrimaryReads(None)),
     ];
-    for (sql, setting) in rows {
-        check(sql, set(setting));
+    for (sql, expected) in rows {
+        let Some(Command::Set { setting, local: false, .. }) = command(sql.as_bytes()) else {
+            panic!("{sql}");
+        };
+        assert_eq!(setting, expected, "{sql}");
     }
-    check(
-        "SET LOCAL pgherd.shard = 1",
-        Some(Command::Set { setting: Setting::Shard(Some(1)), local: true }),
-    );
+    let set = |name, local| Some(Command::Set { name, setting: Setting::Shard(Some(1)), local });
+    check("SET LOCAL pgherd.shard = 1", set("pgherd.shard", true));
+    check("SET SHARD TO 1", set("shard", false));
+    let default = Command::SetDefault { name: SettingName::Role, local: false };
+    check("/* x */ SET pgherd.role TO DEFAULT", Some(default));
 }
 
 #[test]

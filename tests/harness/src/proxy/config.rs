@@ -19,11 +19,36 @@ pub struct ProxyConfig {
     /// Name, password, and further keys.
     users: Vec<(String, String, String)>,
     instances: Vec<(String, u16, &'static str)>,
+    /// The instances of further shards, each with its database.
+    more_shards: Vec<Vec<ShardInstance>>,
     cluster_name: String,
     database: Option<String>,
     proxy_lines: String,
     cluster_lines: String,
     instance_keys: String,
+}
+
+/// An instance of a further shard.
+#[derive(Clone, Debug)]
+struct ShardInstance {
+    host: String,
+    port: u16,
+    database: String,
+    role: &'static str,
+}
+
+impl ShardInstance {
+    fn new(server: &Postgres, database: &str, role: &'static str) -> Self {
+        let (host, database) = (server.addr().ip().to_string(), database.to_owned());
+        Self { host, port: server.port(), database, role }
+    }
+
+    fn to_toml(&self, keys: &str) -> String {
+        let Self { host, port, database, role } = self;
+        format!(
+            "  {{ host = {host:?}, port = {port}, role = {role:?}, database = {database:?}{keys} }},\n"
+        )
+    }
 }
 
 impl ProxyConfig {
@@ -44,6 +69,7 @@ impl ProxyConfig {
                 user(crate::postgres::SUPERUSER, crate::postgres::SUPERUSER_PASSWORD),
             ],
             instances: vec![(host.to_owned(), port, "primary")],
+            more_shards: Vec::new(),
             cluster_name: "*".to_owned(),
             database: None,
             proxy_lines: String::new(),
@@ -95,6 +121,20 @@ impl ProxyConfig {
     /// Adds an instance with this role.
     pub fn instance(mut self, server: &Postgres, role: &'static str) -> Self {
         self.instances.push((server.addr().ip().to_string(), server.port(), role));
+        self
+    }
+
+    /// Adds a shard with this primary.
+    pub fn shard(mut self, primary: &Postgres, database: &str) -> Self {
+        self.more_shards.push(vec![ShardInstance::new(primary, database, "primary")]);
+        self
+    }
+
+    /// Adds an instance to the shard that was added last.
+    pub fn shard_instance(mut self, server: &Postgres, database: &str, role: &'static str) -> Self {
+        if let Some(last) = self.more_shards.last_mut() {
+            last.push(ShardInstance::new(server, database, role));
+        }
         self
     }
 
@@ -210,6 +250,12 @@ impl ProxyConfig {
         text.push_str(&self.cluster_lines);
         text.push_str("[[clusters.shards]]\n");
         push_line(&mut text, "instances", &format!("[\n{}]", instances.concat()));
+        for shard in &self.more_shards {
+            text.push_str("[[clusters.shards]]\n");
+            let instances: Vec<String> =
+                shard.iter().map(|it| it.to_toml(&self.instance_keys)).collect();
+            push_line(&mut text, "instances", &format!("[\n{}]", instances.concat()));
+        }
         text
     }
 

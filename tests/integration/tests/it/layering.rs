@@ -12,6 +12,7 @@ use serde_json::Value;
 const DATA_PLANE: &[&str] = &[
     "pgherd-wire",
     "pgherd-types",
+    "pgherd-collation",
     "pgherd-auth",
     "pgherd-config",
     "pgherd-balance",

@@ -17,6 +17,8 @@ mod prepared_statements;
 mod random_sequences;
 mod replication;
 mod routing;
+mod sharded;
+mod sharded_commit;
 mod state;
 mod tls;
 mod tree;

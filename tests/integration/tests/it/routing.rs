@@ -4,4 +4,5 @@ mod failover;
 mod failures;
 mod overrides;
 mod places;
+mod settings;
 mod stand;

@@ -115,8 +115,7 @@ impl Executor for Planned<'_> {
                 binary: false,
             })
             .collect();
-        let plan = outline.plan(&values, &self.0.places);
-        self.carry_out(plan, case, &described, &types, &parameters).await
+        self.carry_out(outline.plan(&values, &self.0.places), case, &described, &parameters).await
     }
 }
 
@@ -126,42 +125,41 @@ impl Planned<'_> {
         plan: Plan,
         case: &Case,
         described: &Statement,
-        types: &[Type],
         parameters: &[Bound],
     ) -> Result<(Outcome, &'static str)> {
         let shards = &self.0.shards;
+        let types = described.params().to_vec();
         match plan {
             Plan::Merge(merge) if !self.1 && described.columns().iter().all(is_same) => {
-                Ok((self.merge(&merge, described, types, parameters).await?, "merge"))
+                Ok((self.merge(&merge, described, &types, parameters).await?, "merge"))
             }
             Plan::Merge(merge) => {
-                let otherwise = *merge.otherwise;
-                Box::pin(self.carry_out(otherwise, case, described, types, parameters)).await
+                Box::pin(self.carry_out(*merge.otherwise, case, described, parameters)).await
             }
             Plan::Single(shard) => {
-                Ok((answer(&shards[shard], &case.sql, types, parameters).await?, "single"))
+                Ok((answer(&shards[shard], &case.sql, &types, parameters).await?, "single"))
             }
             Plan::Any => {
                 let last = shards.last().context("a shard")?;
-                Ok((answer(last, &case.sql, types, parameters).await?, "any"))
+                Ok((answer(last, &case.sql, &types, parameters).await?, "any"))
             }
             Plan::Finish(finish) => {
-                let outcome = self.finish(&finish, described, types, parameters).await?;
+                let outcome = self.finish(&finish, described, &types, parameters).await?;
                 let begun = finish.gathers.iter().any(|it| it.query.contains("\"pgherd 0\""));
                 Ok((outcome, if begun { "begun" } else { "finish" }))
             }
             Plan::Broadcast(on) => {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
-                Ok((self.each(texts, types, parameters).await?, "broadcast"))
+                Ok((self.each(texts, &types, parameters).await?, "broadcast"))
             }
             Plan::Write(write) => {
-                Ok((self.write(&write, types, parameters).await?, "write"))
+                Ok((self.write(&write, &types, parameters).await?, "write"))
             }
             Plan::Scatter(scatter) => {
-                Ok((self.scatter(&scatter, types, parameters).await?, "scatter"))
+                Ok((self.scatter(&scatter, &types, parameters).await?, "scatter"))
             }
             Plan::Move(change) => {
-                Ok((self.change_keys(&change, types, parameters).await?, "move"))
+                Ok((self.change_keys(&change, &types, parameters).await?, "move"))
             }
             Plan::Everywhere(_) => Ok((self.everywhere(&case.sql).await?, "everywhere")),
             Plan::Refuse(refusal) => Ok((Outcome::Refused(refusal.construct.into_owned()), "")),

@@ -95,7 +95,7 @@ impl Planned<'_> {
             }
             (plan, _) => {
                 let plan = plan.clone();
-                Box::pin(self.carry_out(plan, &case, &described, types, parameters)).await?.0
+                Box::pin(self.carry_out(plan, &case, &described, parameters)).await?.0
             }
         };
         let Outcome::Rows { mut rows, .. } = outcome else { return Ok(outcome) };

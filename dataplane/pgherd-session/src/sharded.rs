@@ -1,0 +1,32 @@
+//! Sessions over several shards: a coordinator that terminates the protocol and speaks for all.
+//!
+//! A client of a cluster with one shard is relayed and never comes here. Here its messages are
+//! read, planned by `pgherd-plan`, and answered from [`branch`]es: leases of the pools of shards.
+//! What the client sees is what one Postgres with all rows would say, or an error `0A000`.
+
+mod bind;
+mod branch;
+mod branches;
+mod catalog;
+mod commit;
+mod coordinator;
+mod execute;
+mod extended;
+mod failure;
+mod front;
+mod overrides;
+mod places;
+mod portals;
+mod settings;
+mod shapes;
+mod simple;
+mod sites;
+mod texts;
+mod transaction;
+mod verb;
+mod wishes;
+
+pub(crate) use catalog::Catalogs;
+pub use commit::{Commits, Tally, settle_transactions};
+pub(crate) use coordinator::serve;
+pub(crate) use texts::Texts;

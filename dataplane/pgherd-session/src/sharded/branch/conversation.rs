@@ -1,0 +1,415 @@
+//! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
+
+use std::rc::Rc;
+
+use pgherd_pool::{Note, ServerError, WorkerStats};
+use pgherd_wire::backend::{self, tag};
+use pgherd_wire::description::row_type;
+use pgherd_wire::frame::{self, Header};
+use pgherd_wire::owed::{Audience, Request};
+use pgherd_wire::{TransactionStatus, frontend};
+
+use super::{Branch, Question, Reply};
+use crate::end::End;
+use crate::salvage;
+use crate::sharded::failure::{Failure, Report};
+use crate::sharded::shapes::Shape;
+
+/// What came of statements that the proxy runs for itself.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The last command tag.
+    pub(crate) tag: String,
+    /// Rows in text (of [`Branch::simple`]) or as asked.
+    pub(crate) rows: Vec<Vec<Option<Vec<u8>>>>,
+}
+
+/// What of the replies goes to the client.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Passing<'a> {
+    /// RowDescription, or NoData in the extended protocol.
+    pub(crate) description: bool,
+    /// ParseComplete and BindComplete.
+    pub(crate) completions: bool,
+    /// Rows and copy data.
+    pub(crate) rows: bool,
+    /// CommandComplete and EmptyQueryResponse.
+    pub(crate) tags: bool,
+    /// The RowDescription that is passed on instead. Rows of other names and types are refused.
+    pub(crate) expected: Option<&'a [u8]>,
+}
+
+/// How statements that were passed on have ended.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    /// The body of the last CommandComplete without its zero; empty for an empty query.
+    pub(crate) tag: Vec<u8>,
+    /// The body of the last RowDescription.
+    pub(crate) description: Option<Vec<u8>>,
+    pub(crate) status: TransactionStatus,
+}
+
+/// Takes the body of a DataRow.
+type Each<'e> = dyn FnMut(&[u8]) -> Option<Result<(), Failure>> + 'e;
+
+/// The reading of replies until the shard is ready.
+struct Reading {
+    completed: Completed,
+    failed: Option<Report>,
+}
+
+impl Passing<'static> {
+    pub(crate) const NOTHING: Self =
+        Self { description: false, completions: false, rows: false, tags: false, expected: None };
+    /// Rows only: the rest is said by somebody else.
+    pub(crate) const ROWS: Self = Self { rows: true, ..Self::NOTHING };
+    /// All that a client sees of a simple query.
+    pub(crate) const ALL: Self =
+        Self { description: true, rows: true, tags: true, ..Self::NOTHING };
+}
+
+impl Branch {
+    /// Runs statements of the proxy in the simple protocol. An error is returned once the shard
+    /// is ready again.
+    pub(crate) async fn simple(&mut self, sql: &str) -> Result<Answer, Failure> {
+        self.send_simple(sql.as_bytes(), Audience::Proxy).await?;
+        self.answered().await
+    }
+
+    /// Sends a simple query without waiting for its answer.
+    pub(crate) async fn send_simple(
+        &mut self,
+        sql: &[u8],
+        audience: Audience,
+    ) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(sql.len() + 6);
+        frontend::put_query(&mut out, sql);
+        self.owes(Request::Query, audience);
+        self.send(&out).await
+    }
+
+    /// Reads the answer to what [`Branch::send_simple`] has asked for the proxy.
+    pub(crate) async fn answered(&mut self) -> Result<Answer, Failure> {
+        let mut answer = Answer::default();
+        let completed = self
+            .read_rows(&mut |row| {
+                let values = backend::parse_data_row(row)?;
+                answer.rows.push(values.into_iter().map(|it| it.map(<[u8]>::to_vec)).collect());
+                Some(Ok(()))
+            })
+            .await?;
+        answer.tag = String::from_utf8_lossy(&completed.tag).into_owned();
+        Ok(answer)
+    }
+
+    /// Asks in the extended protocol; `each` gets the body of every DataRow, and may end it all.
+    /// Inside a transaction an error leaves that failed.
+    pub(crate) async fn ask(
+        &mut self,
+        question: &Question<'_>,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Completed, Failure> {
+        self.send_question(question, Audience::Proxy).await?;
+        self.read_rows(&mut |row| Some(each(row))).await
+    }
+
+    /// Sends Parse, Bind, Describe, Execute and Sync in one write.
+    pub(crate) async fn send_question(
+        &mut self,
+        question: &Question<'_>,
+        audience: Audience,
+    ) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
+        question.put_parse(&mut out);
+        question.put_bind(&mut out, b"");
+        frontend::put_target(&mut out, frontend::tag::DESCRIBE, frontend::Target::Portal, b"");
+        frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [
+            Request::Parse,
+            Request::Bind,
+            Request::DescribePortal,
+            Request::Execute,
+            Request::Sync,
+        ] {
+            self.owes(request, audience);
+        }
+        self.send(&out).await
+    }
+
+    /// Asks what the shard makes of a statement, without running it.
+    pub(crate) async fn describe(&mut self, question: &Question<'_>) -> Result<Shape, Failure> {
+        let mut out = Vec::with_capacity(question.sql.len() + 64);
+        question.put_parse(&mut out);
+        let target = frontend::Target::Statement;
+        frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, b"");
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Parse, Request::DescribeStatement, Request::Sync] {
+            self.owes(request, Audience::Proxy);
+        }
+        self.send(&out).await?;
+        let (mut shape, mut failed) = (Shape::default(), None);
+        loop {
+            match self.reply().await? {
+                Reply::Error(report) => failed = Some(report),
+                Reply::Ready(_) => {
+                    return failed.map_or(Ok(shape), |it| Err(Failure::Reported(it)));
+                }
+                Reply::Message(header) if header.tag == tag::PARAMETER_DESCRIPTION => {
+                    let types = self.body(header).await?.get(2..).unwrap_or_default();
+                    let (types, _) = types.as_chunks::<4>();
+                    shape.parameters = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
+                }
+                Reply::Message(header) if header.tag == tag::ROW_DESCRIPTION => {
+                    shape.row = Some(self.body(header).await?.to_vec());
+                }
+                Reply::Message(header) => self.drop_message(header).await?,
+            }
+        }
+    }
+
+    /// Asks whether the values fit a statement.
+    pub(crate) async fn try_bind(&mut self, question: &Question<'_>) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
+        question.put_parse(&mut out);
+        question.put_bind(&mut out, b"");
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Parse, Request::Bind, Request::Sync] {
+            self.owes(request, Audience::Proxy);
+        }
+        self.send(&out).await?;
+        self.forward(Passing::NOTHING).await.map(drop)
+    }
+
+    /// Notes what is about to be sent.
+    pub(crate) fn owes(&mut self, request: Request, audience: Audience) {
+        if let Some(lease) = self.connection() {
+            // Of a simple query, and of a Parse without a name.
+            if matches!(request, Request::Query | Request::Parse) {
+                lease.unnamed = 0;
+            }
+            lease.owed.push(request, audience, Note::default());
+        }
+    }
+
+    /// Reads until the shard is ready, with rows for `each`, which says `None` of one that is
+    /// malformed.
+    async fn read_rows(&mut self, each: &mut Each<'_>) -> Result<Completed, Failure> {
+        let mut reading = Reading::new();
+        loop {
+            match self.reply().await? {
+                Reply::Error(report) => reading.fail(report),
+                Reply::Ready(status) => return reading.end(status),
+                Reply::Message(header) if header.tag == tag::DATA_ROW => {
+                    match each(self.body(header).await?) {
+                        Some(Ok(())) => {}
+                        Some(Err(failure)) => {
+                            self.abandon().await?;
+                            return Err(failure);
+                        }
+                        None => return Err(Failure::malformed(self.shard, header.tag)),
+                    }
+                }
+                Reply::Message(header) if header.tag == tag::COPY_IN => {
+                    self.refuse_copy().await?;
+                    self.drop_message(header).await?;
+                }
+                Reply::Message(header) => self.note(&mut reading, header).await?,
+            }
+        }
+    }
+
+    /// Reads until the shard is ready, and passes on to the client what is for it. An error is
+    /// returned, not passed.
+    pub(crate) async fn forward(&mut self, passing: Passing<'_>) -> Result<Completed, Failure> {
+        let mut reading = Reading::new();
+        loop {
+            let header = match self.reply().await? {
+                Reply::Error(report) => {
+                    reading.fail(report);
+                    continue;
+                }
+                Reply::Ready(status) => return reading.end(status),
+                Reply::Message(header) => header,
+            };
+            if header.tag == tag::BIND_COMPLETE {
+                self.front.release();
+            }
+            let passes = match header.tag {
+                tag::DATA_ROW if passing.rows && self.front.is_capturing() => {
+                    let front = Rc::clone(&self.front);
+                    let kept = front.put_row(self.body(header).await?);
+                    if let Err(failure) = kept {
+                        self.abandon().await?;
+                        return Err(failure);
+                    }
+                    continue;
+                }
+                tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
+                tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
+                tag::ROW_DESCRIPTION => {
+                    let body = self.body(header).await?.to_vec();
+                    if let Some(expected) = passing.expected
+                        && row_type(expected) != row_type(&body)
+                    {
+                        self.abandon().await?;
+                        return Err(Failure::unsupported(
+                            "a query whose columns would be others",
+                            "Cast them to the type that they shall have.",
+                        ));
+                    }
+                    if passing.description {
+                        self.put_message(header.tag, passing.expected.unwrap_or(&body));
+                    }
+                    reading.completed.description = Some(body);
+                    continue;
+                }
+                tag::COMMAND_COMPLETE | tag::EMPTY_QUERY => {
+                    self.note(&mut reading, header).await?;
+                    if passing.tags {
+                        self.put_message(header.tag, &reading.body_of_tag(header.tag));
+                    }
+                    continue;
+                }
+                tag::COPY_IN if passing.rows => {
+                    self.pass(header).await?;
+                    self.copy_from_client().await?;
+                    continue;
+                }
+                tag::COPY_IN => {
+                    self.refuse_copy().await?;
+                    false
+                }
+                _ => false,
+            };
+            if passes {
+                self.pass(header).await?;
+            } else {
+                self.drop_message(header).await?;
+            }
+        }
+    }
+
+    fn put_message(&self, tag: u8, body: &[u8]) {
+        self.front.put(|out| frame::put(out, tag, |out| out.extend_from_slice(body)));
+    }
+
+    async fn note(&mut self, reading: &mut Reading, header: Header) -> Result<(), Failure> {
+        match header.tag {
+            tag::COMMAND_COMPLETE => {
+                let body = self.body(header).await?;
+                let tag = backend::parse_command_tag(body).unwrap_or_default().to_vec();
+                reading.completed.tag = tag;
+                self.has_tag = true;
+                if let Some(stats) = self.stats() {
+                    WorkerStats::add(&stats.queries, 1);
+                }
+                Ok(())
+            }
+            tag::EMPTY_QUERY => {
+                reading.completed.tag.clear();
+                self.drop_message(header).await
+            }
+            tag::ROW_DESCRIPTION => {
+                reading.completed.description = Some(self.body(header).await?.to_vec());
+                Ok(())
+            }
+            tag::BIND_COMPLETE => {
+                // The values are what they should be: what was said of that can be sent.
+                self.front.release();
+                self.drop_message(header).await
+            }
+            _ => self.drop_message(header).await,
+        }
+    }
+
+    /// What is asked is not wanted any more: it is cancelled and read to its end.
+    pub(crate) async fn abandon(&mut self) -> Result<(), Failure> {
+        let unread = self.input.unscanned().to_vec();
+        let skip = std::mem::take(&mut self.passing);
+        self.input.advance(unread.len());
+        self.input.compact();
+        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
+        match salvage::cancel_and_drain(lease, unread, skip).await {
+            Ok(_) | Err(ServerError::Reported(_)) => Ok(()),
+            Err(_) => Err(self.broken()),
+        }
+    }
+
+    /// The proxy has no data for a COPY that it has not foreseen.
+    async fn refuse_copy(&mut self) -> Result<(), Failure> {
+        let mut out = Vec::new();
+        frontend::put_copy_fail(&mut out, b"COPY FROM STDIN is not expected here");
+        if let Some(lease) = self.connection() {
+            lease.owed.push_copy_end();
+        }
+        self.send(&out).await
+    }
+
+    /// The Sync that was sent before is part of what the shard has ignored.
+    async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
+        if !self.connection().is_some_and(|lease| lease.owed.needs_sync()) {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        self.owes(Request::Sync, Audience::Proxy);
+        self.send(&out).await
+    }
+
+    /// The shard reads copy data: passes on what the client sends up to its end.
+    async fn copy_from_client(&mut self) -> Result<(), Failure> {
+        use frontend::tag;
+        self.front.flush().await?;
+        loop {
+            let message = self.front.message(frame::MAX_BODY_LEN).await?;
+            match message.tag {
+                tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
+                    let mut out = Vec::with_capacity(message.body.len() + 5);
+                    frame::put(&mut out, message.tag, |out| out.extend_from_slice(&message.body));
+                    let ends = message.tag != tag::COPY_DATA;
+                    if let Some(lease) = self.connection().filter(|_| ends) {
+                        lease.owed.push_copy_end();
+                    }
+                    self.send(&out).await?;
+                    if ends {
+                        return self.sync_behind_copy().await;
+                    }
+                }
+                // Postgres ignores them in the middle of a copy.
+                tag::SYNC | tag::FLUSH => {}
+                other => return Err(End::UnknownMessage(other).into()),
+            }
+        }
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn new() -> Self {
+        let completed =
+            Completed { tag: Vec::new(), description: None, status: TransactionStatus::Idle };
+        Self { completed, failed: None }
+    }
+
+    /// The first error counts.
+    fn fail(&mut self, report: Report) {
+        self.failed.get_or_insert(report);
+    }
+
+    fn end(mut self, status: TransactionStatus) -> Result<Completed, Failure> {
+        self.completed.status = status;
+        match self.failed {
+            Some(report) => Err(Failure::Reported(report)),
+            None => Ok(self.completed),
+        }
+    }
+
+    fn body_of_tag(&self, tag: u8) -> Vec<u8> {
+        match tag {
+            tag::EMPTY_QUERY => Vec::new(),
+            _ => [&self.completed.tag[..], b"\0"].concat(),
+        }
+    }
+}

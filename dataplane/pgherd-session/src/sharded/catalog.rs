@@ -1,0 +1,378 @@
+//! What is known of the tables of a database: read from its shards, compared between them, shared
+//! by all sessions, and read again when it has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ahash::AHashMap;
+use parking_lot::Mutex;
+use pgherd_config::Cluster;
+use pgherd_plan::{
+    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
+    VIEWS_QUERY, ViewRow,
+};
+use pgherd_pool::{Lease, Need, ServerError};
+use pgherd_wire::backend::{self, tag};
+
+use super::coordinator::Coordinator;
+use super::failure::Failure;
+use super::places::Places;
+use super::sites::Sites;
+
+/// The catalogs of all databases with several shards.
+#[derive(Debug, Default)]
+pub struct Catalogs {
+    cells: Mutex<AHashMap<String, Arc<Cell>>>,
+}
+
+/// The catalog of one database.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    current: Mutex<Option<Arc<Loaded>>>,
+    /// Held by the one who reads it.
+    loading: tokio::sync::Mutex<()>,
+}
+
+/// A catalog as it was read.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Unique in the process.
+    pub(crate) version: u64,
+    pub(crate) catalog: Catalog,
+    pub(crate) places: Places,
+    generation: u64,
+    /// What each shard said that changes with it.
+    fingerprints: Vec<String>,
+    is_stale: AtomicBool,
+    read_at: Instant,
+    /// Milliseconds since then, when the fingerprints were compared last.
+    checked: AtomicU64,
+    /// The schemas of a user's search path that exist, by user and path.
+    paths: Mutex<AHashMap<(Arc<str>, String), Arc<[String]>>>,
+}
+
+/// How often the shards are asked whether somebody else has changed the catalog.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// OIDs from here on are the database's own, and differ between shards.
+const FIRST_OWN_OID: u32 = 16_384;
+
+/// Changes with every change of a table, view, function, index or trigger.
+const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.>=) 16384 \
+     AND relkind OPERATOR(pg_catalog.<>) 't'), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_attribute WHERE attrelid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_proc WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_index WHERE indexrelid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_namespace WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_rewrite WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_trigger WHERE oid OPERATOR(pg_catalog.>=) 16384))";
+
+/// What one shard says.
+#[derive(Debug, Default)]
+struct Reading {
+    columns: Vec<ColumnRow>,
+    functions: Vec<FunctionRow>,
+    tables: Vec<TableRow>,
+    views: Vec<ViewRow>,
+    fingerprint: String,
+}
+
+type Row = Vec<Option<String>>;
+
+// === impl Loaded ===
+
+impl Loaded {
+    fn new(readings: Vec<Reading>, cluster: &Cluster, generation: u64) -> Self {
+        static VERSIONS: AtomicU64 = AtomicU64::new(1);
+        let fingerprints = readings.iter().map(|it| it.fingerprint.clone()).collect();
+        let differing = differing(&readings);
+        for (schema, table) in &differing {
+            tracing::warn!(
+                cluster = cluster.name,
+                "table {schema}.{table} is not the same on all shards: it is not used"
+            );
+        }
+        let first = readings.into_iter().next().unwrap_or_default();
+        let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
+        let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
+        let tables: BTreeSet<(String, String)> =
+            columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();
+        let tables: Vec<_> = tables.into_iter().collect();
+        let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
+        catalog.add_tables(first.tables);
+        catalog.add_views(first.views);
+        let places = Places::new(&catalog, &tables, cluster);
+        Self {
+            version: VERSIONS.fetch_add(1, Ordering::Relaxed),
+            catalog,
+            places,
+            generation,
+            fingerprints,
+            is_stale: AtomicBool::new(false),
+            read_at: Instant::now(),
+            checked: AtomicU64::new(0),
+            paths: Mutex::default(),
+        }
+    }
+
+    /// It is not to be used any more.
+    pub(crate) fn invalidate(&self) {
+        self.is_stale.store(true, Ordering::Release);
+    }
+
+    /// Whether the fingerprints are to be compared now. Says so to one of those who ask.
+    fn is_check_due(&self) -> bool {
+        let now = u64::try_from(self.read_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let checked = self.checked.load(Ordering::Relaxed);
+        let every = u64::try_from(CHECK_EVERY.as_millis()).unwrap_or(u64::MAX);
+        now.saturating_sub(checked) >= every
+            && self
+                .checked
+                .compare_exchange(checked, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// The tables that are not the same on all shards.
+fn differing(readings: &[Reading]) -> BTreeSet<(String, String)> {
+    let by_table = |reading: &Reading| {
+        let mut tables: BTreeMap<(String, String), Vec<ColumnRow>> = BTreeMap::new();
+        for row in &reading.columns {
+            let mut row = row.clone();
+            for oid in [&mut row.type_oid, &mut row.inner_oid] {
+                if *oid >= FIRST_OWN_OID {
+                    *oid = 0;
+                }
+            }
+            tables.entry((row.schema.clone(), row.table.clone())).or_default().push(row);
+        }
+        tables
+    };
+    let mut all = readings.iter().map(by_table);
+    let Some(first) = all.next() else { return BTreeSet::new() };
+    let mut differing = BTreeSet::new();
+    for other in all {
+        for (name, columns) in &first {
+            if other.get(name) != Some(columns) {
+                differing.insert(name.clone());
+            }
+        }
+        differing.extend(other.into_keys().filter(|name| !first.contains_key(name)));
+    }
+    differing
+}
+
+async fn rows(lease: &mut Lease, sql: &str) -> Result<Vec<Row>, ServerError> {
+    let mut rows = Vec::new();
+    lease
+        .ask(sql, |tag, body| {
+            if tag == tag::DATA_ROW
+                && let Some(values) = backend::parse_data_row(body)
+            {
+                let text = |it: Option<&[u8]>| it.map(|it| String::from_utf8_lossy(it).into());
+                rows.push(values.into_iter().map(text).collect());
+            }
+        })
+        .await?;
+    Ok(rows)
+}
+
+/// Reads the catalog of one shard in the transaction that is open.
+async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
+    lease
+        .execute(
+            "SET LOCAL search_path = pg_catalog; SET LOCAL client_encoding = 'UTF8'; \
+             SET LOCAL statement_timeout = 0",
+        )
+        .await?;
+    // Before the rest: what changes meanwhile makes it differ.
+    let fingerprint = rows(lease, FINGERPRINT).await?;
+    let fingerprint = fingerprint.into_iter().flatten().flatten().collect();
+    let columns = rows(lease, COLUMNS_QUERY).await?.into_iter().filter_map(column).collect();
+    let functions = rows(lease, FUNCTIONS_QUERY).await?.into_iter().filter_map(function).collect();
+    let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
+    let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
+    Ok(Reading { columns, functions, tables, views, fingerprint })
+}
+
+fn column(row: Row) -> Option<ColumnRow> {
+    let mut fields = row.into_iter();
+    let mut next = || fields.next().flatten();
+    Some(ColumnRow {
+        schema: next()?,
+        table: next()?,
+        relation_kind: next()?,
+        column: next()?,
+        type_oid: next()?.parse().ok()?,
+        sql_type: next()?,
+        plain_type: next()?,
+        collation: next(),
+        deterministic: next()? == "t",
+        type_kind: next()?,
+        inner_oid: next()?.parse().ok()?,
+        base_type: next(),
+        element_kind: next()?,
+    })
+}
+
+fn function(row: Row) -> Option<FunctionRow> {
+    let [schema, name, immutable, plain] = <[Option<String>; 4]>::try_from(row).ok()?;
+    let (immutable, plain) = (immutable? == "t", plain? == "t");
+    Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
+}
+
+fn table(row: Row) -> Option<TableRow> {
+    let [schema, table, kind, name, value] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let value = value.unwrap_or_default();
+    Some(TableRow { schema: schema?, table: table?, kind: kind?, name: name?, value })
+}
+
+fn view(row: Row) -> Option<ViewRow> {
+    let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
+    Some(ViewRow { schema: schema?, name: name?, definition: definition? })
+}
+
+fn unreadable(shard: usize, error: &ServerError) -> Failure {
+    tracing::warn!(shard, "cannot read the catalog of a shard: {error}");
+    Failure::Broken(shard)
+}
+
+impl Coordinator {
+    /// The catalog, as the session sees it now.
+    pub(crate) async fn catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
+        let generation = self.sites.generation();
+        if self.transaction.defines {
+            // What it has changed is seen by nobody else yet.
+            if let Some(private) = self.private.as_ref().filter(|it| !it.is_stale()) {
+                return Ok(Arc::clone(private));
+            }
+            let loaded = Arc::new(self.read_catalog().await?);
+            self.private = Some(Arc::clone(&loaded));
+            return Ok(loaded);
+        }
+        let cell = self.cell();
+        let usable = || {
+            let current = cell.current.lock().clone();
+            current.filter(|it| !it.is_stale() && it.generation == generation)
+        };
+        if let Some(loaded) = usable() {
+            if loaded.is_check_due() {
+                // It ends by itself, or with the worker.
+                tokio::task::spawn_local(check(Rc::clone(&self.sites), Arc::clone(&loaded)));
+            }
+            return Ok(loaded);
+        }
+        let _reads = cell.loading.lock().await;
+        if let Some(loaded) = usable() {
+            return Ok(loaded);
+        }
+        let loaded = Arc::new(self.read_catalog().await?);
+        *cell.current.lock() = Some(Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    fn cell(&self) -> Arc<Cell> {
+        let entry = &self.front.entry;
+        let key = format!("{}\0{}", self.sites.cluster().name, entry.database);
+        let mut cells = self.front.worker.shared.catalogs.cells.lock();
+        Arc::clone(cells.entry(key).or_default())
+    }
+
+    async fn read_catalog(&mut self) -> Result<Loaded, Failure> {
+        let generation = self.sites.generation();
+        let cluster = self.sites.cluster();
+        let mut readings = Vec::new();
+        for shard in 0..self.sites.count() {
+            let own = self.transaction.is_open().then(|| self.branches.get(shard)).flatten();
+            if let Some(lease) = own.and_then(|branch| branch.connection()) {
+                let reading = async {
+                    lease.execute("SAVEPOINT pgherd_catalog").await?;
+                    let reading = read(lease).await;
+                    let end = "ROLLBACK TO SAVEPOINT pgherd_catalog; \
+                               RELEASE SAVEPOINT pgherd_catalog";
+                    lease.execute(end).await?;
+                    reading
+                };
+                readings.push(reading.await.map_err(|error| unreadable(shard, &error))?);
+                continue;
+            }
+            let mut lease = self.sites.lease(shard, Need::WRITE).await?;
+            let reading = async {
+                lease.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
+                let reading = read(&mut lease).await;
+                lease.execute("ROLLBACK").await?;
+                reading
+            };
+            let reading = reading.await.map_err(|error| unreadable(shard, &error))?;
+            lease.release();
+            readings.push(reading);
+        }
+        Ok(Loaded::new(readings, &cluster, generation))
+    }
+
+    /// The schema has been changed by this session.
+    pub(crate) fn forget_catalog(&mut self) {
+        self.private = None;
+        if let Some(loaded) = &*self.cell().current.lock() {
+            loaded.invalidate();
+        }
+    }
+
+    /// What only this transaction has seen is gone with it.
+    pub(crate) fn forget_private_catalog(&mut self) {
+        self.private = None;
+    }
+
+    /// The schemas along which names without schema are looked for.
+    pub(crate) async fn search_path(&mut self, loaded: &Loaded) -> Result<Arc<[String]>, Failure> {
+        let params = self.front.params();
+        let role = params.get("role").unwrap_or_default();
+        let path = format!("{role}\0{}", params.get("search_path").unwrap_or("\0"));
+        let key = (Arc::clone(&self.front.entry.user), path);
+        // A SET LOCAL shows in no parameter.
+        let is_cached = !self.transaction.has_settings();
+        if is_cached && let Some(path) = loaded.paths.lock().get(&key) {
+            return Ok(Arc::clone(path));
+        }
+        let sql = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))";
+        let answer = self.ask_any(sql).await?;
+        let schema = |row: &Vec<Option<Vec<u8>>>| {
+            row.first()?.as_deref().map(|it| String::from_utf8_lossy(it).into_owned())
+        };
+        let path: Arc<[String]> = answer.rows.iter().filter_map(schema).collect();
+        if is_cached {
+            loaded.paths.lock().insert(key, Arc::clone(&path));
+        }
+        Ok(path)
+    }
+}
+
+impl Loaded {
+    fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Acquire)
+    }
+}
+
+/// Compares the fingerprints of the shards.
+async fn check(sites: Rc<Sites>, loaded: Arc<Loaded>) {
+    for (shard, known) in loaded.fingerprints.iter().enumerate() {
+        let Ok(mut lease) = sites.lease(shard, Need::WRITE).await else { return };
+        let Ok(answer) = rows(&mut lease, FINGERPRINT).await else { return };
+        lease.release();
+        let now: String = answer.into_iter().flatten().flatten().collect();
+        if now != *known {
+            loaded.invalidate();
+            return;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The execution of a planned statement: on one shard, on several, or finished over their rows.
+
+mod everywhere;
+mod finish;
+mod gather;
+mod moving;
+mod scatter;
+mod write;
+
+use pgherd_plan::{Parameter, Plan, Refusal};
+use pgherd_wire::owed::Audience;
+use pgherd_wire::{backend, frame};
+
+use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
+use super::coordinator::Coordinator;
+use super::failure::Failure;
+use super::front::Front;
+use super::verb::Nature;
+use write::{Part, Together};
+
+/// One execution of a statement.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) text: &'a str,
+    /// Types of the parameters as Postgres has found them.
+    pub(crate) types: &'a [u32],
+    pub(crate) arguments: &'a Arguments,
+    /// The arguments as the planner sees them.
+    pub(crate) parameters: &'a [Parameter<'a>],
+    /// Formats of the result: none for text, one for all, or one for each column.
+    pub(crate) formats: &'a [i16],
+    /// In the simple protocol a RowDescription goes before the rows.
+    pub(crate) is_simple: bool,
+    pub(crate) nature: Nature,
+}
+
+/// What is said at the end of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// The command tag; empty for an empty query.
+    pub(crate) tag: Vec<u8>,
+}
+
+// === impl Done ===
+
+impl Done {
+    pub(crate) fn tagged(tag: &str) -> Self {
+        Self { tag: tag.as_bytes().to_vec() }
+    }
+
+    pub(crate) fn of(completed: Completed) -> Self {
+        Self { tag: completed.tag }
+    }
+
+    pub(crate) fn put(&self, front: &Front) {
+        front.put(|out| match self.tag.as_slice() {
+            [] => backend::put_empty(out, backend::tag::EMPTY_QUERY),
+            tag => frame::put(out, backend::tag::COMMAND_COMPLETE, |body| {
+                frame::put_cstr(body, tag);
+            }),
+        });
+    }
+}
+
+// === impl Job ===
+
+impl<'a> Job<'a> {
+    /// The same with another text and without types that only its own text needs.
+    pub(crate) fn question(&self, text: &'a str) -> Question<'a> {
+        Question {
+            sql: text.as_bytes(),
+            types: self.types,
+            arguments: self.arguments,
+            formats: self.formats,
+        }
+    }
+
+    /// What of the replies of the first shard goes to the client.
+    pub(crate) fn passing(&self) -> Passing<'static> {
+        Passing { description: self.is_simple, ..Passing::ROWS }
+    }
+}
+
+/// The failure that a refusal is.
+pub(crate) fn refused(refusal: Refusal) -> Failure {
+    let text = refusal.to_string();
+    let error =
+        pgherd_wire::ErrorResponse::error(pgherd_wire::sqlstate::FEATURE_NOT_SUPPORTED, text);
+    Failure::refused(error.hint(refusal.hint))
+}
+
+impl Coordinator {
+    /// Plans a statement and runs it; its rows go to the client.
+    pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        let plan = self.plan(job).await?;
+        self.carry_out(plan, job).await
+    }
+
+    pub(crate) async fn plan(&mut self, job: &Job<'_>) -> Result<Plan, Failure> {
+        if let Some(shard) = self.named_shard(job.text).await? {
+            return Ok(Plan::Single(shard));
+        }
+        let (outline, loaded) = self.outline(job.text).await?;
+        Ok(outline.plan(job.parameters, &loaded.places))
+    }
+
+    pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
+        match plan {
+            Plan::Single(shard) => self.on_one(shard, job).await,
+            Plan::Any => self.on_one(self.any_shard(), job).await,
+            Plan::Broadcast(shards) => {
+                self.may_write(&shards).await?;
+                let begun = shards.len() > 1 && self.begin_own();
+                let part = |shard| Part { shard, text: job.text, arguments: job.arguments };
+                let parts: Vec<Part<'_>> = shards.into_iter().map(part).collect();
+                let done = self.write_parts(&parts, Together::Added, job).await?;
+                self.end_own(begun).await?;
+                Ok(done)
+            }
+            Plan::Write(write) => self.write_plan(&write, job).await,
+            Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
+            Plan::Move(change) => self.move_plan(&change, job).await,
+            Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
+            Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
+            Plan::Finish(finish) => self.finish_plan(&finish, job).await,
+            Plan::Refuse(refusal) => {
+                // What Postgres itself refuses is its own error.
+                self.shape(job.text, job.types).await?;
+                Err(refused(refusal))
+            }
+            Plan::Elsewhere => Err(super::coordinator::not_understood()),
+        }
+    }
+
+    /// The client's text on one shard.
+    pub(super) async fn on_one(&mut self, shard: usize, job: &Job<'_>) -> Result<Done, Failure> {
+        let wrote = match job.nature {
+            Nature::Reads => Wrote::Perhaps,
+            Nature::Writes | Nature::Defines => Wrote::Yes,
+        };
+        if wrote == Wrote::Yes {
+            self.may_write(&[shard]).await?;
+        }
+        let branch = self.branch(shard).await?;
+        branch.wrote = branch.wrote.max(wrote);
+        send(branch, job, job.text).await?;
+        Ok(Done::of(branch.forward(job.passing()).await?))
+    }
+}
+
+/// Sends a text as the client has: by itself, or with its parameters.
+pub(crate) async fn send(branch: &mut Branch, job: &Job<'_>, text: &str) -> Result<(), Failure> {
+    if job.is_simple {
+        return branch.send_simple(text.as_bytes(), Audience::Client).await;
+    }
+    branch.send_question(&job.question(text), Audience::Client).await
+}
+
+/// Two command tags with their counts added.
+fn added(sum: &[u8], tag: &[u8]) -> Vec<u8> {
+    let cut = |tag: &[u8]| {
+        let at = tag.iter().rposition(|&byte| byte == b' ')? + 1;
+        let count: u64 = std::str::from_utf8(tag.get(at..)?).ok()?.parse().ok()?;
+        Some((tag.get(..at)?.to_vec(), count))
+    };
+    match (cut(sum), cut(tag)) {
+        (Some((verb, a)), Some((_, b))) => [verb, (a + b).to_string().into_bytes()].concat(),
+        _ => sum.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_added() {
+        assert_eq!(added(b"INSERT 0 2", b"INSERT 0 40"), b"INSERT 0 42");
+        assert_eq!(added(b"UPDATE 0", b"UPDATE 1"), b"UPDATE 1");
+        assert_eq!(added(b"TRUNCATE TABLE", b"TRUNCATE TABLE"), b"TRUNCATE TABLE");
+    }
+}

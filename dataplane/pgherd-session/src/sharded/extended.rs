@@ -1,0 +1,371 @@
+//! The extended protocol: prepared statements and portals, batches up to their Sync.
+
+use std::rc::Rc;
+
+use ahash::AHashMap;
+use pgherd_wire::frontend::{self, Parse, Target, tag};
+use pgherd_wire::{backend, frame};
+
+use super::bind::Bind;
+use super::branch::{Arguments, Question};
+use super::coordinator::{Coordinator, in_failed_transaction};
+use super::failure::Failure;
+use super::front::Message;
+use super::portals::Portal;
+use super::shapes::Shape;
+use super::transaction::State;
+use super::verb::{Nature, Verb};
+use crate::end::End;
+
+/// The prepared statements and portals of a session.
+#[derive(Default)]
+pub(crate) struct Extended {
+    statements: AHashMap<Vec<u8>, Rc<Statement>>,
+    pub(super) portals: AHashMap<Vec<u8>, Portal>,
+    /// After an error everything up to the next Sync is discarded.
+    skipping: bool,
+    /// Something has come since the last Sync.
+    is_open: bool,
+    /// The portal of which no shard has seen the values.
+    unseen: Option<Vec<u8>>,
+}
+
+/// A prepared statement. The one without a name is kept under the empty name.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    pub(crate) text: Rc<str>,
+    /// `None` when the text has no statement.
+    pub(crate) verb: Option<Verb>,
+    pub(crate) shape: Rc<Shape>,
+}
+
+/// `duplicate_prepared_statement`
+const DUPLICATE_STATEMENT: &str = "42P05";
+/// `invalid_sql_statement_name`
+const NO_STATEMENT: &str = "26000";
+/// `invalid_cursor_name`
+const NO_PORTAL: &str = "34000";
+/// `duplicate_cursor`
+const DUPLICATE_PORTAL: &str = "42P03";
+
+// === impl Extended ===
+
+impl Extended {
+    /// A simple query drops what has no name.
+    pub(crate) fn forget_unnamed(&mut self) {
+        self.statements.remove(&b""[..]);
+        self.portals.remove(&b""[..]);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.statements.clear();
+        self.portals.clear();
+    }
+
+    pub(crate) fn close_portals(&mut self) {
+        self.portals.clear();
+    }
+
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// Whether a batch has begun and not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
+        self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
+    }
+}
+
+fn lossy(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+fn no_statement(name: &[u8]) -> Failure {
+    Failure::error(
+        NO_STATEMENT,
+        match name {
+            b"" => "unnamed prepared statement does not exist".to_owned(),
+            name => format!("prepared statement \"{}\" does not exist", lossy(name)),
+        },
+    )
+}
+
+pub(super) fn no_portal(name: &[u8]) -> Failure {
+    Failure::error(NO_PORTAL, format!("portal \"{}\" does not exist", lossy(name)))
+}
+
+fn malformed() -> Failure {
+    Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, "invalid message format")
+}
+
+impl Statement {
+    /// Whether it may be run in a transaction that has failed.
+    fn ends_failure(&self) -> bool {
+        self.verb.as_ref().is_some_and(Verb::ends_failure)
+    }
+}
+
+impl Coordinator {
+    /// Answers a message of the extended protocol.
+    pub(crate) async fn extended_message(&mut self, message: &Message) -> Result<(), End> {
+        let body = &message.body;
+        let waits = match message.tag {
+            tag::DESCRIBE => true,
+            tag::EXECUTE => {
+                let name = body.split(|&byte| byte == 0).next();
+                self.extended.unseen.as_deref() == name
+            }
+            _ => false,
+        };
+        if !waits && let Some(name) = self.extended.unseen.take() {
+            match self.see(&name).await {
+                Ok(()) => {}
+                Err(Failure::End(end)) => return Err(end),
+                Err(failure) => {
+                    self.fail(&failure).await;
+                    self.extended.skipping = true;
+                    if message.tag != tag::SYNC {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        match message.tag {
+            tag::SYNC => return self.sync().await,
+            tag::FLUSH => return self.front.flush().await,
+            _ => {}
+        }
+        self.extended.is_open = true;
+        let answered = match message.tag {
+            _ if message.is_too_long => Err(self.too_long()),
+            tag::PARSE => self.parse_message(body).await,
+            tag::BIND => self.bind_message(body),
+            tag::DESCRIBE => self.describe_message(body),
+            tag::EXECUTE => {
+                let executed = self.execute_message(body).await;
+                if executed.is_ok() {
+                    self.extended.unseen = None;
+                    self.front.release();
+                }
+                executed
+            }
+            tag::CLOSE => self.close_message(body),
+            _ => Err(malformed()),
+        };
+        match answered {
+            Ok(()) => Ok(self.front.relieve().await?),
+            Err(Failure::End(end)) => Err(end),
+            Err(failure) => {
+                self.extended.unseen = None;
+                self.fail(&failure).await;
+                self.extended.skipping = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a shard judge the values of a portal that is not executed now.
+    async fn see(&mut self, name: &[u8]) -> Result<(), Failure> {
+        let Some(portal) = self.extended.portals.get(name) else {
+            self.front.release();
+            return Ok(());
+        };
+        let (statement, arguments) = portal.parts();
+        let question = Question {
+            sql: statement.text.as_bytes(),
+            types: &statement.shape.parameters,
+            arguments: &arguments,
+            formats: &[],
+        };
+        let shard = self.any_shard();
+        self.branch(shard).await?.try_bind(&question).await
+    }
+
+    async fn sync(&mut self) -> Result<(), End> {
+        self.extended.skipping = false;
+        self.extended.is_open = false;
+        if self.transaction.state == State::Implicit {
+            match self.finish_transaction().await {
+                Ok(()) => {}
+                Err(Failure::End(end)) => return Err(end),
+                Err(failure) => self.fail(&failure).await,
+            }
+        }
+        if !self.transaction.is_open() {
+            self.extended.close_portals();
+        }
+        self.ready().await
+    }
+
+    async fn parse_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let parse = Parse::read(body).ok_or_else(malformed)?;
+        let (_, types) = parse.definition.split_at(parse.text().len() + 3);
+        let (types, _) = types.as_chunks::<4>();
+        let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
+        let statement = Rc::new(self.prepare(parse.text(), &types).await?);
+        if !parse.name.is_empty() && self.extended.statements.contains_key(parse.name) {
+            let text = format!("prepared statement \"{}\" already exists", lossy(parse.name));
+            return Err(Failure::error(DUPLICATE_STATEMENT, text));
+        }
+        self.extended.statements.insert(parse.name.to_vec(), statement);
+        self.front.put(|out| backend::put_empty(out, backend::tag::PARSE_COMPLETE));
+        Ok(())
+    }
+
+    /// What there is to know of a statement before it is bound.
+    pub(crate) async fn prepare(
+        &mut self,
+        text: &[u8],
+        types: &[u32],
+    ) -> Result<Statement, Failure> {
+        let text = self.readable(text)?;
+        let pieces = self.pieces(text).await?;
+        let verb = match pieces.as_slice() {
+            [] => None,
+            [one] => Some(one.verb.clone()),
+            _ => {
+                return Err(Failure::error(
+                    pgherd_wire::sqlstate::SYNTAX_ERROR,
+                    "cannot insert multiple commands into a prepared statement",
+                ));
+            }
+        };
+        let ends_failure = verb.as_ref().is_none_or(Verb::ends_failure);
+        if self.transaction.state == State::Failed && !ends_failure {
+            return Err(in_failed_transaction());
+        }
+        let shape = match &verb {
+            Some(Verb::Plan(_) | Verb::Show) => self.shape(text, types).await?,
+            _ => Rc::default(),
+        };
+        Ok(Statement { text: text.into(), verb, shape })
+    }
+
+    fn bind_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let bind = Bind::read(body).ok_or_else(malformed)?;
+        let statement = self.extended.statement(bind.statement)?;
+        let arguments = bind.arguments(statement.shape.parameters.len())?;
+        if self.transaction.state == State::Failed && !statement.ends_failure() {
+            return Err(in_failed_transaction());
+        }
+        if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
+            let text = format!("cursor \"{}\" already exists", lossy(bind.portal));
+            return Err(Failure::error(DUPLICATE_PORTAL, text));
+        }
+        let columns = statement.shape.columns();
+        if bind.formats.len() > 1 && bind.formats.len() != columns {
+            let text = format!(
+                "bind message has {} result formats but query has {columns} columns",
+                bind.formats.len()
+            );
+            return Err(Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, text));
+        }
+        // The shard that executes it judges the values. Until then nothing is said of them.
+        if arguments.len() > 0 {
+            self.front.hold();
+            self.extended.unseen = Some(bind.portal.to_vec());
+        }
+        let portal = Portal::new(statement, arguments, bind.formats);
+        self.extended.portals.insert(bind.portal.to_vec(), portal);
+        self.front.put(|out| backend::put_empty(out, backend::tag::BIND_COMPLETE));
+        Ok(())
+    }
+
+    fn describe_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let (target, name) = frontend::parse_target(body).ok_or_else(malformed)?;
+        let row = match target {
+            Target::Statement => {
+                let statement = self.extended.statement(name)?;
+                let is_failed = self.transaction.state == State::Failed;
+                if is_failed && statement.shape.row.is_some() {
+                    return Err(in_failed_transaction());
+                }
+                self.front.put(|out| {
+                    frame::put(out, backend::tag::PARAMETER_DESCRIPTION, |body| {
+                        let types = &statement.shape.parameters;
+                        let count = u16::try_from(types.len()).unwrap_or(u16::MAX);
+                        body.extend_from_slice(&count.to_be_bytes());
+                        types.iter().for_each(|it| body.extend_from_slice(&it.to_be_bytes()));
+                    });
+                });
+                statement.shape.row.clone()
+            }
+            Target::Portal => {
+                let portal = self.extended.portals.get(name).ok_or_else(|| no_portal(name))?;
+                if self.transaction.state == State::Failed && portal.row().is_some() {
+                    return Err(in_failed_transaction());
+                }
+                portal.row()
+            }
+        };
+        self.front.put(|out| match row {
+            Some(row) => frame::put(out, backend::tag::ROW_DESCRIPTION, |body| {
+                body.extend_from_slice(&row);
+            }),
+            None => backend::put_empty(out, backend::tag::NO_DATA),
+        });
+        Ok(())
+    }
+
+    fn close_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let (target, name) = frontend::parse_target(body).ok_or_else(malformed)?;
+        match target {
+            Target::Statement => drop(self.extended.statements.remove(name)),
+            Target::Portal => drop(self.extended.portals.remove(name)),
+        }
+        self.front.put(|out| backend::put_empty(out, backend::tag::CLOSE_COMPLETE));
+        Ok(())
+    }
+
+    /// DEALLOCATE. Returns the tag.
+    pub(crate) fn deallocate(&mut self, name: Option<&str>) -> Result<&'static str, Failure> {
+        match name {
+            None => {
+                self.extended.statements.retain(|name, _| name.is_empty());
+                Ok("DEALLOCATE ALL")
+            }
+            Some(name) => match self.extended.statements.remove(name.as_bytes()) {
+                Some(_) => Ok("DEALLOCATE"),
+                None => Err(no_statement(name.as_bytes())),
+            },
+        }
+    }
+
+    /// Whether what is executed now is all that the batch does, so that it is a transaction by
+    /// itself.
+    pub(super) fn is_alone(&self) -> bool {
+        let ahead = self.front.tags_ahead();
+        let sync = ahead.iter().position(|&it| it == tag::SYNC);
+        let rest = sync.and_then(|at| ahead.get(..at));
+        rest.is_some_and(|rest| rest.iter().all(|it| matches!(*it, tag::CLOSE | tag::FLUSH)))
+    }
+}
+
+/// What a statement does, where it is planned.
+pub(super) fn nature(statement: &Statement) -> Option<Nature> {
+    match statement.verb {
+        Some(Verb::Plan(nature)) => Some(nature),
+        _ => None,
+    }
+}
+
+/// Parameters for the planner.
+pub(super) fn parameters<'a>(
+    shape: &Shape,
+    arguments: &'a Arguments,
+) -> Vec<pgherd_plan::Parameter<'a>> {
+    let types = shape.parameters.iter();
+    let values = arguments.iter();
+    values
+        .zip(types)
+        .map(|((binary, value), type_oid)| pgherd_plan::Parameter {
+            type_oid: *type_oid,
+            value,
+            binary,
+        })
+        .collect()
+}

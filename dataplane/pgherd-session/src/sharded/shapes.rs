@@ -1,0 +1,163 @@
+//! What Postgres makes of statements: the types of their parameters and of their results, asked of
+//! a shard once per text.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use pgherd_pool::Need;
+use pgherd_wire::ParamSet;
+
+use super::branch::{Branch, Question};
+use super::coordinator::Coordinator;
+use super::failure::Failure;
+
+/// What a statement takes and returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) parameters: Vec<u32>,
+    /// The body of a RowDescription with all formats text; `None` when it returns no rows.
+    pub(crate) row: Option<Vec<u8>>,
+}
+
+/// The shapes that a session has asked for, by text and declared types.
+#[derive(Default)]
+pub(crate) struct Shapes {
+    known: AHashMap<(Box<str>, Box<[u32]>), Known>,
+    bytes: usize,
+}
+
+struct Known {
+    /// Of the catalog.
+    version: u64,
+    params: Arc<ParamSet>,
+    shape: Rc<Shape>,
+}
+
+/// Bytes of texts that a session keeps.
+const MAX_BYTES: usize = 256 * 1024;
+
+// === impl Shapes ===
+
+impl Shapes {
+    fn keep(&mut self, text: &str, types: &[u32], known: Known) {
+        self.bytes += text.len();
+        if self.bytes > MAX_BYTES {
+            self.known.clear();
+            self.bytes = text.len();
+        }
+        if self.bytes <= MAX_BYTES {
+            self.known.insert((text.into(), types.into()), known);
+        }
+    }
+}
+
+impl Shape {
+    /// The RowDescription with other formats: none for text, one for all, or one for each column.
+    pub(crate) fn row_in(&self, formats: &[i16]) -> Option<Vec<u8>> {
+        let mut body = self.row.clone()?;
+        if formats.iter().all(|&format| format == 0) {
+            return Some(body);
+        }
+        let mut at = 2;
+        let mut column = 0;
+        while at < body.len() {
+            let end = at + body.get(at..)?.iter().position(|&byte| byte == 0)? + 1 + 18;
+            let format = match formats {
+                [one] => *one,
+                each => each.get(column).copied().unwrap_or(0),
+            };
+            body.get_mut(end - 2..end)?.copy_from_slice(&format.to_be_bytes());
+            at = end;
+            column += 1;
+        }
+        Some(body)
+    }
+
+    /// How many columns it returns.
+    pub(crate) fn columns(&self) -> usize {
+        let count = self.row.as_ref().and_then(|row| row.first_chunk::<2>());
+        count.map_or(0, |count| usize::from(u16::from_be_bytes(*count)))
+    }
+}
+
+/// The type OIDs of the columns of a RowDescription.
+pub(crate) fn column_types(body: &[u8]) -> Option<Vec<u32>> {
+    let mut rest = body.get(2..)?;
+    let mut types = Vec::new();
+    while !rest.is_empty() {
+        let name = rest.iter().position(|&byte| byte == 0)?;
+        let fields = rest.get(name + 1..name + 19)?;
+        types.push(u32::from_be_bytes(*fields.get(6..)?.first_chunk()?));
+        rest = rest.get(name + 19..)?;
+    }
+    Some(types)
+}
+
+impl Coordinator {
+    /// Lets Postgres judge a text: its errors, and its shape.
+    pub(crate) async fn shape(&mut self, text: &str, types: &[u32]) -> Result<Rc<Shape>, Failure> {
+        let version = self.catalog().await?.version;
+        let params = self.front.params();
+        let key = (Box::from(text), Box::from(types));
+        let is_cached = !self.transaction.has_settings();
+        if is_cached
+            && let Some(known) = self.shapes.known.get(&key)
+            && known.version == version
+            && (Arc::ptr_eq(&known.params, &params) || known.params == params)
+        {
+            return Ok(Rc::clone(&known.shape));
+        }
+        let shape = Rc::new(self.judge(text, types).await?);
+        if is_cached {
+            let known = Known { version, params, shape: Rc::clone(&shape) };
+            self.shapes.keep(text, types, known);
+        }
+        Ok(shape)
+    }
+
+    /// The same without looking at what is known.
+    pub(crate) async fn judge(&mut self, text: &str, types: &[u32]) -> Result<Shape, Failure> {
+        let question = Question { types, ..Question::plain(text) };
+        let is_apart = match self.transaction.state {
+            super::transaction::State::Failed => true,
+            _ => self.transaction.is_open() && self.branches.is_empty(),
+        };
+        if is_apart {
+            // Nothing of the transaction matters to it, and it need not begin there.
+            let shard = self.home % self.sites.count().max(1);
+            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            return branch.describe(&question).await;
+        }
+        self.branch(self.any_shard()).await?.describe(&question).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(columns: &[(&str, u32)]) -> Vec<u8> {
+        let mut body = u16::try_from(columns.len()).unwrap().to_be_bytes().to_vec();
+        for (name, type_oid) in columns {
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(&[0; 7]);
+            body.extend_from_slice(&type_oid.to_be_bytes());
+            body.extend_from_slice(&[0; 8]);
+        }
+        body
+    }
+
+    #[test]
+    fn formats_are_put_into_a_row_description() {
+        let shape = Shape { parameters: vec![], row: Some(row(&[("a", 23), ("bc", 25)])) };
+        assert_eq!(shape.columns(), 2);
+        assert_eq!(column_types(shape.row.as_ref().unwrap()), Some(vec![23, 25]));
+        let both = shape.row_in(&[1]).unwrap();
+        assert_eq!(both[both.len() - 1], 1);
+        assert_eq!(both[2 + 2 + 17], 1);
+        let second = shape.row_in(&[0, 1]).unwrap();
+        assert_eq!((second[2 + 2 + 17], second[second.len() - 1]), (0, 1));
+        assert_eq!(shape.row_in(&[]), shape.row);
+    }
+}

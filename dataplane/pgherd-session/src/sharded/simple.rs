@@ -1,0 +1,125 @@
+//! The simple protocol: a text with any number of statements, answered one by one.
+
+use std::borrow::Cow;
+
+use pgherd_wire::backend;
+use pgherd_wire::frontend::definition_text;
+
+use super::branch::Arguments;
+use super::coordinator::{Coordinator, in_failed_transaction};
+use super::execute::{Done, Job};
+use super::failure::Failure;
+use super::texts::Piece;
+use super::transaction::State;
+use super::verb::Verb;
+use crate::end::End;
+
+impl Coordinator {
+    /// Answers a Query.
+    pub(crate) async fn query(&mut self, body: &[u8]) -> Result<(), End> {
+        self.extended.forget_unnamed();
+        match self.run_query(definition_text(body)).await {
+            Ok(()) => {}
+            Err(Failure::End(end)) => return Err(end),
+            Err(failure) => self.fail(&failure).await,
+        }
+        if self.transaction.state == State::Implicit {
+            // A last statement that was none, such as a COMMIT outside of transactions.
+            match self.finish_transaction().await {
+                Ok(()) => {}
+                Err(Failure::End(end)) => return Err(end),
+                Err(failure) => self.fail(&failure).await,
+            }
+        }
+        self.ready().await
+    }
+
+    async fn run_query(&mut self, text: &[u8]) -> Result<(), Failure> {
+        if self.run_command(text)? {
+            return Ok(());
+        }
+        let text = self.readable(text)?;
+        if self.run_directed(text).await? {
+            return Ok(());
+        }
+        let pieces = self.pieces(text).await?;
+        if pieces.is_empty() {
+            self.front.put(|out| backend::put_empty(out, backend::tag::EMPTY_QUERY));
+        }
+        let count = pieces.len();
+        for (index, piece) in pieces.into_iter().enumerate() {
+            if count > 1 {
+                self.begin_implicit();
+            }
+            let done = match self.run_piece(&piece).await {
+                Ok(done) => done,
+                Err(Failure::Reported(report)) => {
+                    return Err(Failure::Reported(report.shifted(piece.offset)));
+                }
+                Err(failure) => return Err(failure),
+            };
+            // The last one is said to be done when it is durable.
+            if index + 1 == count && self.transaction.state == State::Implicit {
+                self.finish_transaction().await?;
+            }
+            done.put(&self.front);
+        }
+        Ok(())
+    }
+
+    async fn run_piece(&mut self, piece: &Piece) -> Result<Done, Failure> {
+        if self.transaction.state == State::Failed && !piece.verb.ends_failure() {
+            return Err(in_failed_transaction());
+        }
+        if let Verb::Plan(nature) = piece.verb {
+            static NOTHING: Arguments = Arguments::NONE;
+            let job = Job {
+                text: &piece.text,
+                types: &[],
+                arguments: &NOTHING,
+                parameters: &[],
+                formats: &[],
+                is_simple: true,
+                nature,
+            };
+            return self.execute(&job).await;
+        }
+        self.run_own(&piece.verb, &piece.text, true).await
+    }
+
+    /// A statement that is the session's own business. Its rows are in text.
+    pub(crate) async fn run_own(
+        &mut self,
+        verb: &Verb,
+        text: &str,
+        is_simple: bool,
+    ) -> Result<Done, Failure> {
+        let tag: Cow<'static, str> = match verb {
+            Verb::Transaction(control) => self.control(control, text).await?.into(),
+            Verb::Set(setting) => self.set(setting, text).await?.into(),
+            Verb::Show => return self.show(text, is_simple).await,
+            Verb::DiscardAll => self.discard_all().await?.into(),
+            Verb::Nothing(tag) => (*tag).into(),
+            Verb::Deallocate(name) => self.deallocate(name.as_deref())?.into(),
+            Verb::CloseCursor(None) => "CLOSE CURSOR ALL".into(),
+            Verb::CloseCursor(Some(name)) => {
+                let text = format!("cursor \"{name}\" does not exist");
+                return Err(Failure::error("34000", text));
+            }
+            Verb::Prepare { .. } | Verb::Execute { .. } => {
+                return Err(Failure::unsupported(
+                    "PREPARE and EXECUTE",
+                    "Use the extended protocol of your driver.",
+                ));
+            }
+            Verb::Refused(construct) => {
+                return Err(Failure::unsupported(
+                    *construct,
+                    "It is the business of one connection to one server.",
+                ));
+            }
+            Verb::Plan(_) => return Err(super::coordinator::not_understood()),
+        };
+        Ok(Done::tagged(&tag))
+    }
+}

@@ -1,0 +1,219 @@
+//! Texts of SQL, parsed and outlined once for all sessions of a worker.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use pgherd_parser::{ParseError, StringSyntax, Tree};
+use pgherd_plan::{Context, Outline, outline};
+
+use super::catalog::Loaded;
+use super::coordinator::{Coordinator, not_understood};
+use super::failure::Failure;
+use super::verb::Verb;
+
+/// What a worker knows of texts.
+#[derive(Default)]
+pub(crate) struct Texts {
+    known: AHashMap<Box<str>, Rc<Known>>,
+    bytes: usize,
+}
+
+/// One statement.
+struct Known {
+    verb: Verb,
+    outline: std::cell::RefCell<Option<Outlined>>,
+}
+
+#[derive(Clone)]
+struct Outlined {
+    /// Of the catalog.
+    version: u64,
+    path: Arc<[String]>,
+    shards: usize,
+    outline: Rc<Outline>,
+}
+
+/// A statement of a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) text: Rc<str>,
+    /// Characters before it.
+    pub(crate) offset: usize,
+    pub(crate) verb: Verb,
+}
+
+/// Bytes of texts that a worker keeps, and the longest one that is kept.
+const MAX_BYTES: usize = 8 << 20;
+const LONGEST_KEPT: usize = 16 * 1024;
+/// The longest that is parsed: a tree takes many times as much.
+const LONGEST: usize = 8 << 20;
+/// Nested comments cost the parser the square of their number.
+const MOST_COMMENTS: usize = 10_000;
+
+// === impl Texts ===
+
+impl Texts {
+    fn keep(&mut self, text: &str, verb: Verb) -> Rc<Known> {
+        let known = Rc::new(Known { verb, outline: std::cell::RefCell::default() });
+        if text.len() <= LONGEST_KEPT {
+            // An outline holds several copies of the text.
+            self.bytes += 8 * text.len() + 512;
+            if self.bytes > MAX_BYTES {
+                self.known.clear();
+                self.bytes = 8 * text.len() + 512;
+            }
+            self.known.insert(text.into(), Rc::clone(&known));
+        }
+        known
+    }
+}
+
+impl std::fmt::Debug for Texts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Texts").field("known", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+/// Why a text has no tree.
+enum NoTree {
+    /// Postgres is asked what it thinks of it.
+    Syntax,
+    Limit(Failure),
+}
+
+fn parse(text: &str, strings: StringSyntax) -> Result<Tree, NoTree> {
+    if text.len() > LONGEST {
+        let error =
+            format!("a statement longer than {LONGEST} bytes cannot be planned over shards");
+        return Err(NoTree::Limit(Failure::error("54000", error)));
+    }
+    let comments = memchr::memmem::find_iter(text.as_bytes(), b"/*").take(MOST_COMMENTS);
+    if comments.count() == MOST_COMMENTS {
+        return Err(NoTree::Limit(Failure::error("54000", "a statement with too many comments")));
+    }
+    Tree::parse(text, strings).map_err(|error| match error {
+        ParseError::Refused { .. } | ParseError::Zero => NoTree::Syntax,
+    })
+}
+
+impl Coordinator {
+    pub(crate) fn strings(&self) -> StringSyntax {
+        match self.front.params().get("standard_conforming_strings") {
+            Some("off") => StringSyntax::Backslashes,
+            _ => StringSyntax::Standard,
+        }
+    }
+
+    /// A text of the client as the parser can read it.
+    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<&'t str, Failure> {
+        let params = self.front.params();
+        let is_utf8 = params.get("client_encoding").is_none_or(|it| it == "UTF8");
+        match std::str::from_utf8(text) {
+            Ok(text) if is_utf8 || text.is_ascii() => Ok(text),
+            _ if is_utf8 => {
+                Err(Failure::error("22021", "invalid byte sequence for encoding \"UTF8\""))
+            }
+            _ => Err(Failure::unsupported(
+                "a text with other characters than ASCII under this client_encoding",
+                "Set client_encoding to UTF8.",
+            )),
+        }
+    }
+
+    /// The statements of a text. What Postgres says of one that has none is the failure.
+    pub(crate) async fn pieces(&mut self, text: &str) -> Result<Vec<Piece>, Failure> {
+        let strings = self.strings();
+        let is_standard = strings == StringSyntax::Standard;
+        if is_standard && let Some(known) = self.known(text) {
+            return Ok(vec![Piece { text: text.into(), offset: 0, verb: known.verb.clone() }]);
+        }
+        let cut = match parse(text, strings) {
+            Ok(tree) => cut(&tree, text),
+            Err(NoTree::Limit(failure)) => return Err(failure),
+            Err(NoTree::Syntax) => {
+                self.judge(text, &[]).await?;
+                return Err(not_understood());
+            }
+        };
+        if let ([only], true) = (cut.as_slice(), is_standard) {
+            self.front.worker.texts.borrow_mut().keep(text, only.verb.clone());
+        }
+        Ok(cut)
+    }
+
+    fn known(&self, text: &str) -> Option<Rc<Known>> {
+        self.front.worker.texts.borrow().known.get(text).cloned()
+    }
+
+    /// What is known of a statement before its parameters have values.
+    pub(crate) async fn outline(
+        &mut self,
+        text: &str,
+    ) -> Result<(Rc<Outline>, Arc<Loaded>), Failure> {
+        let loaded = self.catalog().await?;
+        let path = self.search_path(&loaded).await?;
+        let shards = self.sites.count();
+        let strings = self.strings();
+        let known = self.known(text).filter(|_| strings == StringSyntax::Standard);
+        if let Some(known) = &known
+            && let Some(outlined) = &*known.outline.borrow()
+            && outlined.version == loaded.version
+            && outlined.path == path
+            && outlined.shards == shards
+        {
+            return Ok((Rc::clone(&outlined.outline), loaded));
+        }
+        let tree = parse(text, strings).map_err(|error| match error {
+            NoTree::Limit(failure) => failure,
+            NoTree::Syntax => not_understood(),
+        })?;
+        let statement = tree.statements().next().ok_or_else(not_understood)?;
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let context = Context { catalog: &loaded.catalog, search_path: &names, shards };
+        let outline = Rc::new(outline(statement, text, &context));
+        if let Some(known) = known {
+            let outlined =
+                Outlined { version: loaded.version, path, shards, outline: Rc::clone(&outline) };
+            *known.outline.borrow_mut() = Some(outlined);
+        }
+        Ok((outline, loaded))
+    }
+}
+
+fn cut(tree: &Tree, text: &str) -> Vec<Piece> {
+    let statements: Vec<_> = tree.statements().collect();
+    if let [only] = statements.as_slice() {
+        return vec![Piece { text: text.into(), offset: 0, verb: Verb::of(*only) }];
+    }
+    let (mut at, mut characters) = (0, 0);
+    let pieces = statements.into_iter().map(|statement| {
+        let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
+        let end = match usize::try_from(statement.stmt_len()) {
+            Ok(0) | Err(_) => text.len(),
+            Ok(length) => start + length,
+        };
+        characters += text.get(at..start).map_or(0, |it| it.chars().count());
+        at = start;
+        let text = text.get(start..end).unwrap_or_default();
+        Piece { text: text.into(), offset: characters, verb: Verb::of(statement) }
+    });
+    pieces.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_into_its_statements() {
+        let text = "SELECT 'ä'; ;SELECT 2 ; -- end";
+        let tree = Tree::parse(text, StringSyntax::Standard).unwrap();
+        let pieces = cut(&tree, text);
+        let texts: Vec<(&str, usize)> =
+            pieces.iter().map(|it| (it.text.trim(), it.offset)).collect();
+        assert_eq!(texts, [("SELECT 'ä'", 0), ("SELECT 2", 13)]);
+        let tree = Tree::parse("SELECT 1;", StringSyntax::Standard).unwrap();
+        assert_eq!(&*cut(&tree, "SELECT 1;")[0].text, "SELECT 1;");
+    }
+}

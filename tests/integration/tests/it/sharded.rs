@@ -1,0 +1,7 @@
+//! Sessions over several shards, compared with one Postgres that has all rows.
+
+mod compare;
+mod extended;
+mod life;
+mod simple;
+mod transactions;

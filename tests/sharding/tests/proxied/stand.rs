@@ -1,0 +1,169 @@
+//! One Postgres with all rows, and a proxy over shards with the same ones.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pgherd_harness::postgres::{APP_PASSWORD, APP_USER};
+use pgherd_harness::proxy::Proxy;
+use pgherd_harness::raw::{Client, Login};
+use pgherd_harness::sharded::{CLUSTER, ShardedCluster, WHOLE};
+
+/// Its collation is not that of bytes.
+const COLLATION: &str = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu \
+     ICU_LOCALE 'en-US' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'";
+
+/// Tables that are on every shard in full.
+const REFERENCES: [&str; 2] = ["countries", "currencies"];
+
+/// What every session of the test begins with.
+const TIME_ZONE: &str = "Europe/Berlin";
+
+/// Longest answer, on a machine that does other things as well.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Stand {
+    /// Its servers live as long.
+    _cluster: ShardedCluster,
+    proxy: Proxy,
+    /// The database with all rows.
+    pub whole: Client,
+    /// A session through the proxy.
+    pub proxied: Client,
+    /// Every table with rows, and whether each shard has all of them.
+    tables: Vec<(String, bool)>,
+    /// To look at tables, and to put back what they had.
+    looking: Vec<Client>,
+    looking_at_whole: Client,
+}
+
+impl Stand {
+    pub fn start(shards: usize) -> Result<Self> {
+        let cluster = ShardedCluster::builder(shards)
+            .database_options(COLLATION)
+            .schema(&schema()?)
+            .sharded("users", "id")
+            .sharded_by("user_id")
+            .sharded("accounts", "id")
+            .sharded_as("visits", "sid", "uuid")
+            .sharded_as("words", "word", "varchar")
+            .reference("countries")
+            .reference("currencies")
+            .start()?;
+        let proxy = cluster.proxy()?;
+        let server = cluster.server(0).addr();
+        let mut looking_at_whole = cluster.server(0).superuser(WHOLE)?;
+        let mut looking = Vec::new();
+        for shard in 0..shards {
+            looking.push(cluster.server(shard).superuser(&cluster.database(shard))?);
+        }
+        let mut tables = Vec::new();
+        let named = looking_at_whole.rows(
+            "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'r' \
+             AND NOT relispartition AND relnamespace = 'public'::regnamespace ORDER BY relname",
+        )?;
+        for table in named.into_iter().flatten() {
+            let is_reference = REFERENCES.contains(&table.as_str());
+            tables.push((table, is_reference));
+        }
+        for client in looking.iter_mut().chain([&mut looking_at_whole]) {
+            client.rows("CREATE SCHEMA kept; SET session_replication_role = replica")?;
+            client.rows(&format!("GRANT USAGE ON SCHEMA kept TO {APP_USER}"))?;
+            for (table, _) in &tables {
+                client.rows(&format!("CREATE TABLE kept.{table} AS TABLE public.{table}"))?;
+            }
+        }
+        let whole = connect(server, WHOLE)?;
+        let proxied = connect(proxy.addr(), CLUSTER)?;
+        Ok(Self { _cluster: cluster, proxy, whole, proxied, tables, looking, looking_at_whole })
+    }
+
+    /// A new session through the proxy, after one that was dropped.
+    pub fn reconnect(&mut self) -> Result<()> {
+        self.proxied = connect(self.proxy.addr(), CLUSTER)
+            .with_context(|| format!("the proxy's log: {}", self.proxy.log_tail()))?;
+        Ok(())
+    }
+
+    /// Which table has other rows than it should. In a block only its own session sees them.
+    pub fn compare_tables(&mut self, in_block: bool) -> Result<Option<String>> {
+        for (table, is_reference) in &self.tables {
+            let sql = format!("SELECT t::text FROM {table} t");
+            let mut expected = match in_block {
+                true => self.whole.rows(&sql)?,
+                false => self.looking_at_whole.rows(&sql)?,
+            };
+            expected.sort();
+            let mut found = Vec::new();
+            if in_block {
+                match self.proxied.rows(&sql) {
+                    // Undeclared tables are refused, and have nothing to compare.
+                    Err(error) if error.to_string().contains("0A000") => return Ok(None),
+                    rows => found.push(rows?),
+                }
+            } else {
+                for client in &mut self.looking {
+                    found.push(client.rows(&sql)?);
+                }
+                if !is_reference {
+                    found = vec![found.concat()];
+                }
+            }
+            for mut rows in found {
+                rows.sort();
+                if rows != expected {
+                    let (is, should) = (rows.len(), expected.len());
+                    return Ok(Some(format!("{table}: {is} rows afterwards, {should} expected")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts back the rows that there were in the beginning.
+    pub fn restore(&mut self) -> Result<()> {
+        for client in self.looking.iter_mut().chain([&mut self.looking_at_whole]) {
+            let mut sql = String::new();
+            for (table, _) in &self.tables {
+                let changed = client.value(&format!(
+                    "SELECT EXISTS (SELECT t::text FROM {table} t EXCEPT ALL SELECT t::text FROM kept.{table} t) \
+                     OR (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM kept.{table})"
+                ))?;
+                if changed == "t" {
+                    sql.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE kept.{table};"));
+                }
+            }
+            if !sql.is_empty() {
+                client.rows(&sql)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect(addr: std::net::SocketAddr, database: &str) -> Result<Client> {
+    let login = Login::new(APP_USER, APP_PASSWORD, database).parameter("TimeZone", TIME_ZONE);
+    let mut client = Client::login_as(addr, &login)?;
+    client.set_deadline(DEADLINE);
+    Ok(client)
+}
+
+/// The tables of the oracle, from all its files.
+fn schema() -> Result<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        if name.starts_with("schema") && name.ends_with(".sql") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut text = String::new();
+    for file in files {
+        text.push_str(&fs::read_to_string(file)?);
+    }
+    Ok(text)
+}
