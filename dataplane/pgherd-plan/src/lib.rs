@@ -26,6 +26,7 @@ mod push;
 mod quote;
 mod scatter;
 mod scope;
+mod views;
 mod walk;
 mod walker;
 mod write;

@@ -112,8 +112,8 @@ fn read(
     check_calls(&mut walker, context)?;
     let tables = placed(&walker);
     if !tables.is_empty() {
-        if walker.reads_system {
-            return Err(Refusal::over_shards("a join with system tables"));
+        if walker.reads_of_shard {
+            return Err(Refusal::over_shards("a join with what the system tells of one shard"));
         }
         check_references(&mut walker);
     }

@@ -125,7 +125,7 @@ impl<'t> Rewriter<'_, 't> {
             }
         }
         let rest = self.clauses.rest.clone();
-        for node in self.select.having_clause() {
+        if let Some(node) = self.select.having_clause() {
             self.rewrite(node, rest.clone(), false)?;
         }
         for node in self.select.window_clause().iter() {

@@ -38,6 +38,8 @@ pub struct Walker<'c, 't> {
     pub last_parameter: usize,
     /// Tables of the system, which tell of the shard.
     pub reads_system: bool,
+    /// Such as statistics and locks, which are a shard's own.
+    pub reads_of_shard: bool,
     /// `current_timestamp`, `current_user` and their kin.
     pub tells_of_session: bool,
     /// A subquery takes some of its rows: which, depends on their order.
@@ -75,6 +77,7 @@ impl<'c, 't> Walker<'c, 't> {
             uses_all: false,
             last_parameter: 0,
             reads_system: false,
+            reads_of_shard: false,
             tells_of_session: false,
             picks: false,
             last_scope: 0,
@@ -282,6 +285,8 @@ impl<'c, 't> Walker<'c, 't> {
             };
             if of_system {
                 self.reads_system = true;
+                let own = ["stat", "lock", "pg_cursors", "pg_prepared", "replication", "relation"];
+                self.reads_of_shard |= own.iter().any(|it| name.contains(it));
                 self.scopes.add_other(scope, Some(reference).filter(|_| !hidden));
                 return Ok(None);
             }

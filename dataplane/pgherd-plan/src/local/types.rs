@@ -14,7 +14,6 @@ pub const INT4: u32 = 23;
 pub const TEXT: u32 = 25;
 pub const FLOAT4: u32 = 700;
 pub const FLOAT8: u32 = 701;
-pub const MONEY: u32 = 790;
 pub const BPCHAR: u32 = 1042;
 pub const VARCHAR: u32 = 1043;
 pub const DATE: u32 = 1082;

@@ -3,6 +3,7 @@
 mod everywhere;
 mod finish;
 mod gather;
+mod merge;
 mod moving;
 mod scatter;
 mod write;
@@ -121,7 +122,7 @@ impl Coordinator {
             Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
-            Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
+            Plan::Merge(merge) => Box::pin(self.merge_plan(merge, job)).await,
             Plan::Finish(finish) => self.finish_plan(&finish, job).await,
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.

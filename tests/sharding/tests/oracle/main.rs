@@ -15,13 +15,13 @@ use anyhow::Result;
 use pgherd_harness::postgres::Postgres;
 use tokio_postgres::Client;
 
-use cluster::{Cluster, connect, create_whole};
+use cluster::{Cluster, WHOLE, connect, create_whole};
 use corpus::Case;
 use executor::{Executor, Outcome, Planned, Whole};
 use random::Random;
 
 /// How many random statements are added to the corpus.
-const RANDOM: usize = 100;
+const RANDOM: usize = 250;
 
 /// How many statements of a file, by how they were answered.
 type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
@@ -29,22 +29,32 @@ type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
 #[tokio::test]
 async fn answers_are_those_of_one_postgres_or_refused() -> Result<()> {
     let postgres = Postgres::start()?;
-    create_whole(&postgres).await?;
     let mut cases = corpus::read()?;
-    assert!(cases.len() >= 200, "{} statements", cases.len());
+    assert!(cases.len() >= 500, "{} statements", cases.len());
+    // One word of a statement or a file is enough to choose what is run.
+    if let Ok(word) = std::env::var("PGHERD_ONLY") {
+        cases.retain(|it| it.file.contains(&word) || it.sql.contains(&word));
+    }
     let seed = std::env::var("PGHERD_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    let number = std::env::var("PGHERD_RANDOM").ok().and_then(|it| it.parse().ok());
     println!("PGHERD_SEED={seed}");
     let mut random = Random::new(seed);
-    cases.extend((0..RANDOM).map(|_| random.case()));
+    let mut tapes = vec![Vec::new(); cases.len()];
+    for _ in 0..number.unwrap_or(RANDOM) {
+        cases.push(random.case());
+        tapes.push(random.tape.clone());
+    }
     let mut wrong = Vec::new();
-    for shards in [2, 3] {
-        let cluster = Cluster::create(&postgres, shards).await?;
-        let whole = connect(&postgres, "whole").await?;
+    for ((name, locale), shards) in WHOLE.iter().zip([3, 8, 2]) {
+        create_whole(&postgres, name, locale).await?;
+        let cluster = Cluster::create(&postgres, name, shards).await?;
+        let whole = connect(&postgres, name).await?;
         let mut table = Table::new();
-        for case in &cases {
+        for (case, tape) in cases.iter().zip(&tapes) {
             let (verdict, complaint) = judge(&whole, &cluster, case).await?;
             *table.entry(case.file.clone()).or_default().entry(verdict).or_default() += 1;
             if let Some(complaint) = complaint {
+                let (case, complaint) = shrunk(&whole, &cluster, case, tape, complaint).await?;
                 wrong
                     .push(format!("{shards} shards: {}: {}\n    {complaint}", case.file, case.sql));
             }
@@ -53,6 +63,33 @@ async fn answers_are_those_of_one_postgres_or_refused() -> Result<()> {
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// A shorter random statement that is wrong as well.
+async fn shrunk(
+    whole: &Client,
+    cluster: &Cluster,
+    case: &Case,
+    tape: &[usize],
+    complaint: String,
+) -> Result<(Case, String)> {
+    let (mut best, mut tape) = ((case.clone(), complaint), tape.to_vec());
+    let mut at = 0;
+    while at < tape.len() && tape.len() < 200 {
+        let mut shorter = tape.clone();
+        if shorter[at] != 0 {
+            shorter[at] = 0;
+            let (case, made) = Random::replay(&shorter);
+            if case.sql.len() <= best.0.sql.len()
+                && let (_, Some(complaint)) = judge(whole, cluster, &case).await?
+            {
+                best = (case, complaint);
+                tape = made;
+            }
+        }
+        at += 1;
+    }
+    Ok(best)
 }
 
 /// How a statement was answered, and what is wrong with that.

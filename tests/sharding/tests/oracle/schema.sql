@@ -50,6 +50,10 @@ INSERT INTO events SELECT i, 1 + (i * 11) % 60, (ARRAY['click', 'View', 'view', 
   FROM generate_series(1, 200) i;
 CREATE TABLE logs (id bigint, line text);
 CREATE VIEW recent_orders AS SELECT * FROM orders WHERE placed > '2024-03-01';
+CREATE VIEW order_counts AS SELECT user_id, count(*) AS n FROM orders GROUP BY user_id;
+CREATE VIEW rich_counts AS SELECT c.* FROM order_counts c JOIN users u ON u.id = c.user_id AND u.balance > 100;
+CREATE VIEW big_countries AS SELECT code, name FROM countries WHERE population > 50;
+CREATE VIEW totals AS SELECT status, sum(total) AS total FROM orders GROUP BY status;
 CREATE FUNCTION twice(x integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2 * x';
 CREATE FUNCTION number_of_orders() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM orders';
 CREATE TABLE placement (key bigint) PARTITION BY HASH (key);
