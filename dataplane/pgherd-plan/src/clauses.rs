@@ -28,8 +28,23 @@ pub struct Clauses {
 
 /// Words that begin a clause.
 const WORDS: &[&str] = &[
-    "select", "from", "where", "group", "having", "window", "order", "limit", "offset", "fetch",
-    "for", "union", "intersect", "except", "values", "table", "into",
+    "select",
+    "from",
+    "where",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "for",
+    "union",
+    "intersect",
+    "except",
+    "values",
+    "table",
+    "into",
 ];
 
 /// Words of clauses outside of all parentheses, with their tokens.
@@ -104,8 +119,9 @@ pub fn clauses(
         return None;
     }
     let words = words(tokens, within.clone())?;
-    let known = |word: &str| !["union", "intersect", "except", "values", "table", "into", "for"]
-        .contains(&word);
+    let known = |word: &str| {
+        !["union", "intersect", "except", "values", "table", "into", "for"].contains(&word)
+    };
     if !words.iter().all(|(word, _)| known(word)) {
         return None;
     }
@@ -119,9 +135,8 @@ pub fn clauses(
             return None;
         }
     }
-    let next = |from: usize| {
-        words.iter().map(|(_, at)| *at).find(|at| *at > from).unwrap_or(within.end)
-    };
+    let next =
+        |from: usize| words.iter().map(|(_, at)| *at).find(|at| *at > from).unwrap_or(within.end);
     let mut first = at + 1;
     let is = |at: usize, word: &str| tokens.text(at).eq_ignore_ascii_case(word);
     if is(first, "all") {
@@ -149,9 +164,9 @@ pub fn clauses(
         let at = words.iter().find(|(word, _)| from.contains(&word.as_str()));
         at.map_or(limit, |(_, at)| *at)
     };
-    let from = find("from").0.map(|it| {
-        it..behind(&["group", "having", "window", "order", "limit", "offset", "fetch"])
-    });
+    let from = find("from")
+        .0
+        .map(|it| it..behind(&["group", "having", "window", "order", "limit", "offset", "fetch"]));
     let located = targets.len() == select.target_list().len()
         && targets.iter().zip(select.target_list().iter()).all(|(piece, target)| {
             let Node::ResTarget(target) = target else { return false };

@@ -40,8 +40,8 @@ pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal, Replies,
-    Scatter, To, Write,
+    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
+    Replies, Scatter, To, Write,
 };
 
 #[cfg(test)]

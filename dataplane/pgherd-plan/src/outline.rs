@@ -6,20 +6,20 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
 use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::ddl;
 use crate::edit::{Tokens, edited};
 use crate::functions::objection;
+use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
+use crate::modify::{self, Modify};
 use crate::partial::{Partial, partial};
 use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
-use crate::ddl;
-use crate::insert::{self, Insert};
-use crate::merge;
-use crate::modify::{self, Modify};
 
 /// What a statement is planned against.
 #[derive(Debug, Clone, Copy)]

@@ -21,6 +21,8 @@ use crate::walk::{column, texts};
 /// The table that the final query reads.
 const TABLE: &str = "\"pgherd\"";
 
+const MOST_GROUPS: usize = 50;
+
 /// A column of it: by a name that no client gives.
 fn named(number: usize) -> String {
     format!("{TABLE}.\"pgherd {number}\"")
@@ -102,6 +104,10 @@ impl<'t> Rewriter<'_, 't> {
         if self.partial && distinct_on {
             return None;
         }
+        // Each is looked for in all of the text.
+        if self.select.group_clause().len() > MOST_GROUPS {
+            return None;
+        }
         if self.partial {
             for (index, item) in self.select.group_clause().iter().enumerate() {
                 self.group(index, item)?;
@@ -156,7 +162,7 @@ impl<'t> Rewriter<'_, 't> {
             let keys = (0..groups).map(named);
             group_by = format!(" GROUP BY {}", keys.collect::<Vec<_>>().join(", "));
         }
-        if self.asked.is_empty() {
+        if self.asked.is_empty() || !self.partial && aggregated && !self.is_grouped() {
             return None;
         }
         let from = self.clauses.from.clone()?;
@@ -187,12 +193,47 @@ impl<'t> Rewriter<'_, 't> {
             false => self.tokens.piece(self.clauses.limit.clone())?,
         };
         let input = self.input(first_parameter);
-        let query = format!("{head} FROM ({input}) AS {TABLE}{group_by} {rest} {limit}");
+        let mut query = format!("{head} FROM ({input}) AS {TABLE}{group_by}");
+        for clause in [rest.as_str(), limit].into_iter().filter(|it| !it.is_empty()) {
+            query.push(' ');
+            query.push_str(clause);
+        }
         let columns = self.asked.iter().filter_map(|(_, it)| it.transport.as_ref());
         let columns = columns.map(|it| GatheredColumn { type_oid: it.oid }).collect();
         let uses_parameters = gather.contains('$');
         let gather = Gather { shards: Vec::new(), query: gather, uses_parameters, columns };
         Some(Partial { gather, query, first_parameter, first })
+    }
+
+    /// Whether only columns of GROUP BY stand outside of aggregates: others depend on a primary key,
+    /// which gathered rows do not have.
+    fn is_grouped(&self) -> bool {
+        let mut grouped = Vec::new();
+        for (item, piece) in self.select.group_clause().iter().zip(&self.clauses.group) {
+            let Some((node, _)) = self.meant(item, piece.clone()) else { return true };
+            match self.analysis.place(node, self.scope) {
+                Some(place) => grouped.push(place),
+                // Columns may stand within such an expression.
+                None => return true,
+            }
+        }
+        let mut stack: Vec<Node<'t>> = self.select.target_list().iter().collect();
+        stack.extend(self.select.having_clause());
+        while let Some(node) = stack.pop() {
+            match node {
+                Node::FuncCall(it)
+                    if it.over().is_none()
+                        && matches!(call(it, self.analysis.catalog), Call::Aggregate(_)) => {}
+                Node::ColumnRef(_) => {
+                    let place = self.analysis.place(node, self.scope);
+                    if place.is_some_and(|it| !grouped.contains(&it)) {
+                        return false;
+                    }
+                }
+                _ => node.push_children(&mut stack),
+            }
+        }
+        true
     }
 
     /// One group, as the shards tell them apart.
@@ -219,13 +260,11 @@ impl<'t> Rewriter<'_, 't> {
     fn meant(&self, item: Node<'t>, piece: Range<usize>) -> Option<(Node<'t>, Range<usize>)> {
         let position = match (item, column(item)) {
             (Node::A_Const(_), _) => shown(item, self.spread.outputs.as_deref()?)??,
-            (_, Some((None, name))) => {
-                match self.analysis.resolve(self.scope, None, name) {
-                    (Found::Column(_), at) if at == self.scope => return Some((item, piece)),
-                    (Found::Nothing, _) => shown(item, self.spread.outputs.as_deref()?)??,
-                    _ => return None,
-                }
-            }
+            (_, Some((None, name))) => match self.analysis.resolve(self.scope, None, name) {
+                (Found::Column(_), at) if at == self.scope => return Some((item, piece)),
+                (Found::Nothing, _) => shown(item, self.spread.outputs.as_deref()?)??,
+                _ => return None,
+            },
             _ => return Some((item, piece)),
         };
         if self.clauses.targets.len() != self.spread.outputs.as_ref()?.len() {
@@ -452,7 +491,8 @@ impl<'t> Rewriter<'_, 't> {
 
     fn gives_sets(&self) -> bool {
         let sorts = self.select.sort_clause();
-        let mut stack: Vec<Node<'t>> = self.select.target_list().iter().chain(sorts.iter()).collect();
+        let mut stack: Vec<Node<'t>> =
+            self.select.target_list().iter().chain(sorts.iter()).collect();
         while let Some(node) = stack.pop() {
             if let Node::FuncCall(it) = node
                 && may_give_sets(it, self.analysis.catalog)
@@ -496,7 +536,8 @@ impl<'t> Rewriter<'_, 't> {
     }
 
     fn targets(&self) -> String {
-        let named = self.asked.iter().enumerate().map(|(it, (sql, _))| format!("{sql} AS \"pgherd {it}\""));
+        let named =
+            self.asked.iter().enumerate().map(|(it, (sql, _))| format!("{sql} AS \"pgherd {it}\""));
         named.collect::<Vec<_>>().join(", ")
     }
 

@@ -134,7 +134,10 @@ pub struct Scatter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum To {
     /// By the value of this column of theirs, which is the key of the table.
-    Key { table: Box<Table>, at: usize },
+    Key {
+        table: Box<Table>,
+        at: usize,
+    },
     /// All rows to all shards: a reference table.
     All,
     One(usize),

@@ -39,7 +39,7 @@ SELECT status, json_agg(json_build_object('id', id, 'total', total) ORDER BY id)
 SELECT jsonb_object_agg(status, n) FROM (SELECT status, count(*) AS n FROM orders GROUP BY status) x;
 SELECT percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY total) FROM orders;
 SELECT status, percentile_disc(0.5) WITHIN GROUP (ORDER BY total), mode() WITHIN GROUP (ORDER BY note) FROM orders GROUP BY status;
-SELECT stddev_samp(quantity), var_pop(quantity), covar_pop(quantity, id), regr_slope(quantity, id) IS NOT NULL FROM items;
+SELECT stddev_samp(quantity), var_pop(quantity), round(covar_pop(quantity, id)::numeric, 6), regr_slope(quantity, id) IS NOT NULL FROM items;
 SELECT country, active, count(*), sum(balance) FROM users GROUP BY GROUPING SETS ((country, active), (country), ());
 -- ordered
 SELECT country, active, grouping(country), grouping(active), count(*) FROM users GROUP BY CUBE (country, active) ORDER BY grouping(country), grouping(active), country, active;

@@ -29,7 +29,7 @@ SELECT (1) AS "a" FROM "orders" WHERE "orders"."user_id" = 7 LIMIT 1;
 -- ordered
 SELECT "orders"."user_id", SUM("orders"."total") AS "s" FROM "orders" GROUP BY "orders"."user_id" HAVING SUM("orders"."total") > 500 ORDER BY "s" DESC, 1 LIMIT 4;
 SELECT "t"."id" FROM (SELECT "id", "status", ROW_NUMBER() OVER (PARTITION BY "user_id" ORDER BY "placed" DESC) AS "rn" FROM "orders") AS "t" WHERE "t"."rn" = 1;
-SELECT coalesce(json_agg("root"), '[]') FROM (SELECT row_to_json((SELECT e FROM (SELECT u.id, u.name) AS e)) AS "root" FROM (SELECT * FROM users WHERE id < 4) u) AS x;
+SELECT coalesce(json_agg("root" ORDER BY "root"->>'id'), '[]') FROM (SELECT row_to_json((SELECT e FROM (SELECT u.id, u.name) AS e)) AS "root" FROM (SELECT * FROM users WHERE id < 4) u) AS x;
 SELECT u.id, coalesce(json_agg(json_build_object('id', o.id) ORDER BY o.id) FILTER (WHERE o.id IS NOT NULL), '[]') AS orders FROM users u LEFT JOIN orders o ON o.user_id = u.id GROUP BY u.id;
 SELECT exists(SELECT 1 FROM users WHERE email = 'user1@example.org');
 -- with user1@example.org

@@ -3,9 +3,9 @@
 use pgherd_parser::{Node, SelectStmt, constants as c};
 
 use super::expressions::Uses;
+use super::figure_name;
 use super::from::{Joined, unify};
 use super::{Analysis, Core, DEEPEST, Env, KeyColumn, Keys, Output, Place, Rows, Spread};
-use super::figure_name;
 use crate::push::conjuncts;
 use crate::walk::{text, texts};
 
@@ -293,9 +293,8 @@ impl<'c, 't> Analysis<'c, 't> {
         aggregated: bool,
     ) -> bool {
         let sets = select.group_clause().iter().any(|it| matches!(it, Node::GroupingSet(_)));
-        let key = |item| {
-            self.meant(select, item).is_some_and(|it| self.tells_apart(it, scope, keys))
-        };
+        let key =
+            |item| self.meant(select, item).is_some_and(|it| self.tells_apart(it, scope, keys));
         !aggregated || !sets && select.group_clause().iter().any(key)
     }
 

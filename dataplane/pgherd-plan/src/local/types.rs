@@ -189,11 +189,13 @@ impl<'c, 't> Analysis<'c, 't> {
         depth: usize,
     ) -> Option<Column> {
         let mut common: Option<Column> = None;
+        let mut modifiers = Vec::new();
         for arm in arms {
             if matches!(arm, Node::A_Const(it) if it.isnull()) {
                 continue;
             }
             let it = self.infer(arm, scope, depth + 1)?;
+            modifiers.push(it.sql_type.clone());
             common = Some(match common {
                 None => it,
                 Some(before) if before.type_oid == it.type_oid => it,
@@ -204,7 +206,11 @@ impl<'c, 't> Analysis<'c, 't> {
                 }
             });
         }
-        // One typmod of all would be kept.
+        // One typmod of all is kept.
+        let first = modifiers.first().filter(|it| it.contains('('));
+        if first.is_some_and(|first| modifiers.iter().all(|it| it == first)) {
+            return None;
+        }
         plain(common?.type_oid)
     }
 
@@ -273,7 +279,9 @@ impl<'c, 't> Analysis<'c, 't> {
             "extract" => plain(NUMERIC),
             "date_part" => plain(FLOAT8),
             "date" => plain(DATE),
-            "length" | "char_length" => plain(INT4).filter(|_| arg(0).is_some_and(|it| is_text(it.type_oid))),
+            "length" | "char_length" => {
+                plain(INT4).filter(|_| arg(0).is_some_and(|it| is_text(it.type_oid)))
+            }
             "to_char" | "concat" | "concat_ws" | "md5" | "format" => plain(TEXT),
             "abs" => plain(arg(0)?.type_oid).filter(|it| TOWER.contains(&it.type_oid)),
             "round" | "ceil" | "floor" | "trunc" => {

@@ -18,6 +18,7 @@ pub const SHARDED: &[(&str, &str, &str)] = &[
     ("orders", "user_id", "placement"),
     ("items", "user_id", "placement"),
     ("events", "user_id", "placement"),
+    ("edges", "user_id", "placement"),
     ("accounts", "id", "placement"),
     ("tickets", "user_id", "placement"),
     ("notes", "user_id", "placement"),
@@ -59,10 +60,7 @@ pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>
 /// Databases with all rows by the library of their collation: ICU and libc's know languages, the
 /// last one orders by bytes.
 pub const WHOLE: &[(&str, &str)] = &[
-    (
-        "whole",
-        "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'",
-    ),
+    ("whole", "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"),
     ("whole_german", "LOCALE_PROVIDER libc LOCALE 'de_DE.utf8'"),
     ("whole_c", "LOCALE_PROVIDER libc LOCALE 'C.UTF-8'"),
 ];
@@ -105,12 +103,7 @@ impl Cluster {
         let mut places = HashMap::new();
         for name in ["smallint", "integer", "bigint", "text", "varchar", "uuid"] {
             let of = Type::named(name).context("a type")?;
-            let placement = pgherd_sharding::Placement::new(
-                &rule,
-                shards,
-                &of,
-                &Collation::Bytes,
-            )?;
+            let placement = pgherd_sharding::Placement::new(&rule, shards, &of, &Collation::Bytes)?;
             places.insert(of.oid(), placement);
         }
         let mut catalog = catalog(first, shards).await?;
@@ -178,9 +171,8 @@ impl Places {
     fn of(&self, type_oid: u32, value: Option<&[u8]>, format: Format) -> Option<usize> {
         let placement = self.0.get(&type_oid)?;
         let of = placement.data_type();
-        let decode = |it: &[u8]| {
-            of.decode(format, &Bytes::copy_from_slice(it), &Settings::default()).ok()
-        };
+        let decode =
+            |it: &[u8]| of.decode(format, &Bytes::copy_from_slice(it), &Settings::default()).ok();
         let value = match value {
             Some(value) => Some(decode(value)?),
             None => None,

@@ -152,9 +152,7 @@ impl Planned<'_> {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
                 Ok((self.each(texts, &types, parameters).await?, "broadcast"))
             }
-            Plan::Write(write) => {
-                Ok((self.write(&write, &types, parameters).await?, "write"))
-            }
+            Plan::Write(write) => Ok((self.write(&write, &types, parameters).await?, "write")),
             Plan::Scatter(scatter) => {
                 Ok((self.scatter(&scatter, &types, parameters).await?, "scatter"))
             }

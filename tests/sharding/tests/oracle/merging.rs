@@ -34,7 +34,8 @@ impl Planned<'_> {
             let (descending, nulls_first) = (key.descending, key.nulls_first);
             Ok((of, SortOrder { comparator, descending, nulls_first }))
         });
-        let (of, orders): (Vec<_>, Vec<_>) = orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (of, orders): (Vec<_>, Vec<_>) =
+            orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let mut sources = Vec::new();
         for shard in &merge.shards {
             let client = &self.0.shards[*shard];

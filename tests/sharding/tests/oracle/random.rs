@@ -216,8 +216,9 @@ impl Random {
             _ => String::new(),
         };
         let wrap = self.below(5);
-        let sql =
-            format!("SELECT {list}, {one} AS a, {two} AS b FROM {from}{filter} GROUP BY {by}{having}");
+        let sql = format!(
+            "SELECT {list}, {one} AS a, {two} AS b FROM {from}{filter} GROUP BY {by}{having}"
+        );
         match wrap {
             1 => format!("SELECT count(*), max(a::text COLLATE \"C\") FROM ({sql}) g"),
             2 => format!("WITH g AS ({sql}) SELECT a, count(*) FROM g GROUP BY a"),

@@ -112,8 +112,7 @@ async fn merged(
     job: &Job<'_>,
 ) -> Result<u64, Failure> {
     let mut merger = Merger::new(sorting.orders.clone(), sources.len());
-    let mut cut =
-        Cut::new(sorting.orders.clone(), merge.offset, merge.limit, merge.with_ties);
+    let mut cut = Cut::new(sorting.orders.clone(), merge.offset, merge.limit, merge.with_ties);
     let mut heads: Vec<Option<Bytes>> = vec![None; sources.len()];
     let mut wanted: Vec<usize> = merger.wanted().collect();
     let (mut sent, mut is_described) = (0, false);
