@@ -303,7 +303,9 @@ fn not_over_shards(what: &str, table: &str) -> Refusal {
 /// As for a partitioned table, whose unique indexes must have all columns of its partition key.
 fn unique(columns: &[&str], table: &str, key: Option<&str>) -> Result<(), Refusal> {
     match key {
-        Some(key) if !columns.contains(&key) => Err(not_over_shards("a unique constraint", table)),
+        Some(key) if !columns.contains(&key) => {
+            Err(not_over_shards("a unique constraint", table))
+        }
         _ => Ok(()),
     }
 }
@@ -433,7 +435,11 @@ fn differently_filled(table: &Table) -> Refusal {
 }
 
 /// A new column's default fills the rows that are there.
-fn filled(constraint: Constraint<'_>, table: &Table, context: &Context<'_>) -> Result<(), Refusal> {
+fn filled(
+    constraint: Constraint<'_>,
+    table: &Table,
+    context: &Context<'_>,
+) -> Result<(), Refusal> {
     let volatility = match (constraint.contype(), constraint.raw_expr()) {
         (c::CONSTR_IDENTITY, _) => Volatility::Sequence,
         (c::CONSTR_DEFAULT, Some(default)) => judge_node(default, context.catalog),

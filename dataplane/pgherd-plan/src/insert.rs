@@ -69,8 +69,7 @@ pub fn insert(
         && found.position.is_none()
         && default_of(table, &key.name).is_none()
     {
-        let construct =
-            format!("an INSERT into {} without its sharding key {}", table.name, key.name);
+        let construct = format!("an INSERT into {} without its sharding key {}", table.name, key.name);
         return Err(Refusal::new(construct, "Name the column and give it a value."));
     }
     if let (Some(key), Some(conflict)) = (key, insert.on_conflict_clause()) {
@@ -170,9 +169,7 @@ fn on_conflict(conflict: Node<'_>, table: &Table, key: &str) -> Result<(), Refus
         Some(Node::InferClause(infer)) => match infer.conname() {
             Some(name) => facts.is_some_and(|it| {
                 let mut indexes = it.unique.iter();
-                indexes.any(|(it, columns)| {
-                    it == text(Some(name)) && columns.iter().any(|it| it == key)
-                })
+                indexes.any(|(it, columns)| it == text(Some(name)) && columns.iter().any(|it| it == key))
             }),
             None => names_key(infer.index_elems()),
         },
@@ -283,8 +280,7 @@ fn parts(
         is(at, "values").then_some(())?;
         at += 1;
         loop {
-            let close =
-                Some(at).filter(|it| tokens.text(*it) == "(").and_then(|it| tokens.closing(it))?;
+            let close = Some(at).filter(|it| tokens.text(*it) == "(").and_then(|it| tokens.closing(it))?;
             rows.push((at, close));
             if close == source.1 {
                 break;

@@ -69,8 +69,8 @@ pub fn merge(
                 false => set.iter().position(|it| *it == name),
             };
             let value = place.and_then(|it| clause.values().iter().nth(it));
-            spread =
-                inserted(&walker, value, (written, at), scope, &near, &mut constants).and(spread);
+            spread = inserted(&walker, value, (written, at), scope, &near, &mut constants)
+                .and(spread);
         }
         let parts = clause.target_list().iter().chain(clause.values().iter());
         for node in parts.chain(clause.condition()) {

@@ -12,7 +12,9 @@ use crate::push::key;
 use crate::quote;
 use crate::walk::text;
 use crate::walker::{Env, Walker};
-use crate::write::{Parts, Several, Spread, apart, placed, several, shared_shard, statement_range};
+use crate::write::{
+    Parts, Several, Spread, apart, placed, several, shared_shard, statement_range,
+};
 
 /// A write to rows that are there.
 #[derive(Debug, Clone)]
@@ -85,7 +87,8 @@ fn modify(
     let nodes = parts.outputs.iter().copied().chain(parts.filter).chain(parts.with);
     let nodes = nodes.chain(parts.from.iter()).collect();
     let apart = apart(&walker, target);
-    let spread = Spread { statement, sql, target, apart, nodes, returning: parts.returning };
+    let spread =
+        Spread { statement, sql, target, apart, nodes, returning: parts.returning };
     let mut several = several(&walker, spread, context);
     let ambiguous = kind == Kind::Reference && !parts.changed.is_empty() && !parts.from.is_empty();
     if ambiguous {
@@ -192,10 +195,9 @@ impl Moving {
     /// The new key is on the shard of the old one.
     fn stays(&self, shard: usize, parameters: &[Parameter<'_>], placement: &dyn Placement) -> bool {
         let column = self.table.key().and_then(|it| self.table.columns.get(it));
-        let shards =
-            self.new.as_ref().zip(column).and_then(|(new, column)| {
-                shards_of(new, &self.table, column, parameters, placement)
-            });
+        let shards = self.new.as_ref().zip(column).and_then(|(new, column)| {
+            shards_of(new, &self.table, column, parameters, placement)
+        });
         shards.as_deref() == Some(&[shard])
     }
 }

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use pgherd_parser::{FuncCall, Node};
 
-use crate::catalog::Catalog;
 use crate::edit::{Edit, Tokens};
 use crate::functions::{Volatility, volatility};
 use crate::plan::{Gather, GatheredColumn, Refusal};
 use crate::walk::texts;
 use crate::walker::Walker;
+use crate::catalog::Catalog;
 
 /// A value that is the same for a whole statement, where it stands in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,8 +69,7 @@ pub fn find<'t>(
         };
         if let Some(location) = location {
             let once = usize::try_from(location).ok().and_then(|it| at(tokens, it));
-            let odd =
-                || Refusal::over_shards("the time or the session in a write to several shards");
+            let odd = || Refusal::over_shards("the time or the session in a write to several shards");
             found.push(once.ok_or_else(odd)?);
         }
         node.push_children(&mut stack);
@@ -92,9 +91,7 @@ fn at(tokens: &Tokens<'_>, location: usize) -> Option<Once> {
     if tokens.text(word + 1) == "(" {
         last = match tokens.text(word + 2) {
             ")" => word + 2,
-            digits
-                if digits.bytes().all(|it| it.is_ascii_digit()) && tokens.text(word + 3) == ")" =>
-            {
+            digits if digits.bytes().all(|it| it.is_ascii_digit()) && tokens.text(word + 3) == ")" => {
                 word + 3
             }
             _ => return None,

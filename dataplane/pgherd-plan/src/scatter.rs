@@ -159,8 +159,7 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         let overridden = self.insert.override_() == c::OVERRIDING_USER_VALUE;
         for (place, column) in given(table, self.insert, self.found).into_iter().enumerate() {
-            let column =
-                table.columns.get(column).ok_or_else(|| self.refused("has no such column"))?;
+            let column = table.columns.get(column).ok_or_else(|| self.refused("has no such column"))?;
             let identity = facts.identity.contains(&column.name);
             if facts.generated.contains(&column.name) || overridden && identity {
                 continue;
@@ -199,9 +198,7 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         let mut all = self.given.iter().chain(self.defaults.iter().map(|it| &it.0));
         match all.find(|it| it.column.transport.is_none()) {
-            Some(out) => {
-                Err(self.refused(&format!("has a column of type {}", out.column.sql_type)))
-            }
+            Some(out) => Err(self.refused(&format!("has a column of type {}", out.column.sql_type))),
             None => Ok(()),
         }
     }
@@ -211,11 +208,8 @@ impl<'c> Builder<'_, 'c, '_> {
         let (inner, names) = self.source()?;
         let defaults: String =
             self.defaults.iter().map(|(out, sql)| format!(", {sql} AS {}", out.name)).collect();
-        let given: Vec<String> = self
-            .given
-            .iter()
-            .map(|it| format!("s.{0}{1} AS {0}", it.name, it.column.to_plain()))
-            .collect();
+        let given: Vec<String> =
+            self.given.iter().map(|it| format!("s.{0}{1} AS {0}", it.name, it.column.to_plain())).collect();
         let head = match given.is_empty() {
             true => defaults.trim_start_matches(", ").to_owned(),
             false => format!("{}{defaults}", given.join(", ")),
@@ -256,11 +250,7 @@ impl<'c> Builder<'_, 'c, '_> {
         }
         if self.layout.rows.is_empty() {
             let source = tokens.between(first, last).ok_or_else(odd)?;
-            sql.push_str(&if self.layout.with.is_some() {
-                format!("({source})")
-            } else {
-                source.to_owned()
-            });
+            sql.push_str(&if self.layout.with.is_some() { format!("({source})") } else { source.to_owned() });
             return Ok((sql, names.join(", ")));
         }
         let mut rows = Vec::new();
@@ -334,13 +324,9 @@ impl<'c> Builder<'_, 'c, '_> {
     }
 
     fn supply(&self) -> String {
-        let outputs =
-            self.supplied.iter().map(|(out, sql)| format!("{sql}{}", out.column.to_transport()));
+        let outputs = self.supplied.iter().map(|(out, sql)| format!("{sql}{}", out.column.to_transport()));
         let outputs: Vec<String> = outputs.collect();
-        format!(
-            "SELECT {} FROM pg_catalog.generate_series(1, $1::pg_catalog.int8)",
-            outputs.join(", ")
-        )
+        format!("SELECT {} FROM pg_catalog.generate_series(1, $1::pg_catalog.int8)", outputs.join(", "))
     }
 
     /// Which of all columns is the key.
@@ -413,14 +399,12 @@ impl<'c> Builder<'_, 'c, '_> {
                 let tokens = &self.layout.tokens;
                 let range = tokens.range(*from).zip(tokens.range(*to));
                 let range = range.map(|(from, to)| from.start..to.end).ok_or_else(odd)?;
-                let edits =
-                    once.iter().enumerate().map(|(it, once)| once.replaced(first_once + it));
+                let edits = once.iter().enumerate().map(|(it, once)| once.replaced(first_once + it));
                 let text = edited(tokens.whole(), range, edits.collect()).ok_or_else(odd)?;
                 format!(" {text}")
             }
         };
-        let target =
-            format!("{}.{}", quote::name(&self.table.schema), quote::name(&self.table.name));
+        let target = format!("{}.{}", quote::name(&self.table.schema), quote::name(&self.table.name));
         let sql = format!(
             "INSERT INTO {target}{alias} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM ROWS FROM ({}) \
              AS g({}){tail}",
@@ -443,9 +427,7 @@ impl Scattered {
         };
         match plan {
             refused @ Plan::Refuse(_) => refused,
-            plan => {
-                Plan::Scatter(Box::new(Scatter { plan: Box::new(plan), ..self.scatter.clone() }))
-            }
+            plan => Plan::Scatter(Box::new(Scatter { plan: Box::new(plan), ..self.scatter.clone() })),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! What all writes have in common: the target, what they read besides, and several shards at once.
 
-use pgherd_parser::{
-    DeleteStmt, InsertStmt, List, Node, RawStmt, SelectStmt, UpdateStmt, constants as c,
-};
+use pgherd_parser::{DeleteStmt, InsertStmt, List, Node, RawStmt, SelectStmt, UpdateStmt, constants as c};
 
 use crate::catalog::{Kind, Table};
 use crate::edit::{Edit, Tokens, edited};

@@ -21,8 +21,12 @@ impl Coordinator {
         let job = Job { types, ..*job };
         let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
-        let question =
-            Question { sql: finish.query.as_bytes(), types, arguments, formats: job.formats };
+        let question = Question {
+            sql: finish.query.as_bytes(),
+            types,
+            arguments,
+            formats: job.formats,
+        };
         let branch = self.branch(self.any_shard()).await?;
         branch.send_question(&question, Audience::Client).await?;
         drop(gathered);
@@ -30,10 +34,12 @@ impl Coordinator {
         match branch.forward(passing).await {
             Ok(completed) => Ok(Done::of(completed)),
             // One Postgres has understood the client's own text: it is ours that is wrong.
-            Err(Failure::Reported(report)) if !branch.has_bound() => Err(Failure::unsupported(
-                format!("this query (the final query: {})", report.message()),
-                "Compare the sharding key of every sharded table with one value.",
-            )),
+            Err(Failure::Reported(report)) if !branch.has_bound() => {
+                Err(Failure::unsupported(
+                    format!("this query (the final query: {})", report.message()),
+                    "Compare the sharding key of every sharded table with one value.",
+                ))
+            }
             Err(failure) => Err(about_own_text(failure)),
         }
     }

@@ -26,11 +26,7 @@ struct Updated {
 }
 
 impl Coordinator {
-    pub(super) async fn move_plan(
-        &mut self,
-        change: &Move,
-        job: &Job<'_>,
-    ) -> Result<Done, Failure> {
+    pub(super) async fn move_plan(&mut self, change: &Move, job: &Job<'_>) -> Result<Done, Failure> {
         let all: Vec<usize> = (0..self.sites.count()).collect();
         self.may_write(&all).await?;
         let shape = self.shape(job.text, job.types).await?;
@@ -47,9 +43,7 @@ impl Coordinator {
             let types = change.columns.iter().map(|it| it.type_oid);
             self.give(*shard, &change.insert, rows, types).await?;
         }
-        if job.is_simple
-            && let Some(row) = &shape.row
-        {
+        if job.is_simple && let Some(row) = &shape.row {
             self.front.put(|out| {
                 frame::put(out, backend::tag::ROW_DESCRIPTION, |out| out.extend_from_slice(row));
             });

@@ -126,7 +126,8 @@ impl Coordinator {
                 None => 0..count,
             };
             for shard in shards {
-                let gathered = of_shard.entry(shard).or_insert_with(|| Gathered::new(values.len()));
+                let gathered =
+                    of_shard.entry(shard).or_insert_with(|| Gathered::new(values.len()));
                 gathered.push(&values);
                 given.push(shard);
             }

@@ -104,8 +104,7 @@ impl Coordinator {
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by_key(|index| parts.get(*index).map(|it| it.shard));
         // Rows in the order in which they were given can only be sent when all are there.
-        let keeps =
-            matches!(together, Together::InOrder(given) if parts.len() > 1 && !given.is_empty());
+        let keeps = matches!(together, Together::InOrder(given) if parts.len() > 1 && !given.is_empty());
         let mut kept: Vec<VecDeque<Vec<u8>>> = parts.iter().map(|_| VecDeque::new()).collect();
         let mut tags: Vec<Vec<u8>> = Vec::new();
         for index in order {
