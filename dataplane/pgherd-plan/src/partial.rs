@@ -5,14 +5,13 @@ mod groups;
 
 use std::ops::Range;
 
-use pgherd_parser::{FuncCall, Node, SelectStmt, constants as c};
+use pgherd_parser::{Node, SelectStmt, constants as c};
 
 use crate::catalog::Column;
-use crate::clauses::{Clauses, clauses, closing, without_alias, without_direction};
+use crate::clauses::{Clauses, clauses, without_alias, without_direction};
 use crate::edit::{Edit, Tokens, edited};
 use crate::functions::{Call, call, may_give_sets};
 use crate::key::Parameter;
-use crate::local::types::{self, aggregated};
 use crate::local::{Analysis, Found, Place, Rows, Spread, figure_name};
 use crate::merging::{Count, count, shown};
 use crate::outline::Context;

@@ -67,7 +67,11 @@ impl<'t> Rewriter<'_, 't> {
     }
 
     /// The expression of an item of GROUP BY: its own, or that of the target which it names.
-    pub(super) fn meant(&self, item: Node<'t>, piece: Range<usize>) -> Option<(Node<'t>, Range<usize>)> {
+    pub(super) fn meant(
+        &self,
+        item: Node<'t>,
+        piece: Range<usize>,
+    ) -> Option<(Node<'t>, Range<usize>)> {
         let position = match (item, column(item)) {
             (Node::A_Const(_), _) => shown(item, self.spread.outputs.as_deref()?)??,
             (_, Some((None, name))) => match self.analysis.resolve(self.scope, None, name) {

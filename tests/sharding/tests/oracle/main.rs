@@ -96,12 +96,13 @@ async fn shrunk(
         let mut shorter = tape.clone();
         if shorter[at] != 0 {
             shorter[at] = 0;
-            let (case, made) = Random::replay(&shorter);
+            let mut random = Random::of(1, Some(shorter));
+            let case = random.case();
             if case.sql.len() <= best.0.sql.len()
                 && let (_, Some(complaint)) = judge(whole, cluster, &case).await?
             {
                 best = (case, complaint);
-                tape = made;
+                tape = random.tape;
             }
         }
         at += 1;

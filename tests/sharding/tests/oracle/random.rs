@@ -19,15 +19,13 @@ const TABLES: &[(&str, &str)] =
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { state, tape: Vec::new(), replayed: None }
+        Self::of(seed, None)
     }
 
-    /// The statement that these choices make.
-    pub fn replay(tape: &[usize]) -> (Case, Vec<usize>) {
-        let mut random = Self { state: 1, tape: Vec::new(), replayed: Some(tape.to_vec()) };
-        let case = random.statement();
-        (case, random.tape)
+    /// With choices that are made already.
+    pub fn of(seed: u64, replayed: Option<Vec<usize>>) -> Self {
+        let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        Self { state, tape: Vec::new(), replayed }
     }
 
     fn below(&mut self, limit: usize) -> usize {
