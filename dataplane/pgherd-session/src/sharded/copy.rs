@@ -37,7 +37,9 @@ impl Coordinator {
         self.may_write(&from.shards).await?;
         let loaded = self.catalog().await?;
         let begun = self.begin_own();
-        self.open_branches(&from.shards).await?;
+        for shard in &from.shards {
+            self.branch(*shard).await?;
+        }
         let mut response = None;
         for (index, shard) in from.shards.iter().enumerate() {
             let branch = self.branch(*shard).await?;
@@ -55,7 +57,7 @@ impl Coordinator {
             frame::put(out, backend::tag::COPY_IN, |out| out.extend_from_slice(&body));
         });
         self.front.flush().await?;
-        let tag = self.load(from, &loaded.places).await?;
+        let tag = self.take_rows(from, &loaded.places).await?;
         self.end_own(begun).await?;
         Ok(Done { tag })
     }
@@ -90,7 +92,7 @@ impl Coordinator {
     }
 
     /// Takes the client's data to its end. The command tag.
-    async fn load(&mut self, from: &CopyFrom, places: &Places) -> Result<Vec<u8>, Failure> {
+    async fn take_rows(&mut self, from: &CopyFrom, places: &Places) -> Result<Vec<u8>, Failure> {
         use frontend::tag;
         let name = from.key.and_then(|_| from.table.columns.get(from.table.key()?));
         let mut splitter =
@@ -267,7 +269,9 @@ impl Coordinator {
     }
 
     async fn copy_to(&mut self, to: &CopyTo) -> Result<Done, Failure> {
-        self.open_branches(&to.shards).await?;
+        for shard in &to.shards {
+            self.branch(*shard).await?;
+        }
         let mut tags = Vec::new();
         for (index, shard) in to.shards.iter().enumerate() {
             let mut output = Output::new(&to.options, index == 0, index + 1 == to.shards.len());
