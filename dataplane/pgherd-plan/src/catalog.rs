@@ -90,7 +90,7 @@ pub struct ViewRow {
 /// The catalog of one database, the same on all shards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    tables: HashMap<(String, String), Table>,
+    pub(crate) tables: HashMap<(String, String), Table>,
     /// By name: all of that name, in whatever schema, are immutable.
     functions: HashMap<String, bool>,
     rules: Rules,
@@ -111,8 +111,6 @@ pub struct Table {
     pub facts: Option<Arc<Facts>>,
     /// Tables with one number have equal keys on one shard.
     pub placement: usize,
-    /// Of a view with a key: schema and name of the table whose key it is.
-    pub base: Option<(String, String)>,
 }
 
 /// How a table's rows lie on the shards.
@@ -250,7 +248,6 @@ impl Catalog {
                     _ => Kind::Opaque,
                 },
                 placement: 0,
-                base: None,
             });
             table.columns.push(Column {
                 transport: transport(&row),
@@ -293,7 +290,6 @@ impl Catalog {
             kind: Kind::Undeclared,
             facts: None,
             placement: 0,
-            base: None,
         };
         self.rules.kind(&table).0
     }
@@ -324,11 +320,6 @@ impl Catalog {
     /// Says that the database's default collation is known to order by bytes.
     pub fn set_default_by_bytes(&mut self, by_bytes: bool) {
         self.by_bytes = by_bytes;
-    }
-
-    /// Adds what views are.
-    pub fn add_views(&mut self, views: Vec<ViewRow>) {
-        drop(views);
     }
 
     pub(crate) fn default_is_by_bytes(&self) -> bool {

@@ -44,8 +44,14 @@ impl<'s> Tokens<'s> {
         self.tokens.get(index).map(|(kind, _)| *kind)
     }
 
+    /// Whether two runs of tokens read the same.
+    pub fn are_equal(&self, one: &Range<usize>, other: &Range<usize>) -> bool {
+        one.len() == other.len()
+            && one.clone().zip(other.clone()).all(|(a, b)| self.text(a) == self.text(b))
+    }
+
     /// The text of some tokens and what is between them.
-    pub fn slice(&self, tokens: Range<usize>) -> Option<&'s str> {
+    pub fn piece(&self, tokens: Range<usize>) -> Option<&'s str> {
         let start = self.range(tokens.start)?.start;
         let end = self.range(tokens.end.checked_sub(1)?)?.end;
         self.text.get(start..end)

@@ -324,6 +324,33 @@ pub fn call<'t>(call: FuncCall<'t>, catalog: &Catalog) -> Call<'t> {
     if same && !is_marked(call) { Call::Plain } else { Call::Unknown }
 }
 
+/// Words in the names of built-in functions that give sets of rows.
+const SETS: &[&str] = &[
+    "array_elements",
+    "aclexplode",
+    "each",
+    "generate_",
+    "matches",
+    "object_keys",
+    "path_query",
+    "recordset",
+    "_table",
+    "ts_debug",
+    "ts_parse",
+    "ts_stat",
+    "ts_token_type",
+    "unnest",
+];
+
+/// Whether a call may give more or fewer than one row.
+pub fn may_give_sets(call: FuncCall<'_>, catalog: &Catalog) -> bool {
+    let names = texts(call.funcname());
+    let Some(name) = names.last() else { return true };
+    catalog.function(name).is_some()
+        || name.starts_with("pg_")
+        || SETS.iter().any(|it| name.contains(it))
+}
+
 /// Written as only aggregates and window functions are.
 fn is_marked(call: FuncCall<'_>) -> bool {
     call.over().is_some()

@@ -98,7 +98,6 @@ pub struct Env<'e> {
 pub struct Core {
     pub scope: usize,
     pub rows: Rows,
-    pub keys: Keys,
     pub aggregated: bool,
     pub windows: bool,
     /// The rows of FROM and WHERE are as `rows` says, but not those of the query.

@@ -168,7 +168,7 @@ fn order(
                     Some(_) => return None,
                     None => without_direction(node, clauses.order.get(index)?),
                 };
-                order.hidden.push(tokens.slice(piece)?.to_owned());
+                order.hidden.push(tokens.piece(piece)?.to_owned());
                 outputs.len() + order.hidden.len() - 1
             }
         };
@@ -218,9 +218,6 @@ impl Merging {
         parameters: &[Parameter<'_>],
         otherwise: impl FnOnce() -> Plan,
     ) -> Option<Merge> {
-        if parameters.iter().any(tells_the_time) {
-            return None;
-        }
         let limit = self.limit.value(parameters)?;
         let offset = self.offset.value(parameters)?.unwrap_or(0);
         let mut query = self.query.clone();
@@ -248,7 +245,7 @@ impl Merging {
 }
 
 /// A text such as `now` means another moment on each shard.
-fn tells_the_time(parameter: &Parameter<'_>) -> bool {
+pub fn tells_the_time(parameter: &Parameter<'_>) -> bool {
     let text = parameter.value.filter(|it| !parameter.binary && it.len() <= 64);
     let of_time = [0, types::TEXT, types::VARCHAR];
     text.and_then(|it| std::str::from_utf8(it).ok())

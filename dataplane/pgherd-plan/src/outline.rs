@@ -13,9 +13,10 @@ use crate::functions::{Volatility, objection};
 use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
 use crate::merge;
-use crate::merging::{Merging, merging};
+use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
 use crate::once;
+use crate::partial::{Partial, partial};
 use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
 use crate::scope::Occurrence;
@@ -46,6 +47,7 @@ pub(crate) enum Shape {
     Read {
         tables: Vec<Placed>,
         merge: Option<Box<Merging>>,
+        partial: Option<Box<Partial>>,
         finish: Result<Gathering, Refusal>,
     },
     /// UPDATE and DELETE.
@@ -114,8 +116,8 @@ fn read(
     check_calls(&mut walker, context)?;
     let tables = placed(&walker);
     if !tables.is_empty() {
-        if walker.reads_system {
-            return Err(Refusal::over_shards("a join with system tables"));
+        if walker.reads_of_shard {
+            return Err(Refusal::over_shards("a join with what the system tells of one shard"));
         }
         check_references(&mut walker);
     }
@@ -123,11 +125,14 @@ fn read(
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    let merge = match tables.as_slice() {
-        [] => None,
-        _ => merging(select, text, piece(statement, text), context).map(Box::new),
-    };
-    Ok(Shape::Read { tables, merge, finish })
+    let (mut merge, mut begun) = (None, None);
+    if !tables.is_empty() {
+        let piece = piece(statement, text);
+        merge = merging(select, text, piece.clone(), context).map(Box::new);
+        let first_parameter = walker.last_parameter + 1;
+        begun = partial(select, text, piece, context, first_parameter).map(Box::new);
+    }
+    Ok(Shape::Read { tables, merge, partial: begun, finish })
 }
 
 /// A query that draws from sequences and reads nothing but what all shards have: sequences are on
@@ -303,7 +308,7 @@ impl Outline {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, merge, finish } => {
+            Shape::Read { tables, merge, partial, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -314,12 +319,16 @@ impl Outline {
                 let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
                 all.sort_unstable();
                 all.dedup();
-                let finished = || match finish {
-                    Ok(gathering) => Plan::Finish(gathering.with(&shards)),
-                    Err(refusal) => Plan::Refuse(refusal.clone()),
+                let timeless = !parameters.iter().any(tells_the_time);
+                let finished = || match (partial, finish) {
+                    (Some(partial), _) if timeless => {
+                        Plan::Finish(partial.with(all.clone(), parameters))
+                    }
+                    (_, Ok(gathering)) => Plan::Finish(gathering.with(&shards)),
+                    (_, Err(refusal)) => Plan::Refuse(refusal.clone()),
                 };
-                if let Some(merging) = merge
-                    && let Some(merge) = merging.with(all, parameters, finished.clone())
+                if let Some(merging) = merge.as_ref().filter(|_| timeless)
+                    && let Some(merge) = merging.with(all.clone(), parameters, finished)
                 {
                     return Plan::Merge(merge);
                 }

@@ -173,7 +173,11 @@ mod tests {
     fn order(descending: bool, nulls_first: bool) -> SortOrder {
         let int8 = Type::builtin(20).expect("bigint is built in");
         let comparator = Comparator::new(&int8, &Collation::Bytes, &Collations::bytes());
-        SortOrder { comparator: comparator.expect("integers have an order"), descending, nulls_first }
+        SortOrder {
+            comparator: comparator.expect("integers have an order"),
+            descending,
+            nulls_first,
+        }
     }
 
     /// Numbers that a seed repeats.

@@ -197,8 +197,8 @@ impl<'c, 't> Analysis<'c, 't> {
             }
         };
         if top {
-            self.top =
-                Some(Core { scope, rows, keys, aggregated, windows: uses.window, broken: !whole });
+            let windows = uses.window;
+            self.top = Some(Core { scope, rows, aggregated, windows, broken: !whole });
         }
         (whole || top).then_some(Spread { rows, outputs })
     }

@@ -51,10 +51,10 @@ impl<'c, 't> Analysis<'c, 't> {
                     continue;
                 }
                 Node::FuncCall(it) => self.call(it, scope, uses)?,
-                Node::ColumnRef(it) => {
-                    if texts(it.fields()).last().is_some_and(|it| SYSTEM_COLUMNS.contains(it)) {
-                        return None;
-                    }
+                Node::ColumnRef(it)
+                    if texts(it.fields()).last().is_some_and(|it| SYSTEM_COLUMNS.contains(it)) =>
+                {
+                    return None;
                 }
                 Node::A_Const(it) => {
                     if let Some(Node::String(literal)) = it.val()

@@ -8,6 +8,9 @@ use crate::key::{family, is_key_type};
 use crate::push::conjuncts;
 use crate::walk::{column, operator, text, texts};
 
+/// Each is looked at again as long as something follows from another.
+const MOST_EQUALITIES: usize = 500;
+
 /// Sources whose rows, joined, are each on one shard.
 #[derive(Debug, Clone, Default)]
 pub struct Component {
@@ -312,6 +315,9 @@ pub fn unify(
     equalities: &[(Place, Place)],
     outer: &[(Place, KeyColumn)],
 ) -> Option<Component> {
+    if equalities.len() > MOST_EQUALITIES {
+        return None;
+    }
     let mut rest = Vec::new();
     let mut one = Component { parted: !outer.is_empty(), keys: outer.to_vec() };
     for component in components {

@@ -14,7 +14,6 @@ pub const INT4: u32 = 23;
 pub const TEXT: u32 = 25;
 pub const FLOAT4: u32 = 700;
 pub const FLOAT8: u32 = 701;
-pub const MONEY: u32 = 790;
 pub const BPCHAR: u32 = 1042;
 pub const VARCHAR: u32 = 1043;
 pub const DATE: u32 = 1082;
@@ -190,11 +189,13 @@ impl<'c, 't> Analysis<'c, 't> {
         depth: usize,
     ) -> Option<Column> {
         let mut common: Option<Column> = None;
+        let mut modifiers = Vec::new();
         for arm in arms {
             if matches!(arm, Node::A_Const(it) if it.isnull()) {
                 continue;
             }
             let it = self.infer(arm, scope, depth + 1)?;
+            modifiers.push(it.sql_type.clone());
             common = Some(match common {
                 None => it,
                 Some(before) if before.type_oid == it.type_oid => it,
@@ -205,7 +206,11 @@ impl<'c, 't> Analysis<'c, 't> {
                 }
             });
         }
-        // One typmod of all would be kept.
+        // One typmod of all is kept.
+        let first = modifiers.first().filter(|it| it.contains('('));
+        if first.is_some_and(|first| modifiers.iter().all(|it| it == first)) {
+            return None;
+        }
         plain(common?.type_oid)
     }
 

@@ -15,6 +15,7 @@ use pgherd_plan::{
     VIEWS_QUERY, ViewRow,
 };
 use pgherd_pool::{Lease, Need, ServerError};
+use pgherd_types::{Collation, CollationFacts};
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
@@ -89,6 +90,8 @@ struct Reading {
     tables: Vec<TableRow>,
     views: Vec<ViewRow>,
     oids: Vec<OidRow>,
+    /// Text under the database's default collation is ordered by bytes.
+    is_by_bytes: bool,
     fingerprint: String,
 }
 
@@ -108,6 +111,7 @@ impl Loaded {
                 "table {schema}.{table} is not the same on all shards: it is not used"
             );
         }
+        let is_by_bytes = readings.iter().all(|it| it.is_by_bytes);
         let first = readings.into_iter().next().unwrap_or_default();
         let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
         let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
@@ -117,6 +121,7 @@ impl Loaded {
         let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
         catalog.add_tables(first.tables);
         catalog.add_views(first.views);
+        catalog.set_default_by_bytes(is_by_bytes);
         let places = Places::new(&catalog, &tables, cluster);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
@@ -210,7 +215,12 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
     let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
     let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
-    Ok(Reading { columns, functions, tables, views, oids, fingerprint })
+    let major = lease.info.version.split(|it: char| !it.is_ascii_digit()).next();
+    let major = major.and_then(|it| it.parse().ok()).unwrap_or_default();
+    let collations = rows(lease, &pgherd_types::catalog::collations(major)).await?;
+    let mut collations = collations.into_iter().filter_map(collation);
+    let is_by_bytes = collations.any(|it| matches!(it.resolve(), Collation::Bytes));
+    Ok(Reading { columns, functions, tables, views, oids, is_by_bytes, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -251,6 +261,20 @@ fn oid(row: Row) -> Option<OidRow> {
     Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
 }
 
+/// The database's default collation; `None` of any other.
+fn collation(row: Row) -> Option<CollationFacts> {
+    let [oid, name, provider, locale, deterministic, version] =
+        <[Option<String>; 6]>::try_from(row).ok()?;
+    (oid? == "0").then_some(())?;
+    Some(CollationFacts {
+        name: name?,
+        provider: provider?.chars().next()?,
+        locale: locale.unwrap_or_default(),
+        deterministic: deterministic? == "t",
+        version: version.unwrap_or_default(),
+    })
+}
+
 fn view(row: Row) -> Option<ViewRow> {
     let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
     Some(ViewRow { schema: schema?, name: name?, definition: definition? })
@@ -264,14 +288,14 @@ fn unreadable(shard: usize, error: &ServerError) -> Failure {
 impl Coordinator {
     /// The catalog, as the session sees it now.
     pub(crate) async fn catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
-        let loaded = self.load().await?;
+        let loaded = self.known_catalog().await?;
         if !Arc::ptr_eq(&self.oids, &loaded.oids) {
             self.oids = Arc::clone(&loaded.oids);
         }
         Ok(loaded)
     }
 
-    async fn load(&mut self) -> Result<Arc<Loaded>, Failure> {
+    async fn known_catalog(&mut self) -> Result<Arc<Loaded>, Failure> {
         let generation = self.sites.generation();
         if self.transaction.defines {
             // What it has changed is seen by nobody else yet.

@@ -3,6 +3,7 @@
 mod everywhere;
 mod finish;
 mod gather;
+mod merge;
 mod moving;
 mod scatter;
 mod write;
@@ -148,7 +149,7 @@ impl Coordinator {
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
             Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
-            Plan::Merge(merge) => Box::pin(self.carry_out(*merge.otherwise, job)).await,
+            Plan::Merge(merge) => Box::pin(self.merge_plan(merge, job)).await,
             Plan::Finish(finish) => self.finish_plan(&finish, job).await,
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.

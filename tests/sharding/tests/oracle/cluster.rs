@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use pgherd_config::{ShardedTable, ShardingAlgorithm};
 use pgherd_harness::postgres::Postgres;
-use pgherd_plan::{COLUMNS_QUERY, FUNCTIONS_QUERY, TABLES_QUERY, TableRow};
+use pgherd_plan::{COLUMNS_QUERY, FUNCTIONS_QUERY, TABLES_QUERY, TableRow, VIEWS_QUERY, ViewRow};
 use pgherd_plan::{Catalog, Column, ColumnRow, FunctionRow, Parameter, Placement, Rules, Table};
 use pgherd_types::{Collation, Format, Settings, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -18,6 +18,7 @@ pub const SHARDED: &[(&str, &str, &str)] = &[
     ("orders", "user_id", "placement"),
     ("items", "user_id", "placement"),
     ("events", "user_id", "placement"),
+    ("edges", "user_id", "placement"),
     ("accounts", "id", "placement"),
     ("tickets", "user_id", "placement"),
     ("notes", "user_id", "placement"),
@@ -56,25 +57,31 @@ pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
-/// The database with all rows; its collation is not that of bytes.
-pub async fn create_whole(postgres: &Postgres) -> Result<()> {
+/// Databases with all rows by the library of their collation: ICU and libc's know languages, the
+/// last one orders by bytes.
+pub const WHOLE: &[(&str, &str)] = &[
+    ("whole", "LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'"),
+    ("whole_german", "LOCALE_PROVIDER libc LOCALE 'de_DE.utf8'"),
+    ("whole_c", "LOCALE_PROVIDER libc LOCALE 'C.UTF-8'"),
+];
+
+pub async fn create_whole(postgres: &Postgres, name: &str, locale: &str) -> Result<()> {
     let client = connect(postgres, "postgres").await?;
     client
-        .batch_execute(
-            "CREATE DATABASE whole TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu \
-             ICU_LOCALE 'en-US' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'",
-        )
+        .batch_execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}"
+        ))
         .await?;
-    connect(postgres, "whole").await?.batch_execute(SCHEMA).await.context("the schema")
+    connect(postgres, name).await?.batch_execute(SCHEMA).await.context("the schema")
 }
 
 impl Cluster {
-    pub async fn create(postgres: &Postgres, shards: usize) -> Result<Self> {
+    pub async fn create(postgres: &Postgres, whole: &str, shards: usize) -> Result<Self> {
         let admin = connect(postgres, "postgres").await?;
         let mut clients = Vec::new();
         for shard in 0..shards {
-            let name = format!("shard_{shards}_{shard}");
-            admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE whole")).await?;
+            let name = format!("{whole}_{shards}_{shard}");
+            admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {whole}")).await?;
             let client = connect(postgres, &name).await?;
             for (table, key, placement) in SHARDED {
                 let delete = format!(
@@ -99,7 +106,8 @@ impl Cluster {
             let placement = pgherd_sharding::Placement::new(&rule, shards, &of, &Collation::Bytes)?;
             places.insert(of.oid(), placement);
         }
-        let catalog = catalog(first, shards).await?;
+        let mut catalog = catalog(first, shards).await?;
+        catalog.set_default_by_bytes(whole == "whole_c");
         Ok(Self { shards: clients, catalog, places: Places(places) })
     }
 }
@@ -150,6 +158,11 @@ async fn catalog(client: &Client, shards: usize) -> Result<Catalog> {
         Some(TableRow { schema, table, kind: kind?, name: name?, value })
     });
     catalog.add_tables(tables.collect());
+    let views = rows(client, VIEWS_QUERY).await?.into_iter().filter_map(|row| {
+        let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
+        Some(ViewRow { schema: schema?, name: name?, definition: definition? })
+    });
+    catalog.add_views(views.collect());
     client.batch_execute("RESET search_path").await?;
     Ok(catalog)
 }

@@ -2,14 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use pgherd_parser::{StringSyntax, Tree};
-use pgherd_plan::{Context, Finish, Gather, Merge, MergeKey, Outline, Parameter, Plan, outline};
-use pgherd_types::merge::{Cut, Keys, Merger, Verdict};
-use pgherd_types::{Collation, Collations, Comparator, Settings, SortOrder};
-use tokio_postgres::types::{Kind, ToSql, Type};
+use pgherd_plan::{Context, Finish, Gather, Outline, Parameter, Plan, outline};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
 use crate::cluster::Cluster;
 use crate::corpus::Case;
+use crate::merging::is_same;
 use crate::values::{Bound, Value, array};
 
 /// What a client would see.
@@ -55,7 +54,7 @@ pub fn failed(error: &tokio_postgres::Error) -> Result<Outcome> {
     Ok(Outcome::Failed(code.code().to_owned()))
 }
 
-fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
+pub fn columns(statement: &Statement) -> Vec<(String, u32, i32)> {
     statement
         .columns()
         .iter()
@@ -131,9 +130,7 @@ impl Planned<'_> {
         let shards = &self.0.shards;
         let types = described.params().to_vec();
         match plan {
-            Plan::Merge(merge)
-                if !self.1 && described.columns().iter().all(|it| is_same(it.type_())) =>
-            {
+            Plan::Merge(merge) if !self.1 && described.columns().iter().all(is_same) => {
                 Ok((self.merge(&merge, described, &types, parameters).await?, "merge"))
             }
             Plan::Merge(merge) => {
@@ -148,7 +145,8 @@ impl Planned<'_> {
             }
             Plan::Finish(finish) => {
                 let outcome = self.finish(&finish, described, &types, parameters).await?;
-                Ok((outcome, "finish"))
+                let begun = finish.gathers.iter().any(|it| it.query.contains("\"pgherd 0\""));
+                Ok((outcome, if begun { "begun" } else { "finish" }))
             }
             Plan::Broadcast(on) => {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
@@ -170,18 +168,9 @@ impl Planned<'_> {
     }
 }
 
-/// Whether its binary form means the same on all shards.
-fn is_same(of: &Type) -> bool {
-    match of.kind() {
-        Kind::Simple | Kind::Enum(_) | Kind::Domain(_) | Kind::Range(_) => true,
-        Kind::Array(_) => of.oid() < 16384,
-        _ => false,
-    }
-}
-
 impl Planned<'_> {
     pub fn outline(&self, sql: &str) -> Result<Outline> {
-        let tree = Tree::parse(sql, StringSyntax::Standard)?;
+        let tree = Tree::parse(sql, StringSyntax::Standard).with_context(|| sql.to_owned())?;
         let statement = tree.statements().next().context("a statement")?;
         let context = Context {
             catalog: &self.0.catalog,
@@ -208,7 +197,12 @@ impl Planned<'_> {
                     if gather.uses_parameters { (types, parameters) } else { (&[][..], &[][..]) };
                 let client = &self.0.shards[*shard];
                 let rows = match answer(client, &gather.query, types, values).await? {
-                    Outcome::Rows { rows, .. } => rows,
+                    Outcome::Rows { columns, rows, .. } => {
+                        let oids = columns.iter().map(|(_, oid, _)| *oid);
+                        let expected = gather.columns.iter().map(|it| it.type_oid);
+                        ensure!(oids.eq(expected), "other types: {}", gather.query);
+                        rows
+                    }
                     other => return Ok(Err(other)),
                 };
                 for (column, value) in rows.into_iter().flat_map(|it| it.into_iter().enumerate()) {
@@ -241,67 +235,6 @@ impl Planned<'_> {
             }
         }
         Ok(Outcome::Rows { columns: names, rows: all, affected: sum })
-    }
-
-    async fn merge(
-        &self,
-        merge: &Merge,
-        described: &Statement,
-        types: &[Type],
-        parameters: &[Bound],
-    ) -> Result<Outcome> {
-        let orders = merge.keys.iter().map(|key| {
-            let of = pgherd_types::Type::builtin(key.type_oid).context("a built-in type")?;
-            let comparator = Comparator::new(&of, &Collation::Bytes, &Collations::bytes())?;
-            let (descending, nulls_first) = (key.descending, key.nulls_first);
-            Ok((of, SortOrder { comparator, descending, nulls_first }))
-        });
-        let (of, orders): (Vec<_>, Vec<_>) =
-            orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        let mut sources = Vec::new();
-        for shard in &merge.shards {
-            let client = &self.0.shards[*shard];
-            match answer(client, &merge.query, types, parameters).await? {
-                Outcome::Rows { rows, .. } => sources.push(rows.into_iter()),
-                other => return Ok(other),
-            }
-        }
-        let keys = |row: &Vec<Value>| -> Result<Keys> {
-            let key = |(key, of): (&MergeKey, &pgherd_types::Type)| {
-                let raw = row[key.column].0.as_ref();
-                let decode = |it: &Vec<u8>| {
-                    let raw = bytes::Bytes::copy_from_slice(it);
-                    of.decode(pgherd_types::Format::Binary, &raw, &Settings::default())
-                };
-                Ok(raw.map(decode).transpose()?)
-            };
-            merge.keys.iter().zip(&of).map(key).collect()
-        };
-        let mut merger = Merger::new(orders.clone(), sources.len());
-        let mut cut = Cut::new(orders, merge.offset, merge.limit, merge.with_ties);
-        let mut heads = vec![None; sources.len()];
-        let mut rows = Vec::new();
-        loop {
-            for source in merger.wanted().collect::<Vec<_>>() {
-                match sources[source].next() {
-                    Some(row) => {
-                        merger.offer(source, keys(&row)?)?;
-                        heads[source] = Some(row);
-                    }
-                    None => merger.close(source),
-                }
-            }
-            let Some((source, keys)) = merger.pop() else { break };
-            let mut row = heads[source].take().context("the row that was offered")?;
-            row.truncate(row.len() - merge.hidden);
-            match cut.judge(keys)? {
-                Verdict::Skip => {}
-                Verdict::Send => rows.push(row),
-                Verdict::Stop => break,
-            }
-        }
-        let affected = u64::try_from(rows.len())?;
-        Ok(Outcome::Rows { columns: columns(described), rows, affected })
     }
 
     async fn finish(

@@ -4,6 +4,7 @@
 mod cluster;
 mod corpus;
 mod executor;
+mod merging;
 mod random;
 mod values;
 mod writes;
@@ -14,45 +15,103 @@ use anyhow::Result;
 use pgherd_harness::postgres::Postgres;
 use tokio_postgres::Client;
 
-use cluster::{Cluster, connect, create_whole};
+use cluster::{Cluster, WHOLE, connect, create_whole};
 use corpus::Case;
 use executor::{Executor, Outcome, Planned, Whole};
 use random::Random;
 
 /// How many random statements are added to the corpus.
-const RANDOM: usize = 100;
+const RANDOM: usize = 150;
 
 /// How many statements of a file, by how they were answered.
 type Table = BTreeMap<String, BTreeMap<&'static str, usize>>;
 
 #[tokio::test]
-async fn answers_are_those_of_one_postgres_or_refused() -> Result<()> {
+async fn three_shards_answer_as_one_postgres() -> Result<()> {
+    answers_are_those_of_one_postgres(3, WHOLE[0]).await
+}
+
+#[tokio::test]
+async fn eight_shards_answer_as_one_postgres_in_german() -> Result<()> {
+    answers_are_those_of_one_postgres(8, WHOLE[1]).await
+}
+
+#[tokio::test]
+async fn two_shards_answer_as_one_postgres_by_bytes() -> Result<()> {
+    answers_are_those_of_one_postgres(2, WHOLE[2]).await
+}
+
+/// Or they are refused.
+async fn answers_are_those_of_one_postgres(
+    shards: usize,
+    (name, locale): (&str, &str),
+) -> Result<()> {
     let postgres = Postgres::start()?;
-    create_whole(&postgres).await?;
     let mut cases = corpus::read()?;
-    assert!(cases.len() >= 200, "{} statements", cases.len());
+    assert!(cases.len() >= 500, "{} statements", cases.len());
+    // One word of a statement or a file is enough to choose what is run.
+    if let Ok(word) = std::env::var("PGHERD_ONLY") {
+        cases.retain(|it| it.file.contains(&word) || it.sql.contains(&word));
+    }
     let seed = std::env::var("PGHERD_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
+    let number = std::env::var("PGHERD_RANDOM").ok().and_then(|it| it.parse().ok());
     println!("PGHERD_SEED={seed}");
     let mut random = Random::new(seed);
-    cases.extend((0..RANDOM).map(|_| random.case()));
-    cases.extend((0..RANDOM).map(|_| random.write()));
-    let mut wrong = Vec::new();
-    for shards in [2, 3] {
-        let cluster = Cluster::create(&postgres, shards).await?;
-        let whole = connect(&postgres, "whole").await?;
-        let mut table = Table::new();
-        for case in &cases {
-            let (verdict, complaint) = judge(&whole, &cluster, case).await?;
-            *table.entry(case.file.clone()).or_default().entry(verdict).or_default() += 1;
-            if let Some(complaint) = complaint {
-                wrong
-                    .push(format!("{shards} shards: {}: {}\n    {complaint}", case.file, case.sql));
-            }
-        }
-        print(shards, &table);
+    let mut tapes = vec![Vec::new(); cases.len()];
+    for _ in 0..number.unwrap_or(RANDOM) {
+        cases.push(random.case());
+        tapes.push(random.tape.clone());
     }
+    for _ in 0..number.unwrap_or(RANDOM) {
+        cases.push(random.write());
+        tapes.push(Vec::new());
+    }
+    let mut wrong = Vec::new();
+    create_whole(&postgres, name, locale).await?;
+    let cluster = Cluster::create(&postgres, name, shards).await?;
+    let whole = connect(&postgres, name).await?;
+    let mut table = Table::new();
+    for (case, tape) in cases.iter().zip(&tapes) {
+        let (verdict, complaint) = judge(&whole, &cluster, case).await?;
+        *table.entry(case.file.clone()).or_default().entry(verdict).or_default() += 1;
+        if let Some(complaint) = complaint {
+            let (case, complaint) = shrunk(&whole, &cluster, case, tape, complaint).await?;
+            let complaint = format!("{}: {}\n    {complaint}", case.file, case.sql);
+            println!("WRONG {complaint}");
+            wrong.push(complaint);
+        }
+    }
+    print(shards, &table);
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// A shorter random statement that is wrong as well.
+async fn shrunk(
+    whole: &Client,
+    cluster: &Cluster,
+    case: &Case,
+    tape: &[usize],
+    complaint: String,
+) -> Result<(Case, String)> {
+    let (mut best, mut tape) = ((case.clone(), complaint), tape.to_vec());
+    let mut at = 0;
+    while at < tape.len() && tape.len() < 200 {
+        let mut shorter = tape.clone();
+        if shorter[at] != 0 {
+            shorter[at] = 0;
+            let mut random = Random::of(1, Some(shorter));
+            let case = random.case();
+            if case.sql.len() <= best.0.sql.len()
+                && let (_, Some(complaint)) = judge(whole, cluster, &case).await?
+            {
+                best = (case, complaint);
+                tape = random.tape;
+            }
+        }
+        at += 1;
+    }
+    Ok(best)
 }
 
 /// How a statement was answered, and what is wrong with that.

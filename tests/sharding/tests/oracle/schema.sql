@@ -48,8 +48,35 @@ INSERT INTO events SELECT i, 1 + (i * 11) % 60, (ARRAY['click', 'View', 'view', 
   (i % 100)::smallint, CASE WHEN i % 5 <> 0 THEN ARRAY[i % 3, i % 4, NULL] END, 1 + i % 9, time '08:00' + i * interval '1 minute',
   (i * 1.25)::numeric::money, left('event' || i, 5), point(i, -i), CASE WHEN i > 3 THEN i / 3 END
   FROM generate_series(1, 200) i;
+CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE edges (
+  id bigint, user_id bigint, f float8, r real, n numeric, t text, tx text COLLATE "en-x-icu", ci text COLLATE nocase,
+  c char(4), v varchar(6), iv interval, d date, ts timestamp, tz timestamptz, b boolean, by bytea, arr numeric[],
+  rng int4range, j jsonb, st order_status, big bigint, PRIMARY KEY (user_id, id));
+INSERT INTO edges SELECT i, 1 + (i * 13) % 61,
+  (ARRAY['NaN', 'Infinity', '-Infinity', '-0', '0', '1e-300', '1.5', NULL]::float8[])[1 + i % 8],
+  (ARRAY['NaN', 'Infinity', '-0', '0', '3.4e38', NULL]::real[])[1 + i % 6],
+  (ARRAY['1.0', '1.00', '1', '-0.0', '1e20', '0.000000000000000000001', NULL]::numeric[])[1 + i % 7],
+  (ARRAY['', ' ', 'a', 'A', 'ä', 'z', 'Z', 'ß', 'ss', NULL])[1 + i % 10], (ARRAY['a', 'B', 'Ä', 'b', '_', '-a', NULL])[1 + i % 7],
+  (ARRAY['one', 'One', 'ONE', 'two', NULL])[1 + i % 5], (ARRAY['a', 'a ', ' a', 'ab', '', NULL])[1 + i % 6],
+  (ARRAY['x', 'x ', '', NULL])[1 + i % 4],
+  (ARRAY['1 day', '24 hours', '1 mon', '30 days', '-1 day', '0', NULL]::interval[])[1 + i % 7],
+  (ARRAY['infinity', '-infinity', '4713-01-01 BC', '2024-02-29', '5874897-12-31', NULL]::date[])[1 + i % 6],
+  (ARRAY['infinity', '-infinity', '2024-03-31 02:30', '1969-12-31 23:59:59.999999', NULL]::timestamp[])[1 + i % 5],
+  (ARRAY['infinity', '2024-03-31 01:30+00', '2024-10-27 00:30+00', '2024-10-27 01:30+00', NULL]::timestamptz[])[1 + i % 5],
+  CASE i % 3 WHEN 0 THEN true WHEN 1 THEN false END, (ARRAY['\x', '\x00', '\xff', '\x00ff', NULL]::bytea[])[1 + i % 5],
+  CASE i % 4 WHEN 0 THEN '{}'::numeric[] WHEN 1 THEN ARRAY[1.0, NULL] WHEN 2 THEN ARRAY[1.00, 2] END,
+  (ARRAY['empty', '[1,3)', '(,5]', '[2,)', NULL]::int4range[])[1 + i % 5],
+  (ARRAY['null', '{}', '[1, 1.0]', '{"a": {"b": null}}', '"x"', NULL]::jsonb[])[1 + i % 6],
+  (ARRAY['new', 'archived', NULL]::order_status[])[1 + i % 3],
+  (ARRAY[9223372036854775807, -9223372036854775808, 0, NULL])[1 + i % 4]
+  FROM generate_series(1, 150) i;
 CREATE TABLE logs (id bigint, line text);
 CREATE VIEW recent_orders AS SELECT * FROM orders WHERE placed > '2024-03-01';
+CREATE VIEW order_counts AS SELECT user_id, count(*) AS n FROM orders GROUP BY user_id;
+CREATE VIEW rich_counts AS SELECT c.* FROM order_counts c JOIN users u ON u.id = c.user_id AND u.balance > 100;
+CREATE VIEW big_countries AS SELECT code, name FROM countries WHERE population > 50;
+CREATE VIEW totals AS SELECT status, sum(total) AS total FROM orders GROUP BY status;
 CREATE FUNCTION twice(x integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 2 * x';
 CREATE FUNCTION number_of_orders() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM orders';
 CREATE TABLE placement (key bigint) PARTITION BY HASH (key);
