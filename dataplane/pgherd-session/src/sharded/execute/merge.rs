@@ -9,6 +9,7 @@ use bytes::Bytes;
 use pgherd_plan::{Merge, MergeKey};
 use pgherd_types::merge::{Cut, Keys, Merger, Verdict};
 use pgherd_types::{Collation, Collations, Comparator, Format, Settings, SortOrder, Type};
+use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::frame;
 use pgherd_wire::owed::Audience;
@@ -25,6 +26,14 @@ use crate::sharded::shapes::{Shape, column_types};
 const FIRST_OF_DATABASE: u32 = 16_384;
 /// `record` and its arrays.
 const RECORDS: [u32; 2] = [2249, 2287];
+
+/// `text`, `varchar`, `char(n)`, `name`.
+const TEXTS: [u32; 4] = [25, 1043, 1042, 19];
+/// Types whose text says all of a value, whatever the session's settings: bool, integers, oid,
+/// numeric, uuid, bytea, `time`.
+const PLAIN: [u32; 9] = [16, 21, 23, 20, 26, 1700, 2950, 17, 1083];
+/// Types whose text is read as ISO has it: date, timestamp, timestamptz.
+const DATES: [u32; 3] = [1082, 1114, 1184];
 
 /// How rows are sorted and what of them is sent.
 struct Sorting {
@@ -51,7 +60,8 @@ impl Coordinator {
     ) -> Result<Done, Failure> {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
-        let Some(sorting) = Sorting::new(&merge, &shape, job.formats) else {
+        let sorting = Sorting::new(&merge, &shape, job.formats);
+        let Some(sorting) = sorting.filter(|it| it.is_readable(&self.front.params())) else {
             return Box::pin(self.carry_out(*merge.otherwise, job)).await;
         };
         self.open_branches(&merge.shards).await?;
@@ -232,6 +242,21 @@ impl Sorting {
         Some(Self { keys, orders, formats: all, hidden: merge.hidden })
     }
 
+    /// Whether the values that are sorted by can be read as this session gets them, and texts are
+    /// the bytes that Postgres compares.
+    fn is_readable(&self, params: &ParamSet) -> bool {
+        let said = |name| params.get(name).unwrap_or_default();
+        let is_raw = said("client_encoding") == said("server_encoding");
+        let is_iso = said("DateStyle").starts_with("ISO");
+        self.keys.iter().all(|(key, _, format)| match key.type_oid {
+            oid if TEXTS.contains(&oid) => is_raw,
+            oid if PLAIN.contains(&oid) => true,
+            oid if DATES.contains(&oid) => *format == Format::Binary || is_iso,
+            // Texts may be inside.
+            _ => *format == Format::Binary && is_raw,
+        })
+    }
+
     /// Whether columns of these types are what is sorted by.
     fn fits(&self, types: &[u32]) -> bool {
         types.len() == self.formats.len()
@@ -269,6 +294,35 @@ fn without_last(row: &Bytes, hidden: usize) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_session_shows_otherwise_is_not_sorted_by() {
+        let readable = |oid: u32, format, params: &[(&str, &str)]| {
+            let key = MergeKey { column: 0, type_oid: oid, descending: false, nulls_first: false };
+            let of = Type::builtin(oid).expect("a type");
+            let (keys, orders) = (vec![(key, of, format)], Vec::new());
+            let sorting = Sorting { keys, orders, formats: vec![0], hidden: 0 };
+            let mut set = ParamSet::default();
+            for (name, value) in params {
+                set.set(name, value);
+            }
+            sorting.is_readable(&set)
+        };
+        let usual =
+            [("client_encoding", "UTF8"), ("server_encoding", "UTF8"), ("DateStyle", "ISO, DMY")];
+        for oid in [23, 25, 1700, 1082] {
+            assert!(readable(oid, Format::Text, &usual), "{oid}");
+        }
+        // Digits of floats, styles of intervals.
+        for oid in [700, 701, 1186] {
+            assert!(!readable(oid, Format::Text, &usual), "{oid}");
+            assert!(readable(oid, Format::Binary, &usual), "{oid}");
+        }
+        let latin = [("client_encoding", "LATIN1"), ("server_encoding", "UTF8")];
+        assert!(!readable(25, Format::Binary, &latin) && readable(23, Format::Text, &latin));
+        let german = [("DateStyle", "German, DMY")];
+        assert!(!readable(1082, Format::Text, &german) && readable(1082, Format::Binary, &german));
+    }
 
     #[test]
     fn hidden_columns_are_cut_off() {
