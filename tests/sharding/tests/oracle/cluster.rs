@@ -96,12 +96,7 @@ impl Cluster {
         let mut places = HashMap::new();
         for name in ["smallint", "integer", "bigint", "text", "varchar", "uuid"] {
             let of = Type::named(name).context("a type")?;
-            let placement = pgherd_sharding::Placement::new(
-                &rule,
-                shards,
-                &of,
-                &Collation::Bytes,
-            )?;
+            let placement = pgherd_sharding::Placement::new(&rule, shards, &of, &Collation::Bytes)?;
             places.insert(of.oid(), placement);
         }
         let catalog = catalog(first, shards).await?;
@@ -163,9 +158,8 @@ impl Places {
     fn of(&self, type_oid: u32, value: Option<&[u8]>, format: Format) -> Option<usize> {
         let placement = self.0.get(&type_oid)?;
         let of = placement.data_type();
-        let decode = |it: &[u8]| {
-            of.decode(format, &Bytes::copy_from_slice(it), &Settings::default()).ok()
-        };
+        let decode =
+            |it: &[u8]| of.decode(format, &Bytes::copy_from_slice(it), &Settings::default()).ok();
         let value = match value {
             Some(value) => Some(decode(value)?),
             None => None,

@@ -131,7 +131,9 @@ impl Planned<'_> {
         let shards = &self.0.shards;
         let types = described.params().to_vec();
         match plan {
-            Plan::Merge(merge) if !self.1 && described.columns().iter().all(|it| is_same(it.type_())) => {
+            Plan::Merge(merge)
+                if !self.1 && described.columns().iter().all(|it| is_same(it.type_())) =>
+            {
                 Ok((self.merge(&merge, described, &types, parameters).await?, "merge"))
             }
             Plan::Merge(merge) => {
@@ -152,9 +154,7 @@ impl Planned<'_> {
                 let texts = on.into_iter().map(|it| (it, case.sql.clone())).collect();
                 Ok((self.each(texts, &types, parameters).await?, "broadcast"))
             }
-            Plan::Write(write) => {
-                Ok((self.write(&write, &types, parameters).await?, "write"))
-            }
+            Plan::Write(write) => Ok((self.write(&write, &types, parameters).await?, "write")),
             Plan::Scatter(scatter) => {
                 Ok((self.scatter(&scatter, &types, parameters).await?, "scatter"))
             }
@@ -254,7 +254,8 @@ impl Planned<'_> {
             let (descending, nulls_first) = (key.descending, key.nulls_first);
             Ok((of, SortOrder { comparator, descending, nulls_first }))
         });
-        let (of, orders): (Vec<_>, Vec<_>) = orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (of, orders): (Vec<_>, Vec<_>) =
+            orders.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         let mut sources = Vec::new();
         for shard in &merge.shards {
             let client = &self.0.shards[*shard];

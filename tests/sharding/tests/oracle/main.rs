@@ -76,8 +76,7 @@ async fn judge(
         }
     }
     let rows = case.file.starts_with("write") && case.file != "write_ddl";
-    if rows && matches!(got, Outcome::Rows { .. }) && complaint.is_none()
-    {
+    if rows && matches!(got, Outcome::Rows { .. }) && complaint.is_none() {
         complaint = writes::compare_tables(whole, &cluster.shards).await?;
     }
     for client in cluster.shards.iter().chain([whole]) {

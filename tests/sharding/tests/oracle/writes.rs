@@ -219,7 +219,10 @@ impl Planned<'_> {
 /// Copies of one table: they all say the same.
 fn same(answers: Vec<Answer>) -> Result<Outcome> {
     let first = answers.first().context("a shard")?;
-    ensure!(answers.iter().all(|it| it.affected == first.affected), "the copies have drifted apart");
+    ensure!(
+        answers.iter().all(|it| it.affected == first.affected),
+        "the copies have drifted apart"
+    );
     let Answer { columns, rows, affected } = answers.into_iter().next().context("a shard")?;
     Ok(Outcome::Rows { columns, rows, affected })
 }
@@ -294,7 +297,8 @@ pub async fn compare_tables(whole: &Client, shards: &[Client]) -> Result<Option<
 
 /// One statement has one time, whatever the number of shards.
 async fn moments(shards: &[Client]) -> Result<Option<String>> {
-    for (table, column) in [("accounts", "created"), ("users", "created"), ("currencies", "changed")]
+    for (table, column) in
+        [("accounts", "created"), ("users", "created"), ("currencies", "changed")]
     {
         let sql = format!("SELECT DISTINCT {column} FROM {table} WHERE {column} > '2026-01-01'");
         let mut moments = BTreeSet::new();
