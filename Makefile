@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 PROFILE ?= release
 # 1: the demo ends by itself, with an exit status.
 ONCE ?=
+# How many shards the demo's second cluster has; none without it.
+SHARDS ?=
 # More arguments for the program behind `make demo` and `make bench`, as in ARGS='--quick'.
 ARGS ?=
 # How many cases `make fuzz` gives each property, and for how long it runs each target.
@@ -35,9 +37,9 @@ on_version = PGHERD_PG_BIN=$$(deploy/postgres-versions.sh $(1)) $(nextest) -p pg
 help: ## List these targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end).
+demo: packages-demo web ## Start a whole fleet from nothing, until Ctrl-C (ONCE=1: show it and end; SHARDS=3: shards, too).
 	cargo build --profile $(PROFILE) -p pgherd-proxy -p pgherd-control -p pgherd-demo
-	@$(profile_dir)/pgherd-demo $(if $(filter 1,$(ONCE)),--once,) $(ARGS)
+	@$(profile_dir)/pgherd-demo $(if $(filter 1,$(ONCE)),--once,) $(if $(SHARDS),--shards $(SHARDS),) $(ARGS)
 
 build: packages-build web ## Build every program and test, for development.
 	cargo build --workspace --all-targets

@@ -9,8 +9,9 @@ use pgherd_harness::haproxy::HaProxy;
 use pgherd_harness::poll;
 use pgherd_harness::postgres::{APP_PASSWORD, APP_USER, DATABASE, Postgres};
 use pgherd_harness::proxy::{ADMIN_PASSWORD, ADMIN_USER, Proxy};
-use pgherd_harness::raw::Client;
+use pgherd_harness::raw::{Client, Login};
 use pgherd_harness::scratch::Scratch;
+use pgherd_harness::sharded::ShardedCluster;
 use serde_json::{Value, json};
 
 use crate::progress::Progress;
@@ -19,6 +20,9 @@ use crate::{pgbench, ports};
 
 /// How many steps [`Fleet::start`] takes.
 pub const STEPS: usize = 8;
+
+/// The sharded cluster.
+pub const SHOP: &str = "shop";
 
 /// The first choice of ports.
 const BALANCER: u16 = 6432;
@@ -38,6 +42,7 @@ pub struct Fleet {
     balancer: Option<HaProxy>,
     proxies: Vec<Member>,
     control: Option<Control>,
+    shop: Option<ShardedCluster>,
     replica: Option<Postgres>,
     primary: Option<Postgres>,
     control_database: Option<Postgres>,
@@ -69,6 +74,7 @@ impl Fleet {
             balancer: None,
             proxies: Vec::new(),
             control: None,
+            shop: None,
             replica: None,
             primary: None,
             control_database: None,
@@ -97,6 +103,11 @@ impl Fleet {
     pub fn servers(&self) -> Result<(&Postgres, &Postgres)> {
         let servers = self.primary.as_ref().zip(self.replica.as_ref());
         servers.context("the application's servers have not been started")
+    }
+
+    /// The sharded cluster, if there is one.
+    pub fn has_shop(&self) -> bool {
+        self.shop.is_some()
     }
 
     /// The proxies that are up.
@@ -145,10 +156,27 @@ impl Fleet {
             let backends: Vec<_> =
                 self.proxies.iter().map(|member| member.proxy.backend()).collect();
             let balancer = HaProxy::start_at(addr, &backends)?;
-            wait_for_service("HAProxy", balancer.addr())?;
+            wait_for_service("HAProxy", balancer.addr(), DATABASE)?;
             Ok(balancer)
         })?;
         self.balancer = Some(balancer);
+        Ok(())
+    }
+
+    /// Adds the cluster [`SHOP`].
+    pub fn add_shards(&mut self, progress: &mut Progress<'_>, shards: usize) -> Result<()> {
+        let shop = progress.step(&format!("the cluster {SHOP:?} with {shards} shards"), || {
+            let shop = ShardedCluster::start(shards)?;
+            let mut document = shop.config().to_cluster_json();
+            document["name"] = SHOP.into();
+            let rest = self.control()?.rest();
+            self.runtime.block_on(rest.post("/api/v1/clusters", &document))?.success()?;
+            for member in &self.proxies {
+                wait_for_service(member.id, member.proxy.addr(), SHOP)?;
+            }
+            Ok(shop)
+        })?;
+        self.shop = Some(shop);
         Ok(())
     }
 
@@ -226,7 +254,7 @@ impl Fleet {
         let rest = self.control()?.rest();
         self.runtime.block_on(rest.post("/api/v1/clusters", &cluster))?.success()?;
         let mut members = self.proxies.iter();
-        members.try_for_each(|member| wait_for_service(member.id, member.proxy.addr()))
+        members.try_for_each(|member| wait_for_service(member.id, member.proxy.addr(), DATABASE))
     }
 }
 
@@ -257,10 +285,11 @@ listen = \"127.0.0.1:{metrics}\"
 }
 
 /// Until an application can log in and read there.
-fn wait_for_service(name: &str, addr: SocketAddr) -> Result<()> {
+fn wait_for_service(name: &str, addr: SocketAddr, database: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = Client::login(addr).and_then(|mut client| client.value("SELECT 1"));
+        let login = Login::default().database(database);
+        let answer = Client::login_as(addr, &login).and_then(|mut client| client.value("SELECT 1"));
         match answer {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {

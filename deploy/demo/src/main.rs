@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Scale of pgbench's tables: 100,000 accounts each.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     scale: u32,
+    /// Also a sharded cluster, `shop`, with so many shards.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(2..=64))]
+    shards: u32,
 }
 
 fn main() -> ExitCode {
@@ -78,8 +81,12 @@ fn main() -> ExitCode {
 /// The demo itself: start, show, wait.
 fn run(arguments: &Arguments, stop: &Stop, fleet: &mut Fleet) -> Result<()> {
     println!("A fleet of pgherd, from nothing, in {}\n", fleet.pattern());
-    let mut progress = Progress::new(stop, fleet::STEPS + 1);
+    let sharded = usize::from(arguments.shards > 0);
+    let mut progress = Progress::new(stop, fleet::STEPS + sharded + 1);
     fleet.start(&mut progress, arguments.scale)?;
+    if arguments.shards > 0 {
+        fleet.add_shards(&mut progress, usize::try_from(arguments.shards)?)?;
+    }
     welcome::print(fleet)?;
     let report = progress.step("pgbench through the load balancer", || {
         let time = Duration::from_secs(arguments.seconds.into());

@@ -6,7 +6,7 @@ use anyhow::Result;
 use pgherd_harness::postgres::{APP_PASSWORD, APP_USER, DATABASE};
 use pgherd_harness::proxy::{ADMIN_PASSWORD, ADMIN_USER};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, SHOP};
 
 /// All that one needs to get in.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ struct Access {
     token: String,
     proxies: Vec<(String, SocketAddr, Option<SocketAddr>)>,
     directories: String,
+    has_shop: bool,
 }
 
 /// Prints how to connect with psql, curl and a browser.
@@ -29,6 +30,7 @@ pub fn print(fleet: &Fleet) -> Result<()> {
             .map(|member| (member.id.to_owned(), member.proxy.addr(), member.proxy.metrics_addr()))
             .collect(),
         directories: fleet.pattern(),
+        has_shop: fleet.has_shop(),
     };
     println!("\n{}", access.text());
     Ok(())
@@ -38,9 +40,16 @@ pub fn print(fleet: &Fleet) -> Result<()> {
 
 impl Access {
     fn text(&self) -> String {
-        let Self { balancer, url, token, proxies, directories } = self;
+        let Self { balancer, url, token, proxies, directories, has_shop } = self;
         let login = |addr| format!("psql postgres://{APP_USER}:{APP_PASSWORD}@{addr}/{DATABASE}");
         let mut rows = vec![("application", login(balancer))];
+        if *has_shop {
+            let url = format!("postgres://{APP_USER}:{APP_PASSWORD}@{balancer}/{SHOP}");
+            rows.push((
+                "its shards",
+                format!("psql {url} -c 'EXPLAIN SELECT count(*) FROM orders'"),
+            ));
+        }
         rows.extend(proxies.iter().map(|(id, addr, _)| (id.as_str(), login(addr))));
         if let Some((_, addr, metrics)) = proxies.first() {
             let admin = format!("postgres://{ADMIN_USER}:{ADMIN_PASSWORD}@{addr}/pgherd");
@@ -75,10 +84,12 @@ mod tests {
             token: "TOKEN".to_owned(),
             proxies: vec![("proxy-1".to_owned(), at(6433), Some(at(9931)))],
             directories: "/tmp/x/run/1-*".to_owned(),
+            has_shop: true,
         };
         expect![[r#"
             The fleet is up.
               application     psql postgres://app:secret@127.0.0.1:6432/app
+              its shards      psql postgres://app:secret@127.0.0.1:6432/shop -c 'EXPLAIN SELECT count(*) FROM orders'
               proxy-1         psql postgres://app:secret@127.0.0.1:6433/app
               its pools       psql postgres://admin:adminsecret@127.0.0.1:6433/pgherd -c 'SHOW POOLS'
               its metrics     curl -s http://127.0.0.1:9931/metrics

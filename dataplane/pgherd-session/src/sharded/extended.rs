@@ -152,7 +152,7 @@ impl Coordinator {
                     self.fail(&failure).await;
                     self.extended.skipping = true;
                     if message.tag != tag::SYNC {
-                        return Ok(());
+                        return self.front.flush().await;
                     }
                 }
             }
@@ -186,7 +186,8 @@ impl Coordinator {
                 self.extended.unseen = None;
                 self.fail(&failure).await;
                 self.extended.skipping = true;
-                Ok(())
+                // Whoever has sent a Flush behind it, and no Sync, waits for it.
+                self.front.flush().await
             }
         }
     }
