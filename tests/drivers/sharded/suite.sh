@@ -13,7 +13,7 @@ shift 2
 programs() {
     echo "psycopg $drivers/python/bin/python $here/psycopg_program.py"
     echo "asyncpg $drivers/python/bin/python $here/asyncpg_program.py"
-    echo "node $(command -v node) $drivers/node/sharded_program.js"
+    echo "node env NODE_NO_WARNINGS=1 $(command -v node) $drivers/node/sharded_program.js"
     echo "jdbc java -Xmx256m -XX:TieredStopAtLevel=1 -cp /usr/share/java/postgresql.jar:/usr/share/java/scram-client.jar:/usr/share/java/scram-common.jar:/usr/share/java/saslprep.jar:/usr/share/java/stringprep.jar:$scratch JdbcProgram"
 }
 

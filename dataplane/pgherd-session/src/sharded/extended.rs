@@ -167,7 +167,7 @@ impl Coordinator {
             _ if message.is_too_long => Err(self.too_long()),
             tag::PARSE => self.parse_message(body).await,
             tag::BIND => self.bind_message(body),
-            tag::DESCRIBE => self.describe_message(body),
+            tag::DESCRIBE => self.describe_message(body).await,
             tag::EXECUTE => {
                 let executed = self.execute_message(body).await;
                 if executed.is_ok() {
@@ -320,7 +320,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn describe_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+    async fn describe_message(&mut self, body: &[u8]) -> Result<(), Failure> {
         let (target, name) = frontend::parse_target(body).ok_or_else(malformed)?;
         let row = match target {
             Target::Statement => {
@@ -335,6 +335,12 @@ impl Coordinator {
                     });
                 });
                 statement.shape.row.clone()
+            }
+            // Cursors of SQL are portals, too.
+            Target::Portal if self.cursors.contains_key(&lossy(name)) => {
+                let name = lossy(name);
+                let text = format!("FETCH FROM {}", super::transaction::quoted(&name));
+                self.shape_of_fetch(&name, false, &text).await?.row.clone()
             }
             Target::Portal => {
                 let portal = self.extended.portals.get(name).ok_or_else(|| no_portal(name))?;

@@ -67,6 +67,10 @@ fn check(shards: usize, servers: usize) -> Result<()> {
                 if way == Way::Simple && !case.parameters.is_empty() {
                     continue;
                 }
+                // Nobody could put back what they change.
+                if !in_block && case.file == "write_ddl" {
+                    continue;
+                }
                 let verdict = judge(&mut stand, case, way, in_block)?;
                 counts.add(case, way, in_block, &verdict);
                 if let Some(complaint) = verdict.complaint(case) {

@@ -17,6 +17,11 @@ const COLLATION: &str = "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu 
 /// Tables that are on every shard in full.
 const REFERENCES: [&str; 2] = ["countries", "currencies"];
 
+/// As in the oracle without a proxy.
+const RESTART: &str = "SELECT setval('accounts_id_seq', 500, false), \
+     setval('tickets_id_seq', 500, false), setval('currencies_id_seq', 10, false), \
+     setval('numbers', 100, false)";
+
 /// What every session of the test begins with.
 const TIME_ZONE: &str = "Europe/Berlin";
 
@@ -41,21 +46,18 @@ pub struct Stand {
 impl Stand {
     pub fn start(shards: usize, servers: usize) -> Result<Self> {
         let schema = schema()?;
-        let mut builder = ShardedCluster::builder(shards)
+        let cluster = ShardedCluster::builder(shards)
             .servers(servers)
             .database_options(COLLATION)
             .schema(&schema)
             .sharded("users", "id")
             .sharded_by("user_id")
-            .reference("countries");
-        if schema.contains("CREATE TABLE accounts") {
-            builder = builder
-                .sharded("accounts", "id")
-                .sharded_as("visits", "sid", "uuid")
-                .sharded_as("words", "word", "varchar")
-                .reference("currencies");
-        }
-        let cluster = builder.start()?;
+            .sharded("accounts", "id")
+            .sharded_as("visits", "sid", "uuid")
+            .sharded_as("words", "word", "varchar")
+            .reference("countries")
+            .reference("currencies")
+            .start()?;
         let proxy = cluster.proxy()?;
         let server = cluster.server(0).addr();
         let mut looking_at_whole = cluster.server(0).superuser(WHOLE)?;
@@ -88,6 +90,14 @@ impl Stand {
     pub fn reconnect(&mut self) -> Result<()> {
         self.proxied = connect(self.proxy.addr(), CLUSTER)
             .with_context(|| format!("the proxy's log: {}", self.proxy.log_tail()))?;
+        Ok(())
+    }
+
+    /// Sequences go on where they began: what is refused on one side only must not set them apart.
+    pub fn restart_sequences(&mut self) -> Result<()> {
+        for client in self.looking.iter_mut().chain([&mut self.looking_at_whole]) {
+            client.rows(RESTART)?;
+        }
         Ok(())
     }
 
@@ -136,7 +146,14 @@ impl Stand {
                      OR (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM kept.{table})"
                 ))?;
                 if changed == "t" {
-                    sql.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE kept.{table};"));
+                    // What is generated cannot be given.
+                    let columns = client.value(&format!(
+                        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) \
+                         FROM pg_attribute WHERE attrelid = 'public.{table}'::regclass \
+                         AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"
+                    ))?;
+                    sql.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE \
+                         SELECT {columns} FROM kept.{table};"));
                 }
             }
             if !sql.is_empty() {

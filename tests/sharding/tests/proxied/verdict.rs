@@ -53,6 +53,9 @@ pub fn judge(stand: &mut Stand, case: &Case, way: Way, in_block: bool) -> Result
     }
     let parameters = wire::parameters(&mut stand.whole, &case.sql, &case.parameters)?;
     let writes = case.file.starts_with("write");
+    if writes {
+        stand.restart_sequences()?;
+    }
     if in_block {
         stand.whole.rows("BEGIN")?;
     }
