@@ -60,11 +60,14 @@ impl Coordinator {
     ) -> Result<Done, Failure> {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
-        let sorting = Sorting::new(&merge, &shape, job.formats);
-        let Some(sorting) = sorting.filter(|it| it.is_readable(&self.front.params())) else {
+        let Some(sorting) = Sorting::new(&merge, &shape, job.formats) else {
             return Box::pin(self.carry_out(*merge.otherwise, job)).await;
         };
         self.open_branches(&merge.shards).await?;
+        let is_raw = self.gets_raw_text();
+        if !sorting.is_readable(&self.front.params(), is_raw) {
+            return Box::pin(self.carry_out(*merge.otherwise, job)).await;
+        }
         let front = Rc::clone(&self.front);
         let question = Question {
             sql: merge.query.as_bytes(),
@@ -88,6 +91,18 @@ impl Coordinator {
         }
         let rows = sent.map_err(about_own_text)?;
         Ok(Done::tagged(&format!("SELECT {rows}")))
+    }
+}
+
+impl Coordinator {
+    /// Whether the open branches send text in the bytes that their servers compare.
+    fn gets_raw_text(&mut self) -> bool {
+        let params = self.front.params();
+        let asked = params.get("client_encoding").unwrap_or_default();
+        self.branches.iter_mut().all(|branch| {
+            let welcome = branch.connection().and_then(|lease| lease.pool().welcome());
+            welcome.is_some_and(|it| it.get("server_encoding") == Some(asked))
+        })
     }
 }
 
@@ -244,10 +259,8 @@ impl Sorting {
 
     /// Whether the values that are sorted by can be read as this session gets them, and texts are
     /// the bytes that Postgres compares.
-    fn is_readable(&self, params: &ParamSet) -> bool {
-        let said = |name| params.get(name).unwrap_or_default();
-        let is_raw = said("client_encoding") == said("server_encoding");
-        let is_iso = said("DateStyle").starts_with("ISO");
+    fn is_readable(&self, params: &ParamSet, is_raw: bool) -> bool {
+        let is_iso = params.get("DateStyle").is_some_and(|it| it.starts_with("ISO"));
         self.keys.iter().all(|(key, _, format)| match key.type_oid {
             oid if TEXTS.contains(&oid) => is_raw,
             oid if PLAIN.contains(&oid) => true,
@@ -297,31 +310,29 @@ mod tests {
 
     #[test]
     fn what_a_session_shows_otherwise_is_not_sorted_by() {
-        let readable = |oid: u32, format, params: &[(&str, &str)]| {
+        let readable = |oid: u32, format, is_raw, date_style| {
             let key = MergeKey { column: 0, type_oid: oid, descending: false, nulls_first: false };
             let of = Type::builtin(oid).expect("a type");
             let (keys, orders) = (vec![(key, of, format)], Vec::new());
             let sorting = Sorting { keys, orders, formats: vec![0], hidden: 0 };
             let mut set = ParamSet::default();
-            for (name, value) in params {
-                set.set(name, value);
-            }
-            sorting.is_readable(&set)
+            set.set("DateStyle", date_style);
+            sorting.is_readable(&set, is_raw)
         };
-        let usual =
-            [("client_encoding", "UTF8"), ("server_encoding", "UTF8"), ("DateStyle", "ISO, DMY")];
+        let (iso, german) = ("ISO, DMY", "German, DMY");
         for oid in [23, 25, 1700, 1082] {
-            assert!(readable(oid, Format::Text, &usual), "{oid}");
+            assert!(readable(oid, Format::Text, true, iso), "{oid}");
         }
         // Digits of floats, styles of intervals.
         for oid in [700, 701, 1186] {
-            assert!(!readable(oid, Format::Text, &usual), "{oid}");
-            assert!(readable(oid, Format::Binary, &usual), "{oid}");
+            assert!(!readable(oid, Format::Text, true, iso), "{oid}");
+            assert!(readable(oid, Format::Binary, true, iso), "{oid}");
         }
-        let latin = [("client_encoding", "LATIN1"), ("server_encoding", "UTF8")];
-        assert!(!readable(25, Format::Binary, &latin) && readable(23, Format::Text, &latin));
-        let german = [("DateStyle", "German, DMY")];
-        assert!(!readable(1082, Format::Text, &german) && readable(1082, Format::Binary, &german));
+        assert!(
+            !readable(25, Format::Binary, false, iso) && readable(23, Format::Text, false, iso)
+        );
+        assert!(!readable(1082, Format::Text, true, german));
+        assert!(readable(1082, Format::Binary, true, german));
     }
 
     #[test]
