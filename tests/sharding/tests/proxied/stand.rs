@@ -28,6 +28,20 @@ const TIME_ZONE: &str = "Europe/Berlin";
 /// Longest answer, on a machine that does other things as well.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+struct Table {
+    name: String,
+    /// Each shard has all its rows.
+    is_reference: bool,
+    /// All that can be compared: what the clock or chance has made is only called that.
+    select: String,
+}
+
+/// In place of a time, with `@` for a quote.
+const RECENT: &str =
+    "CASE WHEN %1$s > @2026-01-01@ AND %1$s < @infinity@ THEN @now@ ELSE CAST(%1$s AS text) END";
+/// In place of a UUID.
+const RANDOM: &str = "CASE WHEN CAST(%1$s AS text) LIKE @00000000-%%@ THEN CAST(%1$s AS text) WHEN %1$s IS NOT NULL THEN @random@ END";
+
 pub struct Stand {
     /// Its servers live as long.
     _cluster: ShardedCluster,
@@ -36,8 +50,8 @@ pub struct Stand {
     pub whole: Client,
     /// A session through the proxy.
     pub proxied: Client,
-    /// Every table with rows, and whether each shard has all of them.
-    tables: Vec<(String, bool)>,
+    /// Every table with rows.
+    tables: Vec<Table>,
     /// To look at tables, and to put back what they had.
     looking: Vec<Client>,
     looking_at_whole: Client,
@@ -68,16 +82,28 @@ impl Stand {
         let mut tables = Vec::new();
         let named = looking_at_whole.rows(
             "SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'r' \
-             AND NOT relispartition AND relnamespace = 'public'::regnamespace ORDER BY relname",
+             AND NOT relispartition AND relnamespace = 'public'::regnamespace \
+             AND relname <> 'logs' ORDER BY relname",
         )?;
         for table in named.into_iter().flatten() {
             let is_reference = REFERENCES.contains(&table.as_str());
-            tables.push((table, is_reference));
+            let select = looking_at_whole.value(
+                &format!(
+                    "SELECT 'SELECT ' || string_agg(CASE atttypid \
+                   WHEN 'timestamptz'::regtype THEN format({RECENT:?}, quote_ident(attname)) \
+                   WHEN 'uuid'::regtype THEN format({RANDOM:?}, quote_ident(attname)) \
+                   ELSE quote_ident(attname) END, ', ' ORDER BY attnum) || ' FROM {table}' \
+                 FROM pg_attribute WHERE attrelid = 'public.{table}'::regclass AND attnum > 0"
+                )
+                .replace('"', "'")
+                .replace("@", "''"),
+            )?;
+            tables.push(Table { name: table, is_reference, select });
         }
         for client in looking.iter_mut().chain([&mut looking_at_whole]) {
             client.rows("CREATE SCHEMA kept; SET session_replication_role = replica")?;
             client.rows(&format!("GRANT USAGE ON SCHEMA kept TO {APP_USER}"))?;
-            for (table, _) in &tables {
+            for Table { name: table, .. } in &tables {
                 client.rows(&format!("CREATE TABLE kept.{table} AS TABLE public.{table}"))?;
             }
         }
@@ -103,23 +129,18 @@ impl Stand {
 
     /// Which table has other rows than it should. In a block only its own session sees them.
     pub fn compare_tables(&mut self, in_block: bool) -> Result<Option<String>> {
-        for (table, is_reference) in &self.tables {
-            let sql = format!("SELECT t::text FROM {table} t");
+        for Table { name: table, is_reference, select: sql } in &self.tables {
             let mut expected = match in_block {
-                true => self.whole.rows(&sql)?,
-                false => self.looking_at_whole.rows(&sql)?,
+                true => self.whole.rows(sql)?,
+                false => self.looking_at_whole.rows(sql)?,
             };
             expected.sort();
             let mut found = Vec::new();
             if in_block {
-                match self.proxied.rows(&sql) {
-                    // Undeclared tables are refused, and have nothing to compare.
-                    Err(error) if error.to_string().contains("0A000") => return Ok(None),
-                    rows => found.push(rows?),
-                }
+                found.push(self.proxied.rows(sql)?);
             } else {
                 for client in &mut self.looking {
-                    found.push(client.rows(&sql)?);
+                    found.push(client.rows(sql)?);
                 }
                 if !is_reference {
                     found = vec![found.concat()];
@@ -128,8 +149,11 @@ impl Stand {
             for mut rows in found {
                 rows.sort();
                 if rows != expected {
+                    let other = rows.iter().find(|row| !expected.contains(row));
                     let (is, should) = (rows.len(), expected.len());
-                    return Ok(Some(format!("{table}: {is} rows afterwards, {should} expected")));
+                    return Ok(Some(format!(
+                        "{table}: {is} rows afterwards, {should} expected; not expected: {other:?}"
+                    )));
                 }
             }
         }
@@ -140,7 +164,7 @@ impl Stand {
     pub fn restore(&mut self) -> Result<()> {
         for client in self.looking.iter_mut().chain([&mut self.looking_at_whole]) {
             let mut sql = String::new();
-            for (table, _) in &self.tables {
+            for Table { name: table, .. } in &self.tables {
                 let changed = client.value(&format!(
                     "SELECT EXISTS (SELECT t::text FROM {table} t EXCEPT ALL SELECT t::text FROM kept.{table} t) \
                      OR (SELECT count(*) FROM {table}) <> (SELECT count(*) FROM kept.{table})"
