@@ -8,7 +8,7 @@ use pgherd_harness::sharded::ShardedCluster;
 /// A cluster, a proxy before it, and one client of each side.
 pub struct Twins {
     pub cluster: ShardedCluster,
-    pub proxy: Proxy,
+    _proxy: Proxy,
     pub whole: Client,
     pub sharded: Client,
 }
@@ -23,7 +23,7 @@ impl Twins {
         let proxy = cluster.proxy()?;
         let whole = cluster.whole()?;
         let sharded = Client::login(proxy.addr())?;
-        Ok(Self { cluster, proxy, whole, sharded })
+        Ok(Self { cluster, _proxy: proxy, whole, sharded })
     }
 
     /// Sends the same to both, and compares all up to so many ReadyForQuery.
