@@ -21,6 +21,7 @@ use wire::Way;
 
 /// How many random statements are added to the corpus.
 const RANDOM: usize = 60;
+const RANDOM_WRITES: usize = 30;
 
 /// The least share of statements whose answer is exact, in percent, of those that can be.
 const EXACT: usize = 95;
@@ -55,6 +56,7 @@ fn check(shards: usize, servers: usize) -> Result<()> {
     println!("PGHERD_SEED={seed}");
     let mut random = random::Random::new(seed);
     cases.extend((0..RANDOM).map(|_| random.case()));
+    cases.extend((0..RANDOM_WRITES).map(|_| random.write()));
     // That shows plans here, which one Postgres does not have.
     cases.retain(|case| case.refused.as_deref() != Some("EXPLAIN"));
     if let Ok(only) = std::env::var("PGHERD_ONLY") {
@@ -75,6 +77,12 @@ fn check(shards: usize, servers: usize) -> Result<()> {
                 }
                 let verdict = judge(&mut stand, case, way, in_block)?;
                 counts.add(case, way, in_block, &verdict);
+                if let Verdict::Refused(why) = &verdict
+                    && case.refused.is_none()
+                    && !in_block
+                {
+                    println!("refused: {}: {why}", case.sql.replace('\n', " "));
+                }
                 if let Some(complaint) = verdict.complaint(case) {
                     let place = if in_block { "in a block" } else { "alone" };
                     writeln!(
