@@ -4,7 +4,7 @@ SELECT id, kind, at, span, during, uid, ip, flags, payload FROM events;
 SELECT id, score, doc, small, numbers, code, clock, price, short, pos, parent FROM events;
 SELECT * FROM events;
 SELECT total::text, placed::date, status::text FROM orders;
-SELECT pg_typeof(total), pg_typeof(status), pg_typeof(id) FROM orders WHERE id < 5;
+SELECT pg_typeof(total), pg_typeof(status)::text, pg_typeof(id) FROM orders WHERE id < 5;
 SELECT sum(price) FROM events;
 SELECT country || '!' FROM users;
 SELECT numbers[1], numbers[2:3] FROM events;

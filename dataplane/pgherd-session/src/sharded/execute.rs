@@ -145,7 +145,12 @@ impl Coordinator {
                 Ok(done)
             }
             Plan::Write(write) => self.write_plan(&write, job).await,
-            Plan::Scatter(scatter) => self.scatter_plan(&scatter, job).await,
+            Plan::Scatter(scatter) => {
+                // What is sent says more than the client did, OVERRIDING for one: Postgres judges
+                // the client's own text.
+                self.shape(job.text, job.types).await?;
+                self.scatter_plan(&scatter, job).await
+            }
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
             Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
