@@ -63,6 +63,7 @@ fn check(shards: usize, servers: usize) -> Result<()> {
     let mut stand = Stand::start(shards, servers)?;
     let mut counts = Counts::default();
     let mut complaints = String::new();
+    let mut refusals = std::collections::BTreeSet::new();
     for case in &cases {
         for in_block in [false, true] {
             for way in Way::ALL {
@@ -75,6 +76,9 @@ fn check(shards: usize, servers: usize) -> Result<()> {
                 }
                 let verdict = judge(&mut stand, case, way, in_block)?;
                 counts.add(case, way, in_block, &verdict);
+                if let (Verdict::Refused(message), None) = (&verdict, &case.refused) {
+                    refusals.insert(format!("{}: {}: {message}", case.file, case.sql));
+                }
                 if let Some(complaint) = verdict.complaint(case) {
                     let place = if in_block { "in a block" } else { "alone" };
                     writeln!(
@@ -90,6 +94,7 @@ fn check(shards: usize, servers: usize) -> Result<()> {
     }
     println!("{shards} shards");
     let failed = counts.print();
+    refusals.iter().for_each(|refusal| println!("  refused {refusal}"));
     assert!(complaints.is_empty(), "{shards} shards:\n{complaints}");
     assert!(failed.is_empty(), "{shards} shards: too few exact answers: {failed}");
     Ok(())
