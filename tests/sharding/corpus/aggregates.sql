@@ -30,7 +30,7 @@ SELECT sum(balance) FROM users WHERE id < 0;
 SELECT count(*) + (SELECT count(*) FROM orders) FROM users;
 SELECT sum(total) FILTER (WHERE status = 'paid') / sum(total) FROM orders;
 SELECT avg(rating) FILTER (WHERE rating < 100) FROM users;
-SELECT rating + 0, count(*) FROM users GROUP BY rating;
+SELECT rating + 0, count(*) FROM users GROUP BY rating + 0;
 SELECT sum(span), max(uid::text), min(ip) FROM events;
 SELECT rank(100) WITHIN GROUP (ORDER BY total) FROM orders;
 SELECT sum(DISTINCT quantity) FROM items;
