@@ -232,10 +232,11 @@ impl<'c, 't> Analysis<'c, 't> {
         let left = self.infer(left, scope, depth + 1)?.type_oid;
         let rank = |oid| TOWER.iter().position(|it| *it == oid);
         if let (Some(a), Some(b)) = (rank(left), rank(right)) {
-            if !["+", "-", "*", "/"].contains(&name) {
+            let higher = TOWER.get(a.max(b)).copied()?;
+            let is_float = matches!(higher, FLOAT4 | FLOAT8);
+            if !["+", "-", "*", "/"].contains(&name) && (name != "%" || is_float) {
                 return None;
             }
-            let higher = TOWER.get(a.max(b)).copied()?;
             // Only two of them make a float4.
             return plain(if higher == FLOAT4 && left != right { FLOAT8 } else { higher });
         }
