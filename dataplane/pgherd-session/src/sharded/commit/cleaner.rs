@@ -16,6 +16,8 @@ use super::roles::{ANSWER, open_as};
 const KEEP_COMMITTED: Duration = Duration::from_secs(300);
 /// How long a rollback is on record: a coordinator that was cut off must never commit later.
 const KEEP_ABORTED: Duration = Duration::from_secs(24 * 60 * 60);
+/// Whether anything was ever committed on several shards.
+const HAS_TABLE: &str = "SELECT pg_catalog.to_regclass('pgherd.commits') IS NOT NULL";
 /// How many are deleted at once, on a shard.
 const MOST: usize = 10_000;
 
@@ -25,9 +27,16 @@ pub(super) async fn clean(primaries: &Primaries, lookouts: &mut Vec<Option<Looko
     let question = sql::old_records(KEEP_COMMITTED, KEEP_ABORTED, MOST);
     for (shard, lookout) in lookouts.iter_mut().enumerate() {
         let Some(kept) = lookout else { continue };
-        match kept.errand.ask_within(&question, ANSWER).await {
+        // Where there is no table the question would be an error in the server's log.
+        let there = kept.errand.ask_within(HAS_TABLE, ANSWER).await;
+        let is_there = there.map(|rows| rows.iter().flatten().flatten().any(|it| it == "t"));
+        let asked = match is_there {
+            Ok(false) => continue,
+            Ok(true) => kept.errand.ask_within(&question, ANSWER).await,
+            Err(error) => Err(error),
+        };
+        match asked {
             Ok(rows) => old.push((shard, rows)),
-            // There is no table, most likely.
             Err(error) if error.is_answer() => tracing::debug!(shard, "no records: {error}"),
             Err(_) => *lookout = None,
         }
