@@ -38,8 +38,8 @@ pub struct Arguments {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     scale: u32,
     /// Also a sharded cluster, `shop`, with so many shards.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(2..=64))]
-    shards: u32,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=64))]
+    shards: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -81,11 +81,11 @@ fn main() -> ExitCode {
 /// The demo itself: start, show, wait.
 fn run(arguments: &Arguments, stop: &Stop, fleet: &mut Fleet) -> Result<()> {
     println!("A fleet of pgherd, from nothing, in {}\n", fleet.pattern());
-    let sharded = usize::from(arguments.shards > 0);
+    let sharded = usize::from(arguments.shards.is_some());
     let mut progress = Progress::new(stop, fleet::STEPS + sharded + 1);
     fleet.start(&mut progress, arguments.scale)?;
-    if arguments.shards > 0 {
-        fleet.add_shards(&mut progress, usize::try_from(arguments.shards)?)?;
+    if let Some(shards) = arguments.shards {
+        fleet.add_shards(&mut progress, usize::try_from(shards)?)?;
     }
     welcome::print(fleet)?;
     let report = progress.step("pgbench through the load balancer", || {
