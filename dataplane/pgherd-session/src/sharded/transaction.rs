@@ -5,7 +5,7 @@
 
 use pgherd_pool::Need;
 use pgherd_wire::owed::Audience;
-use pgherd_wire::{ErrorResponse, Severity, TransactionStatus};
+use pgherd_wire::{ErrorResponse, Severity, TransactionStatus, sqlstate};
 
 use super::branch::{Branch, Wrote};
 use super::commit;
@@ -39,6 +39,8 @@ pub(crate) struct Transaction {
     pub(crate) sets: bool,
     /// The schema was changed.
     pub(crate) defines: bool,
+    /// A branch broke, and with it what it had done: no savepoint brings that back.
+    has_lost: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +166,12 @@ impl Coordinator {
             Control::RollbackTo(name) => {
                 self.in_block("ROLLBACK TO SAVEPOINT")?;
                 let at = self.transaction.savepoint(name)?;
+                if self.transaction.has_lost {
+                    return Err(Failure::error(
+                        sqlstate::CONNECTION_FAILURE,
+                        "the connection to a shard broke: the transaction can only be rolled back as a whole",
+                    ));
+                }
                 let sql = format!("ROLLBACK TO SAVEPOINT {}", quoted(name));
                 self.transaction.log.truncate(at + 1);
                 self.tell_branches(&sql).await?;
@@ -253,8 +261,16 @@ impl Coordinator {
         } else {
             commit::finish(&mut self.branches, &self.front, &self.sites).await
         };
-        if committed.is_ok() && self.transaction.sets {
-            self.take_settings().await?;
+        if committed.is_ok()
+            && self.transaction.sets
+            && let Err(failure) = self.take_settings().await
+        {
+            // What is committed is not said to have failed.
+            if let Failure::End(_) = failure {
+                return Err(failure);
+            }
+            let text = "what the transaction has set is lost with it: its values cannot be read";
+            self.front.put(|out| warning(sqlstate::CONNECTION_FAILURE, text).put(out));
         }
         if self.transaction.defines {
             self.forget_catalog();
@@ -325,6 +341,7 @@ impl Coordinator {
             State::Block | State::Failed => {
                 self.transaction.state = State::Failed;
                 // One that broke takes no more part; the transaction cannot commit any more.
+                self.transaction.has_lost |= self.branches.iter().any(|it| !it.is_alive());
                 self.branches.retain(|branch| branch.is_alive());
             }
         }

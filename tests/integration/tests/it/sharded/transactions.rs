@@ -1,6 +1,6 @@
 //! Transactions over shards.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::compare::Twins;
 
@@ -88,5 +88,40 @@ fn blocks_with_savepoints_errors_and_settings() -> Result<()> {
     ] {
         twins.same_query(sql);
     }
+    Ok(())
+}
+
+/// What a broken branch had done before the savepoint is gone: nothing else of it may be committed.
+#[test]
+fn a_savepoint_does_not_bring_back_what_a_broken_branch_had_done() -> Result<()> {
+    let mut twins = Twins::start(2)?;
+    let on_first = (1..).find(|key| twins.cluster.place(*key).is_ok_and(|it| it == 0));
+    let on_other = (1..).find(|key| twins.cluster.place(*key).is_ok_and(|it| it == 1));
+    let (first, other) = on_first.zip(on_other).context("keys of both shards")?;
+    let before = twins.sharded.value(&format!("SELECT balance FROM users WHERE id = {other}"))?;
+    for sql in [
+        "BEGIN",
+        &format!("UPDATE users SET balance = 70 WHERE id = {first}"),
+        &format!("UPDATE users SET balance = 70 WHERE id = {other}"),
+        "SAVEPOINT a",
+    ] {
+        twins.sharded.rows(sql)?;
+    }
+    twins.cluster.shard(0)?.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND state = 'idle in transaction'",
+    )?;
+    for (sql, tag) in [
+        (&*format!("SELECT balance FROM users WHERE id = {first}"), b'E'),
+        ("ROLLBACK TO a", b'E'),
+        ("SELECT 1", b'E'),
+    ] {
+        let replies = twins.sharded.simple(sql)?;
+        ensure!(replies.iter().any(|it| it.tag == tag), "{sql}: {replies:?}");
+    }
+    let end = twins.sharded.simple("COMMIT")?;
+    ensure!(end.iter().any(|it| it.tag == b'C' && it.body.starts_with(b"ROLLBACK")), "{end:?}");
+    let after = twins.sharded.value(&format!("SELECT balance FROM users WHERE id = {other}"))?;
+    assert_eq!(before, after);
     Ok(())
 }
