@@ -335,11 +335,14 @@ impl Coordinator {
         loaded.is_stale()
     }
 
-    fn cell(&self) -> Arc<Cell> {
-        let entry = &self.front.entry;
-        let key = format!("{}\0{}", self.sites.cluster().name, entry.database);
-        let mut cells = self.front.worker.shared.catalogs.cells.lock();
-        Arc::clone(cells.entry(key).or_default())
+    /// Where the catalog of this database is kept for all sessions; looked up once.
+    fn cell(&mut self) -> Arc<Cell> {
+        let cell = self.cell.get_or_insert_with(|| {
+            let key = format!("{}\0{}", self.sites.cluster().name, self.front.entry.database);
+            let mut cells = self.front.worker.shared.catalogs.cells.lock();
+            Arc::clone(cells.entry(key).or_default())
+        });
+        Arc::clone(cell)
     }
 
     async fn read_catalog(&mut self) -> Result<Loaded, Failure> {

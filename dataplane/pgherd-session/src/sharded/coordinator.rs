@@ -32,6 +32,8 @@ pub(crate) struct Coordinator {
     pub(crate) transaction: Transaction,
     /// The catalog as the open transaction has changed it.
     pub(crate) private: Option<Arc<Loaded>>,
+    /// Where the catalog is that all sessions share.
+    pub(crate) cell: Option<Arc<super::catalog::Cell>>,
     /// What clients are told instead of the shards' own OIDs.
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
@@ -70,6 +72,7 @@ impl Coordinator {
             branches: Branches::default(),
             transaction: Transaction::default(),
             private: None,
+            cell: None,
             oids: Arc::default(),
             wishes,
             extended: super::extended::Extended::default(),

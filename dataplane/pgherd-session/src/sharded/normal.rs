@@ -83,7 +83,7 @@ impl Coordinator {
             return Ok(None);
         }
         let Some(normal) = normalised(text) else { return Ok(None) };
-        let Some(verb) = self.verb_of(&normal.text) else { return Ok(None) };
+        let verb = self.verb_of(&normal.text);
         let Verb::Plan(nature @ (Nature::Reads | Nature::Writes)) = verb else { return Ok(None) };
         let (outline, loaded) = self.outline(&normal.text).await?;
         let parameters: Vec<Parameter<'_>> = normal

@@ -151,10 +151,10 @@ impl Coordinator {
         self.front.worker.texts.borrow().known.contains_key(text)
     }
 
-    /// What a text does that is one statement. `None` when it is none, or several.
-    pub(crate) fn verb_of(&self, text: &str) -> Option<Verb> {
+    /// What a text does that is one statement; others are refused.
+    pub(crate) fn verb_of(&self, text: &str) -> Verb {
         if let Some(known) = self.known(text) {
-            return Some(known.verb.clone());
+            return known.verb.clone();
         }
         let verb = match parse(text, StringSyntax::Standard) {
             Ok(tree) => match cut(&tree, text).as_slice() {
@@ -164,7 +164,7 @@ impl Coordinator {
             Err(_) => Verb::Refused("a parameter here"),
         };
         self.front.worker.texts.borrow_mut().keep(text, verb.clone());
-        Some(verb)
+        verb
     }
 
     /// What is known of a statement before its parameters have values.
