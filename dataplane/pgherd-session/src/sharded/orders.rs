@@ -161,3 +161,56 @@ impl Branch {
         Ok(lease.is_some_and(|it| it.info.library.as_deref() == Some(own)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, locale: &str, version: &str, schema: &str) -> Vec<Option<String>> {
+        let oid = if schema.is_empty() { "0" } else { "1" };
+        let quoted = (!schema.is_empty()).then(|| format!("{schema}.\"{name}\""));
+        let schema = (!schema.is_empty()).then(|| schema.to_owned());
+        let ambiguous = Some(if name == "both" { "t" } else { "f" }.to_owned());
+        let fields = [oid, name, "c", locale, "t", version].map(|it| Some(it.to_owned()));
+        fields.into_iter().chain([schema, quoted, ambiguous]).collect()
+    }
+
+    #[test]
+    fn only_what_all_shards_have_of_the_own_version_is_known() {
+        let own = pgherd_collation::version().expect("glibc");
+        let offered = |locale: &str, version: &str| {
+            Offered::read([
+                row("C.UTF-8", "C.UTF-8", "", ""),
+                row("de", "de_DE.utf8", own, "pg_catalog"),
+                row("both", "sv_SE.utf8", own, "pg_catalog"),
+                row("mine", locale, own, "public"),
+                row("old", "de_DE.utf8", version, "public"),
+                row("C", "C", "", "pg_catalog"),
+            ])
+        };
+        let (first, second) = (offered("de_DE.utf8", own), offered("sv_SE.utf8", "0.1"));
+        assert!(first.is_by_bytes());
+        let names = |shards: &[&Offered]| -> Vec<(String, bool)> {
+            Orders::new(shards).1.into_iter().map(|it| (it.quoted, it.is_alone)).collect()
+        };
+        let common =
+            [("pg_catalog.\"both\"".to_owned(), false), ("pg_catalog.\"de\"".to_owned(), true)];
+        assert_eq!(names(&[&first, &second]), common);
+        assert_eq!(names(&[&first]).len(), 4);
+    }
+
+    #[test]
+    fn before_15_a_default_is_as_old_as_its_library() {
+        let own = pgherd_collation::version().expect("glibc");
+        let rows =
+            [row("de_DE.utf8", "de_DE.utf8", "", ""), row("sv", "sv_SE.utf8", own, "pg_catalog")];
+        let offered = Offered::read(rows);
+        let (orders, names) = Orders::new(&[&offered, &offered]);
+        assert!(names.iter().any(|it| it.quoted == Linguistic::DEFAULT));
+        let collation = Some(Linguistic::DEFAULT.into());
+        let key =
+            MergeKey { column: 0, type_oid: 25, collation, descending: false, nulls_first: false };
+        let order = orders.of(&key).and_then(|it| it.order("ä".as_bytes(), b"b"));
+        assert_eq!(order, Some(std::cmp::Ordering::Less));
+    }
+}

@@ -220,6 +220,11 @@ impl Coordinator {
             NoTree::Syntax => not_understood(),
         })?;
         let statement = tree.statements().next().ok_or_else(not_understood)?;
+        // Statements live longer than what is known of their texts.
+        let known = known.or_else(|| {
+            let is_kept = strings == StringSyntax::Standard && tree.statements().count() == 1;
+            is_kept.then(|| self.front.worker.texts.borrow_mut().keep(text, Verb::of(statement)))
+        });
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         let context = Context { catalog: &loaded.catalog, search_path: &names, shards };
         let outline = Rc::new(outline(statement, text, &context));
