@@ -36,8 +36,8 @@ mod with;
 mod write;
 
 pub use catalog::{
-    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport, VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Linguistic,
+    Rules, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;

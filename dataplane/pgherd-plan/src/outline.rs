@@ -11,7 +11,7 @@ use crate::ddl;
 use crate::edit::{Tokens, edited};
 use crate::functions::{Volatility, objection};
 use crate::insert::{self, Insert};
-use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::key::{Key, Parameter, Placement, is_key_type, shard_of, shards_of};
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
@@ -303,6 +303,27 @@ pub(crate) fn gather(
 // === impl Outline ===
 
 impl Outline {
+    /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
+    pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
+        let Shape::Read { tables, .. } = &self.shape else { return None };
+        let mut only = None;
+        for placed in tables {
+            let shard = match placed.table.kind {
+                Kind::SchemaSharded { shard } => shard,
+                _ => {
+                    let [key] = placed.keys.as_deref()? else { return None };
+                    let column = placed.table.columns.get(placed.table.key()?)?;
+                    shard_of(key, &placed.table, column, parameters, placement)?
+                }
+            };
+            if shard >= self.shards || only.is_some_and(|it| it != shard) {
+                return None;
+            }
+            only = Some(shard);
+        }
+        only
+    }
+
     /// The plan of one execution.
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         match &self.shape {

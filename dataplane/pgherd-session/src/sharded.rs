@@ -19,6 +19,7 @@ mod failure;
 mod front;
 mod normal;
 mod oids;
+mod orders;
 mod overrides;
 mod places;
 mod portals;

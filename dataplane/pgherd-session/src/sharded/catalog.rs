@@ -10,17 +10,19 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::Cluster;
+use pgherd_parser::StringSyntax;
 use pgherd_plan::{
     COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
     VIEWS_QUERY, ViewRow,
 };
 use pgherd_pool::{Lease, Need, ServerError};
-use pgherd_types::{Collation, CollationFacts};
+use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::oids::{OIDS_QUERY, OidRow, Oids};
+use super::orders::{Offered, Orders};
 use super::places::Places;
 use super::sites::Sites;
 
@@ -46,6 +48,7 @@ pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
     pub(crate) places: Places,
     pub(crate) oids: Arc<Oids>,
+    pub(crate) orders: Orders,
     generation: u64,
     /// What each shard said that changes with it.
     fingerprints: Vec<String>,
@@ -57,6 +60,15 @@ pub(crate) struct Loaded {
     paths: Mutex<Paths>,
 }
 
+/// The catalog that a session saw last, so that it need not look for it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    loaded: Option<Arc<Loaded>>,
+    /// The search path under that catalog and these parameters, which do not change in place as
+    /// long as they are held here. Under them strings are written as the standard says.
+    path: Option<(u64, Arc<ParamSet>, Arc<[String]>)>,
+}
+
 type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
@@ -64,7 +76,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// OIDs from here on are the database's own, and differ between shards.
 const FIRST_OWN_OID: u32 = 16_384;
 
-/// Changes with every change of a table, view, function, index or trigger.
+/// Changes with every change of a table, view, function, index, trigger or collation.
 const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
      FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.>=) 16384 \
@@ -80,7 +92,9 @@ const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
      FROM pg_catalog.pg_rewrite WHERE oid OPERATOR(pg_catalog.>=) 16384), \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
-     FROM pg_catalog.pg_trigger WHERE oid OPERATOR(pg_catalog.>=) 16384))";
+     FROM pg_catalog.pg_trigger WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_collation WHERE oid OPERATOR(pg_catalog.>=) 16384))";
 
 /// What one shard says.
 #[derive(Debug, Default)]
@@ -90,8 +104,7 @@ struct Reading {
     tables: Vec<TableRow>,
     views: Vec<ViewRow>,
     oids: Vec<OidRow>,
-    /// Text under the database's default collation is ordered by bytes.
-    is_by_bytes: bool,
+    collations: Offered,
     fingerprint: String,
 }
 
@@ -111,7 +124,9 @@ impl Loaded {
                 "table {schema}.{table} is not the same on all shards: it is not used"
             );
         }
-        let is_by_bytes = readings.iter().all(|it| it.is_by_bytes);
+        let is_by_bytes = readings.iter().all(|it| it.collations.is_by_bytes());
+        let offered: Vec<&Offered> = readings.iter().map(|it| &it.collations).collect();
+        let (orders, linguistic) = Orders::new(&offered);
         let first = readings.into_iter().next().unwrap_or_default();
         let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
         let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
@@ -122,12 +137,14 @@ impl Loaded {
         catalog.add_tables(first.tables);
         catalog.add_views(first.views);
         catalog.set_default_by_bytes(is_by_bytes);
+        catalog.set_linguistic(linguistic);
         let places = Places::new(&catalog, &tables, cluster);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
             catalog,
             places,
             oids: Arc::new(Oids::new(&oids)),
+            orders,
             generation,
             fingerprints,
             is_stale: AtomicBool::new(false),
@@ -217,10 +234,8 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
     let major = lease.info.version.split(|it: char| !it.is_ascii_digit()).next();
     let major = major.and_then(|it| it.parse().ok()).unwrap_or_default();
-    let collations = rows(lease, &pgherd_types::catalog::collations(major)).await?;
-    let mut collations = collations.into_iter().filter_map(collation);
-    let is_by_bytes = collations.any(|it| matches!(it.resolve(), Collation::Bytes));
-    Ok(Reading { columns, functions, tables, views, oids, is_by_bytes, fingerprint })
+    let collations = Offered::read(rows(lease, &Offered::query(major)).await?);
+    Ok(Reading { columns, functions, tables, views, oids, collations, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -261,20 +276,6 @@ fn oid(row: Row) -> Option<OidRow> {
     Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
 }
 
-/// The database's default collation; `None` of any other.
-fn collation(row: Row) -> Option<CollationFacts> {
-    let [oid, name, provider, locale, deterministic, version] =
-        <[Option<String>; 6]>::try_from(row).ok()?;
-    (oid? == "0").then_some(())?;
-    Some(CollationFacts {
-        name: name?,
-        provider: provider?.chars().next()?,
-        locale: locale.unwrap_or_default(),
-        deterministic: deterministic? == "t",
-        version: version.unwrap_or_default(),
-    })
-}
-
 fn view(row: Row) -> Option<ViewRow> {
     let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
     Some(ViewRow { schema: schema?, name: name?, definition: definition? })
@@ -306,30 +307,63 @@ impl Coordinator {
             self.private = Some(Arc::clone(&loaded));
             return Ok(loaded);
         }
+        if let Some(loaded) = self.seen_catalog() {
+            return Ok(Arc::clone(loaded));
+        }
         let cell = self.cell();
         let usable = || {
             let current = cell.current.lock().clone();
             current.filter(|it| !it.is_stale() && it.generation == generation)
         };
-        if let Some(loaded) = usable() {
-            if loaded.is_check_due() {
-                // It ends by itself, or with the worker.
-                tokio::task::spawn_local(check(Rc::clone(&self.sites), Arc::clone(&loaded)));
+        let loaded = match usable() {
+            Some(loaded) => loaded,
+            None => {
+                let _reads = cell.loading.lock().await;
+                match usable() {
+                    Some(loaded) => loaded,
+                    None => {
+                        let loaded = Arc::new(self.read_catalog().await?);
+                        *cell.current.lock() = Some(Arc::clone(&loaded));
+                        loaded
+                    }
+                }
             }
-            return Ok(loaded);
-        }
-        let _reads = cell.loading.lock().await;
-        if let Some(loaded) = usable() {
-            return Ok(loaded);
-        }
-        let loaded = Arc::new(self.read_catalog().await?);
-        *cell.current.lock() = Some(Arc::clone(&loaded));
+        };
+        self.check_if_due(&loaded);
+        self.seen.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    fn check_if_due(&self, loaded: &Arc<Loaded>) {
+        if loaded.is_check_due() {
+            // It ends by itself, or with the worker.
+            tokio::task::spawn_local(check(Rc::clone(&self.sites), Arc::clone(loaded)));
+        }
+    }
+
+    /// The catalog that this session saw last, if it is still to be used.
+    pub(crate) fn seen_catalog(&self) -> Option<&Arc<Loaded>> {
+        let loaded = self.seen.loaded.as_ref()?;
+        let is_good = loaded.generation == self.sites.generation() && !loaded.is_stale();
+        if !is_good || self.transaction.defines {
+            return None;
+        }
+        self.check_if_due(loaded);
+        Some(loaded)
+    }
+
+    /// The search path that this session saw last, if it is still that and strings are standard.
+    pub(crate) fn seen_path(&self, loaded: &Loaded) -> Option<&Arc<[String]>> {
+        let (version, params, path) = self.seen.path.as_ref()?;
+        // A SET LOCAL shows in no parameter.
+        let is_same = *version == loaded.version && self.front.has_params(params);
+        (is_same && !self.transaction.has_settings()).then_some(path)
     }
 
     /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.
     pub(crate) async fn catalog_has_changed(&mut self) -> bool {
-        let current = self.cell().current.lock().clone();
+        let seen = self.seen.loaded.clone();
+        let current = seen.or_else(|| self.cell().current.lock().clone());
         let Some(loaded) = current else { return true };
         check(Rc::clone(&self.sites), Arc::clone(&loaded)).await;
         loaded.is_stale()
@@ -380,6 +414,9 @@ impl Coordinator {
     /// The schema has been changed by this session.
     pub(crate) fn forget_catalog(&mut self) {
         self.private = None;
+        if let Some(loaded) = self.seen.loaded.take() {
+            loaded.invalidate();
+        }
         if let Some(loaded) = &*self.cell().current.lock() {
             loaded.invalidate();
         }
@@ -392,14 +429,19 @@ impl Coordinator {
 
     /// The schemas along which names without schema are looked for.
     pub(crate) async fn search_path(&mut self, loaded: &Loaded) -> Result<Arc<[String]>, Failure> {
+        if let Some(path) = self.seen_path(loaded) {
+            return Ok(Arc::clone(path));
+        }
         let params = self.front.params();
         let role = params.get("role").unwrap_or_default();
         let path = format!("{role}\0{}", params.get("search_path").unwrap_or("\0"));
         let key = (Arc::clone(&self.front.entry.user), path);
         // A SET LOCAL shows in no parameter.
         let is_cached = !self.transaction.has_settings();
-        if is_cached && let Some(path) = loaded.paths.lock().get(&key) {
-            return Ok(Arc::clone(path));
+        if is_cached && let Some(path) = loaded.paths.lock().get(&key).cloned() {
+            let is_standard = self.strings() == StringSyntax::Standard;
+            self.seen.path = is_standard.then(|| (loaded.version, params, Arc::clone(&path)));
+            return Ok(path);
         }
         let sql = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))";
         let answer = self.ask_any(sql).await?;

@@ -34,6 +34,8 @@ pub(crate) struct Coordinator {
     pub(crate) private: Option<Arc<Loaded>>,
     /// Where the catalog is that all sessions share.
     pub(crate) cell: Option<Arc<super::catalog::Cell>>,
+    /// The catalog that was seen last, and the search path under it and these parameters.
+    pub(crate) seen: super::catalog::Seen,
     /// What clients are told instead of the shards' own OIDs.
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
@@ -73,6 +75,7 @@ impl Coordinator {
             transaction: Transaction::default(),
             private: None,
             cell: None,
+            seen: super::catalog::Seen::default(),
             oids: Arc::default(),
             wishes,
             extended: super::extended::Extended::default(),
@@ -117,7 +120,7 @@ impl Coordinator {
             }
             front.note_activity(Activity::Running);
             front.entry.set_state(ClientState::Active);
-            match front.guarding(self.handle(message)).await {
+            match front.guarding(self.handle_all(message)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(end)) | Err(end) => return end,
             }
@@ -132,7 +135,28 @@ impl Coordinator {
         usize::try_from(self.sites.cluster().gather_limit.0).unwrap_or(usize::MAX)
     }
 
-    async fn handle(&mut self, message: Message) -> Result<(), End> {
+    /// A message, and those behind it that have come already: up to the end of a batch, where
+    /// the process may want something else.
+    async fn handle_all(&mut self, first: Message) -> Result<(), End> {
+        use frontend::tag;
+        let front = Rc::clone(&self.front);
+        let most = self.longest_message();
+        let mut message = first;
+        loop {
+            self.handle(&message).await?;
+            let is_over = matches!(message.tag, tag::SYNC | tag::QUERY | tag::FUNCTION_CALL);
+            front.recycle(message);
+            if is_over || front.is_cut.get() {
+                return Ok(());
+            }
+            match front.message_ahead(most) {
+                Some(next) => message = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: &Message) -> Result<(), End> {
         use frontend::tag;
         match message.tag {
             tag::TERMINATE => Err(End::Terminated),
@@ -146,7 +170,7 @@ impl Coordinator {
                 self.fail(&failure).await;
                 self.ready().await
             }
-            _ => self.extended_message(&message).await,
+            _ => self.extended_message(message).await,
         }
     }
 

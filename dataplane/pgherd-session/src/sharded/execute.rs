@@ -118,6 +118,9 @@ impl Coordinator {
     }
 
     async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        if let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
+            return self.on_one(shard, job).await;
+        }
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }

@@ -230,7 +230,16 @@ impl Coordinator {
         let (_, types) = parse.definition.split_at(parse.text().len() + 3);
         let (types, _) = types.as_chunks::<4>();
         let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
-        let statement = Rc::new(self.prepare(parse.text(), &types).await?);
+        let statement = match self.known_statement(parse.text(), &types) {
+            Some(statement) => statement,
+            None => {
+                let statement = Rc::new(self.prepare(parse.text(), &types).await?);
+                if statement.server.is_some() {
+                    self.keep_statement(&types, &statement);
+                }
+                statement
+            }
+        };
         self.extended.keep(parse.name, statement)?;
         self.front.put(|out| backend::put_empty(out, backend::tag::PARSE_COMPLETE));
         Ok(())
@@ -386,10 +395,7 @@ impl Coordinator {
     /// Whether what is executed now is all that the batch does, so that it is a transaction by
     /// itself.
     pub(super) fn is_alone(&self) -> bool {
-        let ahead = self.front.tags_ahead();
-        let sync = ahead.iter().position(|&it| it == tag::SYNC);
-        let rest = sync.and_then(|at| ahead.get(..at));
-        rest.is_some_and(|rest| rest.iter().all(|it| matches!(*it, tag::CLOSE | tag::FLUSH)))
+        self.front.tag_ahead(&[tag::CLOSE, tag::FLUSH]) == Some(tag::SYNC)
     }
 }
 

@@ -31,6 +31,8 @@ use crate::timeouts::{Activity, Watch};
 const ENOUGH: usize = 16 * 1024;
 /// What the client may send ahead before it is not read any more.
 const MAX_AHEAD: usize = 64 * 1024;
+/// What is kept of memory for messages.
+const MOST_SPARE: usize = 512;
 
 /// The client of a sharded session.
 pub(crate) struct Front {
@@ -38,6 +40,8 @@ pub(crate) struct Front {
     pub(crate) entry: Arc<ClientEntry>,
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
+    /// Room for the next message.
+    spare: Cell<Vec<u8>>,
     capture: RefCell<Option<Capture>>,
     /// Parameters that have changed and what the client knows of them.
     changed: RefCell<Vec<(String, Option<String>)>>,
@@ -99,6 +103,7 @@ impl Front {
             entry,
             watch: RefCell::default(),
             inner: RefCell::new(inner),
+            spare: Cell::default(),
             capture: RefCell::default(),
             changed: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
@@ -222,15 +227,35 @@ impl Front {
         while self.inner.borrow().input.unscanned().len() < header.total_len() {
             self.fill().await?;
         }
+        Ok(self.take_message(header))
+    }
+
+    /// The next message, if all of it has come and there is nothing wrong with it.
+    pub(crate) fn message_ahead(&self, most: usize) -> Option<Message> {
+        let header = self.peek_header().ok()??;
+        let has_come = self.inner.borrow().input.unscanned().len() >= header.total_len();
+        (has_come && header.body_len <= most).then(|| self.take_message(header))
+    }
+
+    fn take_message(&self, header: Header) -> Message {
         let inner = &mut *self.inner.borrow_mut();
         let message = inner.input.unscanned().get(HEADER_LEN..header.total_len());
-        let body = message.unwrap_or_default().to_vec();
+        let mut body = self.spare.take();
+        body.clear();
+        body.extend_from_slice(message.unwrap_or_default());
         inner.input.advance(header.total_len());
         if inner.input.is_empty() {
             inner.input.compact();
             inner.input.park(&self.worker.buffers);
         }
-        Ok(Message { tag: header.tag, body, is_too_long: false })
+        Message { tag: header.tag, body, is_too_long: false }
+    }
+
+    /// The room of a message that was dealt with is used for the next one.
+    pub(crate) fn recycle(&self, message: Message) {
+        if message.body.capacity() <= MOST_SPARE {
+            self.spare.set(message.body);
+        }
     }
 
     async fn throw_away(&self, header: Header) -> Result<Message, End> {
@@ -259,18 +284,35 @@ impl Front {
         }
     }
 
-    /// The tags of the messages that have come whole and were not taken.
-    pub(crate) fn tags_ahead(&self) -> Vec<u8> {
+    /// The first of the messages that have come whole and were not taken whose tag is none of
+    /// these.
+    pub(crate) fn tag_ahead(&self, but: &[u8]) -> Option<u8> {
         let inner = self.inner.borrow();
         let mut rest = inner.input.unscanned();
-        let mut tags = Vec::new();
         while let Ok(Some(header)) = Header::peek(rest)
             && let Some(next) = rest.get(header.total_len()..)
         {
-            tags.push(header.tag);
+            if !but.contains(&header.tag) {
+                return Some(header.tag);
+            }
             rest = next;
         }
-        tags
+        None
+    }
+
+    /// Whether a goodbye has come.
+    fn says_goodbye(&self) -> bool {
+        let inner = self.inner.borrow();
+        let mut rest = inner.input.unscanned();
+        while let Ok(Some(header)) = Header::peek(rest)
+            && let Some(next) = rest.get(header.total_len()..)
+        {
+            if header.tag == frontend::tag::TERMINATE {
+                return true;
+            }
+            rest = next;
+        }
+        false
     }
 
     /// Whether a message begins in what has come.
@@ -325,7 +367,7 @@ impl Front {
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(()) => {}
-                Err(_) if self.tags_ahead().contains(&frontend::tag::TERMINATE) => {
+                Err(_) if self.says_goodbye() => {
                     return Poll::Pending;
                 }
                 Err(end) => return Poll::Ready(end),
@@ -337,6 +379,11 @@ impl Front {
 
     pub(crate) fn params(&self) -> Arc<ParamSet> {
         Arc::clone(&self.params.borrow())
+    }
+
+    /// Whether the session has these very parameters.
+    pub(crate) fn has_params(&self, params: &Arc<ParamSet>) -> bool {
+        Arc::ptr_eq(params, &self.params.borrow())
     }
 
     pub(crate) fn set_params(&self, params: Arc<ParamSet>) {

@@ -72,6 +72,14 @@ impl Sites {
 
     /// A server connection of a shard, as soon as one is to be had. Cancel safe.
     pub(crate) async fn lease(&self, shard: usize, need: Need) -> Result<Lease, Failure> {
+        self.refresh()?;
+        // Nearly always there is one, and nothing else is to be prepared.
+        if let Some(targets) = self.found.borrow().shards.targets(shard)
+            && let Ok(pool) = targets.choose(&need, rand::random())
+            && let Some(lease) = pool.try_checkout(self.worker.index)
+        {
+            return Ok(lease);
+        }
         let begun = Instant::now();
         let mut need = need;
         let mut last: Option<ErrorResponse<'static>> = None;

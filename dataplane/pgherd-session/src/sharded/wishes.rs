@@ -40,6 +40,10 @@ impl Wishes {
         self.now.key.clone()
     }
 
+    pub(crate) fn has_sharding_key(&self) -> bool {
+        self.now.key.is_some()
+    }
+
     /// Takes a setting over.
     pub(crate) fn set(&mut self, setting: Setting, local: bool, in_transaction: bool) {
         if in_transaction {
