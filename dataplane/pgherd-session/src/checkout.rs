@@ -46,7 +46,7 @@ fn no_target(failure: NoTarget) -> ErrorResponse<'static> {
 }
 
 /// How far the log of a primary goes.
-async fn lsn_of(mut lease: Lease) -> Option<u64> {
+pub(crate) async fn lsn_of(mut lease: Lease) -> Option<u64> {
     let mut lsn = None;
     let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
     let read = |tag, body: &[u8]| {

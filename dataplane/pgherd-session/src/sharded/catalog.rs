@@ -380,6 +380,8 @@ impl Coordinator {
     /// The schema has been changed by this session.
     pub(crate) fn forget_catalog(&mut self) {
         self.private = None;
+        // What its functions do may have changed.
+        self.sites.shards().all().iter().for_each(|targets| targets.refresh_catalog());
         if let Some(loaded) = &*self.cell().current.lock() {
             loaded.invalidate();
         }

@@ -38,6 +38,8 @@ pub(crate) struct Coordinator {
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
+    /// Where statements go by what they do.
+    pub(crate) reads: super::reads::Reads,
     pub(crate) extended: super::extended::Extended,
     pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
@@ -75,6 +77,7 @@ impl Coordinator {
             cell: None,
             oids: Arc::default(),
             wishes,
+            reads: super::reads::Reads::default(),
             extended: super::extended::Extended::default(),
             cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
@@ -117,7 +120,14 @@ impl Coordinator {
             }
             front.note_activity(Activity::Running);
             front.entry.set_state(ClientState::Active);
-            match front.guarding(self.handle(message)).await {
+            if let Some(party) = &*front.party.borrow() {
+                party.begin();
+            }
+            let handled = front.guarding(self.handle(message)).await;
+            if let Some(party) = &*front.party.borrow() {
+                party.end();
+            }
+            match handled {
                 Ok(Ok(())) => {}
                 Ok(Err(end)) | Err(end) => return end,
             }
@@ -177,6 +187,7 @@ impl Coordinator {
         }
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
+        self.let_go(failure).await;
     }
 
     /// Says that the session is ready, and what has been put before.
@@ -205,6 +216,7 @@ impl Coordinator {
             WorkerStats::add(&stats.bytes_sent, sent);
         }
         if !self.transaction.is_open() {
+            self.reads.end();
             self.release_branches();
         }
     }

@@ -4,6 +4,8 @@ mod compare;
 mod copy;
 mod extended;
 mod life;
+mod reads;
+mod silent;
 mod simple;
 mod sql;
 mod transactions;
