@@ -57,7 +57,7 @@ pub(crate) async fn lsn_of(mut lease: Lease) -> Option<u64> {
             lsn = std::str::from_utf8(text).ok().and_then(parse_lsn).map(without_page_header);
         }
     };
-    lease.ask(sql, read).await.ok()?;
+    in_time(lease.ask(sql, read)).await.ok()?;
     lease.release();
     lsn
 }

@@ -134,11 +134,12 @@ impl Coordinator {
             self.front.look_ahead(|bytes| {
                 let extent = scan(bytes, |item| match item {
                     Item::Parse { text, .. } | Item::Query(text) => all.add(judge.text(text)),
-                    Item::Uses(name) => match self.extended.known(name) {
-                        Some(known) => all.add(of(known)),
-                        // Of this batch: it was judged above.
-                        None => {}
-                    },
+                    // One that is not known yet is of this batch, and was judged above.
+                    Item::Uses(name) => {
+                        if let Some(known) = self.extended.known(name) {
+                            all.add(of(known));
+                        }
+                    }
                     Item::Closes => {}
                     Item::Opaque => all.add(Verdict::WRITES),
                 });
