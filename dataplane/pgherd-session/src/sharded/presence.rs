@@ -79,7 +79,7 @@ impl Presence {
 
     /// The server has said something.
     pub(crate) fn hear(&self) {
-        self.waits.set(false);
+        self.rest();
         self.heard.set(self.heard.get().wrapping_add(1));
     }
 
