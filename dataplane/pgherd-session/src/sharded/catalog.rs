@@ -73,6 +73,8 @@ type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a shard may take over its catalog.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// OIDs from here on are the database's own, and differ between shards.
 const FIRST_OWN_OID: u32 = 16_384;
 
@@ -404,7 +406,10 @@ impl Coordinator {
                 lease.execute("ROLLBACK").await?;
                 reading
             };
-            let reading = reading.await.map_err(|error| unreadable(shard, &error))?;
+            // A shard that is frozen must not hold everybody who needs the catalog.
+            let reading = tokio::time::timeout(PATIENCE, reading).await;
+            let reading = reading.unwrap_or(Err(ServerError::Closed));
+            let reading = reading.map_err(|error| unreadable(shard, &error))?;
             lease.release();
             readings.push(reading);
         }
@@ -417,6 +422,8 @@ impl Coordinator {
         if let Some(loaded) = self.seen.loaded.take() {
             loaded.invalidate();
         }
+        // What its functions do may have changed.
+        self.sites.shards().all().iter().for_each(|targets| targets.refresh_catalog());
         if let Some(loaded) = &*self.cell().current.lock() {
             loaded.invalidate();
         }

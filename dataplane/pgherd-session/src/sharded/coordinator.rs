@@ -40,6 +40,8 @@ pub(crate) struct Coordinator {
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
+    /// Where statements go by what they do.
+    pub(crate) reads: super::reads::Reads,
     pub(crate) extended: super::extended::Extended,
     pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
@@ -78,6 +80,7 @@ impl Coordinator {
             seen: super::catalog::Seen::default(),
             oids: Arc::default(),
             wishes,
+            reads: super::reads::Reads::default(),
             extended: super::extended::Extended::default(),
             cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
@@ -120,7 +123,14 @@ impl Coordinator {
             }
             front.note_activity(Activity::Running);
             front.entry.set_state(ClientState::Active);
-            match front.guarding(self.handle_all(message)).await {
+            if let Some(party) = &*front.party.borrow() {
+                party.begin();
+            }
+            let handled = front.guarding(self.handle_all(message)).await;
+            if let Some(party) = &*front.party.borrow() {
+                party.end();
+            }
+            match handled {
                 Ok(Ok(())) => {}
                 Ok(Err(end)) | Err(end) => return end,
             }
@@ -201,6 +211,7 @@ impl Coordinator {
         }
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
+        self.let_go(failure).await;
     }
 
     /// Says that the session is ready, and what has been put before.
@@ -229,6 +240,7 @@ impl Coordinator {
             WorkerStats::add(&stats.bytes_sent, sent);
         }
         if !self.transaction.is_open() {
+            self.reads.end();
             self.release_branches();
         }
     }

@@ -102,18 +102,37 @@ impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let said = self.front.said();
-        match self.execute_once(job).await {
-            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
-            Err(failure)
-                if self.transaction.state == State::None
-                    && is_about_names(&failure)
-                    && self.front.said() == said
-                    && self.catalog_has_changed().await =>
-            {
-                self.release_branches();
-                self.execute_once(job).await
+        let mut attempts = self.attempts();
+        loop {
+            match self.execute_once(job).await {
+                // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+                Err(failure)
+                    if self.transaction.state == State::None
+                        && is_about_names(&failure.code())
+                        && self.front.said() == said
+                        && self.catalog_has_changed().await =>
+                {
+                    self.release_branches();
+                    return self.execute_once(job).await;
+                }
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
             }
-            executed => executed,
+        }
+    }
+
+    /// The same for what is known to be for one shard.
+    pub(crate) async fn execute_on(
+        &mut self,
+        shard: usize,
+        job: &Job<'_>,
+    ) -> Result<Done, Failure> {
+        let mut attempts = self.attempts();
+        loop {
+            match self.on_one(shard, job).await {
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
+            }
         }
     }
 
@@ -187,7 +206,9 @@ impl Coordinator {
             self.may_write(&[shard]).await?;
         }
         let branch = self.branch(shard).await?;
-        branch.wrote = branch.wrote.max(wrote);
+        if branch.on_primary {
+            branch.wrote = branch.wrote.max(wrote);
+        }
         let is_its_own = |it: &&Arc<Statement>| {
             !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
         };
@@ -200,10 +221,10 @@ impl Coordinator {
 }
 
 /// Whether a failure may come of a catalog that is not up to date.
-fn is_about_names(failure: &Failure) -> bool {
+pub(crate) fn is_about_names(code: &str) -> bool {
     // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
     const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
-    CODES.contains(&&*failure.code())
+    CODES.contains(&code)
 }
 
 /// Sends a text as the client has: by itself, or with its parameters.

@@ -91,6 +91,15 @@ impl Extended {
         Ok(())
     }
 
+    pub(crate) fn known(&self, name: &[u8]) -> Option<&Statement> {
+        self.statements.get(name).map(Rc::as_ref)
+    }
+
+    /// The statements of all portals.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = &Statement> {
+        self.portals.values().map(Portal::statement)
+    }
+
     pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }

@@ -19,13 +19,16 @@ use pgherd_wire::{ParamSet, backend, frame, frontend};
 use tokio::io::AsyncWrite;
 
 use super::branch::Budget;
+use super::deadlocks::Party;
 use super::failure::Failure;
+use super::presence::{Cut, Presences};
+use super::reads::Blamed;
 use crate::buffer::Buffer;
 use crate::clients::ClientEntry;
 use crate::end::End;
 use crate::session::is_frontend_tag;
 use crate::shared::{Phase, Worker};
-use crate::timeouts::{Activity, Watch};
+use crate::timeouts::{Activity, Due, Watch};
 
 /// What is collected before it is written, where nobody waits for it.
 const ENOUGH: usize = 16 * 1024;
@@ -52,6 +55,18 @@ pub(crate) struct Front {
     pub(crate) is_cut: Cell<bool>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
+    /// The branches that the session has.
+    pub(crate) presences: Presences,
+    /// The transaction that is open, if it is one over several shards.
+    pub(crate) party: RefCell<Option<Arc<Party>>>,
+    /// Whose answer was an error, or none at all.
+    pub(crate) blamed: Cell<Option<Blamed>>,
+}
+
+/// How much has been said, and kept, at some moment.
+pub(crate) struct Mark {
+    said: u64,
+    kept: Option<(usize, Budget)>,
 }
 
 struct Inner {
@@ -111,6 +126,9 @@ impl Front {
             is_cut: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
+            presences: Presences::default(),
+            party: RefCell::default(),
+            blamed: Cell::default(),
         })
     }
 
@@ -190,6 +208,30 @@ impl Front {
     pub(crate) fn said(&self) -> u64 {
         let inner = self.inner.borrow();
         self.sent.get() + (inner.output.len() - inner.written) as u64
+    }
+
+    /// To come back to by [`Front::retract`].
+    pub(crate) fn mark(&self) -> Mark {
+        let capture = self.capture.borrow();
+        let kept = capture.as_ref().map(|it| (it.rows.len(), it.budget.clone()));
+        Mark { said: self.said(), kept }
+    }
+
+    /// Nothing of what was said since then was said, unless some of it is on its way.
+    pub(crate) fn retract(&self, mark: &Mark) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let Some(pending) = mark.said.checked_sub(self.sent.get()) else { return false };
+        let length = inner.written + usize::try_from(pending).unwrap_or(usize::MAX);
+        if length > inner.output.len() || inner.held.is_some_and(|held| held > length) {
+            return false;
+        }
+        inner.output.truncate(length);
+        if let (Some(capture), Some((rows, budget))) = (&mut *self.capture.borrow_mut(), &mark.kept)
+        {
+            capture.rows.truncate(*rows);
+            capture.budget = budget.clone();
+        }
+        true
     }
 
     /// What is put from now on is not sent before [`Front::release`], and can be taken back.
@@ -313,6 +355,11 @@ impl Front {
             rest = next;
         }
         false
+    }
+
+    /// Looks at what has come and was not taken.
+    pub(crate) fn look_ahead(&self, look: impl FnOnce(&[u8])) {
+        look(self.inner.borrow().input.unscanned());
     }
 
     /// Whether a message begins in what has come.
@@ -444,8 +491,16 @@ impl Front {
                 return Poll::Ready(Ok(result));
             }
             let watch = self.watch.borrow().clone();
-            if let Some(watch) = watch {
-                watch.obey()?;
+            match watch.map_or(Ok(Due::Nothing), |watch| watch.obey())? {
+                Due::Nothing => {}
+                Due::Probe => self.presences.probe(),
+                Due::GiveUp if self.presences.give_up() => {}
+                Due::GiveUp => return Poll::Ready(Err(End::QueryTimeout)),
+            }
+            let sentence = self.party.borrow().as_ref().and_then(|it| it.take_sentence());
+            if let Some(sentence) = sentence {
+                let (shard, pid) = (sentence.shard, sentence.pid);
+                self.presences.cut(shard, pid, Cut::Refused(sentence.error()));
             }
             match self.poll_departure(cx) {
                 Poll::Ready(end) => Poll::Ready(Err(end)),

@@ -108,12 +108,22 @@ impl Coordinator {
         if self.transaction.state == State::Failed {
             return Err(in_failed_transaction());
         }
+        let mut attempts = self.attempts();
+        loop {
+            match self.send_directed(shard, text).await {
+                Err(failure) if self.tries_again(&mut attempts, &failure, text).await => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+    }
+
+    async fn send_directed(&mut self, shard: usize, text: &str) -> Result<(), Failure> {
         let branch = self.branch(shard).await?;
         branch.send_simple(text.as_bytes(), pgherd_wire::owed::Audience::Client).await?;
         // It may have left state that nobody keeps books of.
         branch.taint();
         branch.forward(Passing::ALL).await?;
         self.note_write(shard, Wrote::Perhaps);
-        Ok(true)
+        Ok(())
     }
 }

@@ -155,12 +155,19 @@ impl Coordinator {
         let question = Question { types, ..Question::plain(text) };
         let is_apart = match self.transaction.state {
             State::Failed => true,
+            // A replica may not have heard of the schema that is known here.
+            _ if self.reads.is_elsewhere() => true,
             _ => self.transaction.is_open() && self.branches.is_empty(),
         };
         if is_apart {
             // Nothing of the transaction matters to it, and it need not begin there.
             let shard = self.home % self.sites.count().max(1);
-            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            // Reads can go on without a primary.
+            let need = match !self.reads.is_elsewhere() || self.sites.has_primary(shard) {
+                true => Need::WRITE,
+                false => self.need(shard).await?,
+            };
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             return branch.describe(&question).await;
         }
         self.branch(self.any_shard()).await?.describe(&question).await

@@ -39,6 +39,7 @@ impl Coordinator {
             return Ok(());
         }
         let text = self.readable(text)?;
+        self.route(text.as_bytes());
         if self.run_directed(text).await? {
             return Ok(());
         }

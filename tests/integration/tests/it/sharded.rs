@@ -5,6 +5,8 @@ mod copy;
 mod extended;
 mod keys;
 mod life;
+mod reads;
+mod silent;
 mod simple;
 mod sql;
 mod transactions;
