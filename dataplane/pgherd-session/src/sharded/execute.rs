@@ -183,6 +183,10 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
+        if job.nature == Nature::Defines && self.transaction.is_open() {
+            self.transaction.defines = true;
+            self.forget_private_catalog();
+        }
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
         let is_its_own = |it: &&Arc<Statement>| {
@@ -192,7 +196,11 @@ impl Coordinator {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        Ok(Done::of(branch.forward(job.passing()).await?))
+        let done = branch.forward(job.passing()).await;
+        if job.nature == Nature::Defines && !self.transaction.is_open() {
+            self.forget_catalog();
+        }
+        Ok(Done::of(done?))
     }
 }
 
