@@ -59,16 +59,6 @@ pub fn family(type_oid: u32) -> Family {
     }
 }
 
-/// Of an array of keys.
-fn family_of_elements(array_oid: u32) -> Option<Family> {
-    Some(match array_oid {
-        1005 | 1007 | 1016 => Family::Integer,
-        1009 | 1015 => Family::String,
-        2951 => Family::Other(UUID),
-        _ => return None,
-    })
-}
-
 /// Whether values of a column can name its shard: equality must mean the same value.
 pub fn is_key_type(column: &Column) -> bool {
     let known = matches!(family(column.type_oid), Family::Integer | Family::String)
@@ -103,10 +93,6 @@ pub fn shards_of(
             }
             Key::Elements(number) => {
                 let parameter = parameters.get(number.checked_sub(1)?)?;
-                // Numbers of other types have other hashes.
-                if family_of_elements(parameter.type_oid)? != family(column.type_oid) {
-                    return None;
-                }
                 shards.extend(placement.shards(table, column, parameter)?);
             }
         }
