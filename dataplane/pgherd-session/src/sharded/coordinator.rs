@@ -49,6 +49,8 @@ pub(crate) struct Coordinator {
     pub(crate) custom: Vec<String>,
     /// Where statements go that any shard can answer.
     pub(crate) home: usize,
+    /// The shard of the schemas of the search path, if they are on one.
+    pub(crate) shard_of_path: Option<usize>,
     _registration: Registration,
     _admission: Admission,
 }
@@ -86,6 +88,7 @@ impl Coordinator {
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),
             home: rand::random::<u32>() as usize,
+            shard_of_path: None,
             _registration: login.registration,
             _admission: login.admission,
         };
@@ -255,7 +258,12 @@ impl Coordinator {
 
     /// A question of the proxy that any shard can answer, in the transaction if one has begun.
     pub(crate) async fn ask_any(&mut self, sql: &str) -> Result<Answer, Failure> {
-        let branch = self.branch(self.any_shard()).await?;
+        self.ask(self.any_shard(), sql).await
+    }
+
+    /// The same of one shard.
+    pub(crate) async fn ask(&mut self, shard: usize, sql: &str) -> Result<Answer, Failure> {
+        let branch = self.branch(shard).await?;
         branch.is_quiet = true;
         let answer = branch.simple(sql).await;
         branch.is_quiet = false;

@@ -205,6 +205,10 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
+        if job.nature == Nature::Defines && self.transaction.is_open() {
+            self.transaction.defines = true;
+            self.forget_private_catalog();
+        }
         let branch = self.branch(shard).await?;
         if branch.on_primary {
             branch.wrote = branch.wrote.max(wrote);
@@ -216,7 +220,11 @@ impl Coordinator {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        Ok(Done::of(branch.forward(job.passing()).await?))
+        let done = branch.forward(job.passing()).await;
+        if job.nature == Nature::Defines && !self.transaction.is_open() {
+            self.forget_catalog();
+        }
+        Ok(Done::of(done?))
     }
 }
 

@@ -261,6 +261,14 @@ impl Coordinator {
         types: &[u32],
     ) -> Result<Statement, Failure> {
         let text = self.readable(text)?;
+        if Self::is_command(text.as_bytes()) {
+            if self.transaction.state == State::Failed {
+                return Err(in_failed_transaction());
+            }
+            let shape = Rc::new(Self::shape_of_command(text.as_bytes()));
+            let verb = Some(Verb::Command);
+            return Ok(Statement { text: text.into(), verb, shape, server: None });
+        }
         let pieces = self.pieces(text).await?;
         let verb = match pieces.as_slice() {
             [] => None,

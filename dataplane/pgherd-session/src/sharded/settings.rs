@@ -31,6 +31,9 @@ impl Coordinator {
             None => text.to_owned(),
         };
         let is_reset = setting.reset.is_some();
+        if setting.reset.as_deref() == Some("all") {
+            self.wishes.reset_all(self.transaction.is_open());
+        }
         let shards: Vec<usize> = self.branches.iter().map(|it| it.shard).collect();
         for shard in shards {
             let Some(branch) = self.branches.get(shard) else { continue };

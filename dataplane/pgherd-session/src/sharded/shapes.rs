@@ -10,6 +10,7 @@ use pgherd_wire::ParamSet;
 
 use super::branch::{Branch, Question};
 use super::coordinator::Coordinator;
+use super::execute::about_own_text;
 use super::extended::Statement;
 use super::failure::Failure;
 use super::transaction::State;
@@ -152,6 +153,21 @@ impl Coordinator {
 
     /// The same without looking at what is known.
     pub(crate) async fn judge(&mut self, text: &str, types: &[u32]) -> Result<Shape, Failure> {
+        let (shard, stand_in) = self.home_of(text).await?;
+        if let Some((text, parameters)) = stand_in {
+            let shape = self.judge_on(shard, &text, types).await.map_err(about_own_text)?;
+            let parameters = shape.parameters.into_iter().take(parameters).collect();
+            return Ok(Shape { parameters, ..shape });
+        }
+        self.judge_on(shard, text, types).await
+    }
+
+    async fn judge_on(
+        &mut self,
+        shard: Option<usize>,
+        text: &str,
+        types: &[u32],
+    ) -> Result<Shape, Failure> {
         let question = Question { types, ..Question::plain(text) };
         let is_apart = match self.transaction.state {
             State::Failed => true,
@@ -161,7 +177,7 @@ impl Coordinator {
         };
         if is_apart {
             // Nothing of the transaction matters to it, and it need not begin there.
-            let shard = self.home % self.sites.count().max(1);
+            let shard = shard.unwrap_or(self.home % self.sites.count().max(1));
             // Reads can go on without a primary.
             let need = match !self.reads.is_elsewhere() || self.sites.has_primary(shard) {
                 true => Need::WRITE,
@@ -170,7 +186,8 @@ impl Coordinator {
             let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             return branch.describe(&question).await;
         }
-        self.branch(self.any_shard()).await?.describe(&question).await
+        let shard = shard.unwrap_or_else(|| self.any_shard());
+        self.branch(shard).await?.describe(&question).await
     }
 }
 

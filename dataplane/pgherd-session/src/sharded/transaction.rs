@@ -41,6 +41,8 @@ pub(crate) struct Transaction {
     pub(crate) sets: bool,
     /// The schema was changed.
     pub(crate) defines: bool,
+    /// The search path that it has set, with the version of the catalog.
+    pub(crate) path: Option<(u64, std::sync::Arc<[String]>)>,
     /// A branch broke, and with it what it had done: no savepoint brings that back.
     has_lost: bool,
     /// When it had its first branch.
@@ -103,6 +105,7 @@ impl Transaction {
 
     /// A SET inside of the transaction, for branches that begin later.
     pub(crate) fn log_set(&mut self, text: &str) {
+        self.path = None;
         self.log.push(Logged::Set(text.trim().trim_end_matches(';').to_owned()));
     }
 
@@ -189,6 +192,7 @@ impl Coordinator {
                 }
                 let sql = format!("ROLLBACK TO SAVEPOINT {}", quoted(name));
                 self.transaction.log.truncate(at + 1);
+                self.transaction.path = None;
                 self.tell_branches(&sql).await?;
                 self.transaction.state = State::Block;
                 Ok("ROLLBACK")
@@ -422,6 +426,7 @@ impl Coordinator {
     /// A shard for what any of them can do: one that takes part already, if there is one.
     pub(crate) fn any_shard(&self) -> usize {
         let own = self.transaction.is_open().then(|| self.branches.first()).flatten();
+        let own = self.shard_of_path.filter(|it| *it < self.sites.count()).or(own);
         own.unwrap_or_else(|| self.home % self.sites.count().max(1))
     }
 
