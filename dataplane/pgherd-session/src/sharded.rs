@@ -12,6 +12,7 @@ mod commit;
 mod coordinator;
 mod copy;
 mod cursors;
+mod encoding;
 mod execute;
 mod explain;
 mod extended;

@@ -242,7 +242,8 @@ impl Coordinator {
         text: &[u8],
         types: &[u32],
     ) -> Result<Statement, Failure> {
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
         let pieces = self.pieces(text).await?;
         let verb = match pieces.as_slice() {
             [] => None,

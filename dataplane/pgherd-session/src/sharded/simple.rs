@@ -38,7 +38,8 @@ impl Coordinator {
         if self.run_command(text)? {
             return Ok(());
         }
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
         if self.run_directed(text).await? {
             return Ok(());
         }

@@ -2,8 +2,12 @@
 
 mod compare;
 mod copy;
+mod copy_defaults;
+mod copy_query;
+mod encodings;
 mod extended;
 mod life;
+mod own_types;
 mod simple;
 mod sql;
 mod transactions;
