@@ -6,6 +6,7 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+mod chain;
 mod clauses;
 pub mod commit;
 pub mod copy;
@@ -17,6 +18,7 @@ mod insert;
 mod key;
 mod local;
 mod merge;
+mod merge_rows;
 mod merging;
 mod modify;
 mod once;
@@ -44,7 +46,7 @@ pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
+    Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
     Replies, Scatter, To, Write,
 };
 
