@@ -6,6 +6,7 @@ mod copy_defaults;
 mod copy_query;
 mod encodings;
 mod extended;
+mod keys;
 mod life;
 mod own_types;
 mod simple;
