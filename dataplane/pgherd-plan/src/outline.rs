@@ -6,6 +6,7 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
 use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::chain::{Chained, chained};
 use crate::copy;
 use crate::ddl;
 use crate::edit::{Tokens, edited};
@@ -59,6 +60,11 @@ pub(crate) enum Shape {
     Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
+    /// As a whole where one shard has all of it, else in parts.
+    Chain {
+        whole: Box<Outline>,
+        parts: Result<Box<Chained>, Refusal>,
+    },
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -118,7 +124,15 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards, home }
+    let shards = context.shards;
+    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home };
+    match chained(statement, text, context) {
+        None => whole,
+        Some(parts) => {
+            let parts = parts.map(Box::new);
+            Outline { shape: Shape::Chain { whole: Box::new(whole), parts }, shards, home }
+        }
+    }
 }
 
 fn read(
@@ -400,6 +414,11 @@ impl Outline {
             Shape::Everywhere(it) => Plan::Everywhere(*it),
             Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
+            Shape::Chain { whole, parts } => match (whole.plan(parameters, placement), parts) {
+                (Plan::Refuse(_), Ok(parts)) => parts.plan(parameters, placement),
+                (Plan::Refuse(_), Err(refusal)) => Plan::Refuse(refusal.clone()),
+                (plan, _) => plan,
+            },
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)

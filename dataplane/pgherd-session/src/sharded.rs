@@ -13,6 +13,7 @@ mod coordinator;
 mod copy;
 mod cursors;
 mod deadlocks;
+mod encoding;
 mod execute;
 mod explain;
 mod extended;

@@ -297,9 +297,10 @@ fn table(row: Row) -> Option<TableRow> {
 }
 
 fn oid(row: Row) -> Option<OidRow> {
-    let [kind, schema, name, oid, has_oids] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let [kind, schema, name, oid, has_oids, element] = <[Option<String>; 6]>::try_from(row).ok()?;
     let (is_type, has_oids) = (kind? == "t", has_oids? == "t");
-    Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
+    let (oid, element) = (oid?.parse().ok()?, element?.parse().ok()?);
+    Some(OidRow { is_type, schema: schema?, name: name?, oid, has_oids, element })
 }
 
 fn view(row: Row) -> Option<ViewRow> {

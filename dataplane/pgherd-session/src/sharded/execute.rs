@@ -1,5 +1,6 @@
 //! The execution of a planned statement: on one shard, on several, or finished over their rows.
 
+mod chain;
 mod everywhere;
 mod finish;
 mod gather;
@@ -18,6 +19,7 @@ use pgherd_wire::{backend, frame};
 
 use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::front::Front;
 use super::transaction::State;
@@ -150,7 +152,8 @@ impl Coordinator {
         }
         self.provide_unique_ids(job.text).await?;
         let (outline, loaded) = self.outline(job.text).await?;
-        Ok(outline.plan(job.parameters, &loaded.places))
+        let encoding = Encoding::of(&self.front.params());
+        Ok(encoding.with_parameters(job.parameters, |it| outline.plan(it, &loaded.places)))
     }
 
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
@@ -173,6 +176,7 @@ impl Coordinator {
                 self.shape(job.text, job.types).await?;
                 self.scatter_plan(&scatter, job).await
             }
+            Plan::Chain(chain) => Box::pin(self.chain_plan(&chain, job)).await,
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
             Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
@@ -209,12 +213,14 @@ impl Coordinator {
             self.transaction.defines = true;
             self.forget_private_catalog();
         }
+        let encoding = Encoding::of(&self.front.params());
         let branch = self.branch(shard).await?;
         if branch.on_primary {
             branch.wrote = branch.wrote.max(wrote);
         }
         let is_its_own = |it: &&Arc<Statement>| {
-            !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
+            let is_readable = job.text.is_ascii() || encoding == Encoding::Utf8;
+            !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
         match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,

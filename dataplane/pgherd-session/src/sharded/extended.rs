@@ -260,7 +260,8 @@ impl Coordinator {
         text: &[u8],
         types: &[u32],
     ) -> Result<Statement, Failure> {
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
         if Self::is_command(text.as_bytes()) {
             if self.transaction.state == State::Failed {
                 return Err(in_failed_transaction());

@@ -2,11 +2,15 @@
 
 mod compare;
 mod copy;
+mod copy_defaults;
+mod copy_query;
+mod encodings;
 mod extended;
 mod keys;
 mod life;
 mod mixed_rules;
 mod overrides;
+mod own_types;
 mod reads;
 mod schemas;
 mod silent;

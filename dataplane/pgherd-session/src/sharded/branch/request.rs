@@ -116,6 +116,13 @@ impl Arguments {
         })
     }
 
+    /// The first so many of them.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let mut first = Self::default();
+        self.iter().take(count).for_each(|(binary, value)| first.push(binary, value));
+        first
+    }
+
     /// Bytes that they take.
     pub(crate) fn size(&self) -> usize {
         self.values.len()
