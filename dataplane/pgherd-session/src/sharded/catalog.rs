@@ -232,9 +232,8 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
     let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
     let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
-    let major = lease.info.version.split(|it: char| !it.is_ascii_digit()).next();
-    let major = major.and_then(|it| it.parse().ok()).unwrap_or_default();
-    let collations = Offered::read(rows(lease, &Offered::query(major)).await?);
+    let query = Offered::query(super::orders::major(&lease.info.version));
+    let collations = Offered::read(rows(lease, &query).await?);
     Ok(Reading { columns, functions, tables, views, oids, collations, fingerprint })
 }
 
