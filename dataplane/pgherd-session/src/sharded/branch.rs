@@ -54,10 +54,6 @@ pub(crate) struct Branch {
     is_cut: bool,
     /// The connection is of no more use.
     is_broken: bool,
-    /// BEGIN goes with what is asked next in the extended protocol.
-    begins: bool,
-    /// Replies to that which are still to come.
-    beginning: u8,
     /// The statement that is parsed now under a name of the connection's.
     parsing: Option<u64>,
     /// The statement that was asked last was understood.
@@ -107,8 +103,6 @@ impl Branch {
                 passing: 0,
                 is_cut: false,
                 is_broken: false,
-                begins: false,
-                beginning: 0,
                 parsing: None,
                 has_parsed: false,
                 has_tag: false,
@@ -210,22 +204,6 @@ impl Branch {
             self.front.is_cut.set(true);
         }
         Failure::Broken(self.shard)
-    }
-
-    /// Begins a transaction together with what is asked next in the extended protocol.
-    pub(crate) fn begin_with_next(&mut self) {
-        self.begins = true;
-    }
-
-    /// Begins the transaction now that should have begun with something.
-    pub(crate) async fn begin_now(&mut self) -> Result<(), Failure> {
-        if !std::mem::take(&mut self.begins) {
-            return Ok(());
-        }
-        self.is_quiet = true;
-        let begun = self.simple("BEGIN").await;
-        self.is_quiet = false;
-        begun.map(drop)
     }
 
     // === bytes ===
@@ -351,11 +329,6 @@ impl Branch {
                     if lease.owed.reply(tag).is_err() {
                         return Err(self.broken());
                     }
-                    if self.beginning > 0 {
-                        self.beginning -= 1;
-                        self.drop_message(header).await?;
-                        continue;
-                    }
                     self.has_parsed |= tag == tag::PARSE_COMPLETE;
                     return Ok(Reply::Message(header));
                 }
@@ -383,7 +356,6 @@ impl Branch {
         let shard = self.shard;
         let report = Report { shard, body: self.body(header).await?.to_vec() };
         let parsed = self.has_parsed;
-        self.beginning = 0;
         if let Some(lease) = self.lease.as_mut() {
             lease.owed.error();
             if let Some(id) = self.parsing.take().filter(|_| !parsed) {

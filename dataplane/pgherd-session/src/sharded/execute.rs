@@ -186,8 +186,7 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
-        let in_batch = !job.is_simple || job.arguments.len() > 0;
-        let branch = self.joining_branch(shard, in_batch).await?;
+        let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
         let is_its_own = |it: &&Arc<Statement>| {
             !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()

@@ -91,12 +91,6 @@ impl Transaction {
         self.log.push(Logged::Set(text.trim().trim_end_matches(';').to_owned()));
     }
 
-    /// Nothing was said of it but that it begins.
-    fn is_plain(&self) -> bool {
-        let plain = ["", "begin", "begin transaction", "begin work", "start transaction"];
-        self.log.is_empty() && plain.iter().any(|it| self.begin.eq_ignore_ascii_case(it))
-    }
-
     /// What a branch begins with.
     fn prologue(&self) -> String {
         let mut sql = if self.begin.is_empty() { "BEGIN".to_owned() } else { self.begin.clone() };
@@ -208,7 +202,8 @@ impl Coordinator {
 
     /// A BEGIN with options that may be wrong opens a branch at once, so that its shard says so.
     async fn judge_begin(&mut self) -> Result<(), Failure> {
-        if self.transaction.is_plain() {
+        let plain = ["begin", "begin transaction", "begin work", "start transaction"];
+        if plain.iter().any(|it| self.transaction.begin.eq_ignore_ascii_case(it)) {
             return Ok(());
         }
         let shard = self.any_shard();
@@ -354,24 +349,10 @@ impl Coordinator {
 
     /// The branch of a shard, which takes part in the transaction if one is open.
     pub(crate) async fn branch(&mut self, shard: usize) -> Result<&mut Branch, Failure> {
-        let branch = self.joining_branch(shard, false).await?;
-        branch.begin_now().await?;
-        Ok(branch)
-    }
-
-    /// The same, on which something is asked at once, `in_batch` of the extended protocol: the
-    /// transaction begins with it where nothing was said of it but BEGIN.
-    pub(crate) async fn joining_branch(
-        &mut self,
-        shard: usize,
-        in_batch: bool,
-    ) -> Result<&mut Branch, Failure> {
         if !self.branches.has(shard) {
             let need = Need { role: self.wishes.role(), ..Need::WRITE };
             let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
-            if self.transaction.is_open() && in_batch && self.transaction.is_plain() {
-                branch.begin_with_next();
-            } else if self.transaction.is_open() {
+            if self.transaction.is_open() {
                 branch.is_quiet = true;
                 let begun = branch.simple(&self.transaction.prologue()).await;
                 branch.is_quiet = false;

@@ -121,10 +121,6 @@ impl Branch {
         audience: Audience,
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
-        if let Some(translation) = &self.translation {
-            translation.check(question)?;
-        }
-        self.put_begin(&mut out);
         self.put_parse(question, &mut out)?;
         question.put_bind(&mut out, b"");
         frontend::put_target(&mut out, frontend::tag::DESCRIBE, frontend::Target::Portal, b"");
@@ -150,7 +146,6 @@ impl Branch {
         question: &Question<'_>,
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.arguments.size() + 128);
-        self.put_begin(&mut out);
         let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
         let doomed = lease.statements.take_doomed();
         let known = lease.statements.name(statement.id);
@@ -225,21 +220,6 @@ impl Branch {
         }
         self.send(&out).await?;
         self.forward(Passing::NOTHING).await.map(drop)
-    }
-
-    /// BEGIN, where it goes with what follows: should it fail, Postgres ignores all up to the Sync.
-    fn put_begin(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::take(&mut self.begins) {
-            return;
-        }
-        let begin = Question::plain("BEGIN");
-        begin.put_parse(out);
-        begin.put_bind(out, b"");
-        frame::put(out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
-        for request in [Request::Parse, Request::Bind, Request::Execute] {
-            self.owes(request, Audience::Proxy);
-        }
-        self.beginning = 3;
     }
 
     /// A Parse with the OIDs of this shard.
