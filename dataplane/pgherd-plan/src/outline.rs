@@ -6,6 +6,7 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
 use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::chain::{Chained, chained};
 use crate::copy;
 use crate::ddl;
 use crate::edit::{Tokens, edited};
@@ -19,6 +20,7 @@ use crate::once;
 use crate::partial::{Partial, partial};
 use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
+use crate::schemas::{self, Home};
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
@@ -38,6 +40,7 @@ pub struct Context<'a> {
 pub struct Outline {
     shape: Shape,
     shards: usize,
+    home: Home,
 }
 
 #[derive(Debug, Clone)]
@@ -57,6 +60,11 @@ pub(crate) enum Shape {
     Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
+    /// As a whole where one shard has all of it, else in parts.
+    Chain {
+        whole: Box<Outline>,
+        parts: Result<Box<Chained>, Refusal>,
+    },
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -79,6 +87,20 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let mut home = Home::Any;
+    if !context.catalog.schemas().is_empty()
+        && let Some(node) = statement.stmt()
+    {
+        let names = schemas::Names::of(node, context);
+        home = names.home(context);
+        if let Some(shape) = schemas::outline(node, &names, context) {
+            let shape = shape.unwrap_or_else(Shape::Refused);
+            if let Shape::On(shard) = shape {
+                home = Home::On(shard);
+            }
+            return Outline { shape, shards: context.shards, home };
+        }
+    }
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context)
             .or_else(|refusal| draws(select, context).ok_or(refusal)),
@@ -102,7 +124,15 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
+    let shards = context.shards;
+    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home };
+    match chained(statement, text, context) {
+        None => whole,
+        Some(parts) => {
+            let parts = parts.map(Box::new);
+            Outline { shape: Shape::Chain { whole: Box::new(whole), parts }, shards, home }
+        }
+    }
 }
 
 fn read(
@@ -126,7 +156,8 @@ fn read(
         None => gathering(&walker, statement, text),
     };
     let (mut merge, mut begun) = (None, None);
-    if !tables.is_empty() {
+    let of_schema = |it: &Placed| matches!(it.table.kind, Kind::SchemaSharded { .. });
+    if !tables.is_empty() && !tables.iter().any(of_schema) {
         let piece = piece(statement, text);
         merge = merging(select, text, piece.clone(), context).map(Box::new);
         let first_parameter = walker.last_parameter + 1;
@@ -324,6 +355,31 @@ impl Outline {
         only
     }
 
+    /// Where a server can judge the statement: its names are all there.
+    pub fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Why it is refused, whatever its parameters are.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.shape {
+            Shape::Refused(refusal) => Some(refusal),
+            Shape::Read { finish: Err(refusal), .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// What a server can judge in the place of a statement that is at home nowhere: its columns and
+    /// parameters are the same, with others behind these, whose first number is given.
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        match &self.shape {
+            Shape::Read { finish: Ok(it), .. } => Some((None, &it.query, it.first_parameter)),
+            Shape::Modify(it) => it.stand_in(),
+            Shape::Insert(it) => it.stand_in(),
+            _ => None,
+        }
+    }
+
     /// The plan of one execution.
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         match &self.shape {
@@ -358,6 +414,11 @@ impl Outline {
             Shape::Everywhere(it) => Plan::Everywhere(*it),
             Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
+            Shape::Chain { whole, parts } => match (whole.plan(parameters, placement), parts) {
+                (Plan::Refuse(_), Ok(parts)) => parts.plan(parameters, placement),
+                (Plan::Refuse(_), Err(refusal)) => Plan::Refuse(refusal.clone()),
+                (plan, _) => plan,
+            },
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)

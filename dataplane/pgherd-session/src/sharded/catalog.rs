@@ -12,17 +12,19 @@ use parking_lot::Mutex;
 use pgherd_config::Cluster;
 use pgherd_parser::StringSyntax;
 use pgherd_plan::{
-    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
-    VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, OBJECTS_QUERY, Rules,
+    TABLES_QUERY, TableRow, VIEWS_QUERY, ViewRow,
 };
 use pgherd_pool::{Lease, Need, ServerError};
 use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::oids::{OIDS_QUERY, OidRow, Oids};
 use super::orders::{Offered, Orders};
+use super::own_schemas::OfSchemas;
 use super::places::Places;
 use super::sites::Sites;
 
@@ -57,7 +59,7 @@ pub(crate) struct Loaded {
     /// Milliseconds since then, when the fingerprints were compared last.
     checked: AtomicU64,
     /// The schemas of a user's search path that exist, by user and path.
-    paths: Mutex<Paths>,
+    pub(super) paths: Mutex<Paths>,
 }
 
 /// The catalog that a session saw last, so that it need not look for it.
@@ -65,7 +67,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Seen {
     loaded: Option<Arc<Loaded>>,
     /// The search path under that catalog and these parameters, which do not change in place as
-    /// long as they are held here. Under them strings are written as the standard says.
+    /// long as they are held here. Under them strings are written as the standard says, in UTF-8.
     path: Option<(u64, Arc<ParamSet>, Arc<[String]>)>,
 }
 
@@ -73,6 +75,8 @@ type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a shard may take over its catalog.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// OIDs from here on are the database's own, and differ between shards.
 const FIRST_OWN_OID: u32 = 16_384;
 
@@ -98,13 +102,15 @@ const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
 
 /// What one shard says.
 #[derive(Debug, Default)]
-struct Reading {
-    columns: Vec<ColumnRow>,
-    functions: Vec<FunctionRow>,
-    tables: Vec<TableRow>,
-    views: Vec<ViewRow>,
+pub(super) struct Reading {
+    pub(super) columns: Vec<ColumnRow>,
+    pub(super) functions: Vec<FunctionRow>,
+    pub(super) tables: Vec<TableRow>,
+    pub(super) views: Vec<ViewRow>,
     oids: Vec<OidRow>,
     collations: Offered,
+    /// Schemas and names of all that is in schemas, if some are on one shard.
+    pub(super) objects: Vec<(String, String)>,
     fingerprint: String,
 }
 
@@ -116,6 +122,9 @@ impl Loaded {
     fn new(readings: Vec<Reading>, cluster: &Cluster, generation: u64) -> Self {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         let fingerprints = readings.iter().map(|it| it.fingerprint.clone()).collect();
+        let rules = Rules::of(cluster);
+        let mut readings = readings;
+        let of_schemas = OfSchemas::take(&mut readings, &rules);
         let differing = differing(&readings);
         let oids: Vec<Vec<OidRow>> = readings.iter().map(|it| it.oids.clone()).collect();
         for (schema, table) in &differing {
@@ -129,16 +138,22 @@ impl Loaded {
         let (orders, linguistic) = Orders::new(&offered);
         let first = readings.into_iter().next().unwrap_or_default();
         let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
-        let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
+        let own = of_schemas.columns;
+        let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).chain(own).collect();
         let tables: BTreeSet<(String, String)> =
             columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();
         let tables: Vec<_> = tables.into_iter().collect();
-        let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
-        catalog.add_tables(first.tables);
-        catalog.add_views(first.views);
+        let functions = [first.functions, of_schemas.functions].concat();
+        let mut catalog = Catalog::new(columns, functions, &rules);
+        for (shard, objects) in of_schemas.objects.into_iter().enumerate() {
+            catalog.add_objects(shard, objects);
+        }
+        catalog.add_tables([first.tables, of_schemas.tables].concat());
+        // Views over tables that are refused are refused as well.
+        let places = Places::new(&mut catalog, &tables, cluster);
+        catalog.add_views([first.views, of_schemas.views].concat());
         catalog.set_default_by_bytes(is_by_bytes);
         catalog.set_linguistic(linguistic);
-        let places = Places::new(&catalog, &tables, cluster);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
             catalog,
@@ -151,6 +166,14 @@ impl Loaded {
             read_at: Instant::now(),
             checked: AtomicU64::new(0),
             paths: Mutex::default(),
+        }
+    }
+
+    /// Says what holds on each shard only, as far as it was not said before.
+    fn warn(&self, before: Option<&Self>, cluster: &str) {
+        let said = before.map(|it| it.catalog.doubts()).unwrap_or_default();
+        for doubt in self.catalog.doubts().into_iter().filter(|it| !said.contains(it)) {
+            tracing::warn!(cluster, "{doubt}");
         }
     }
 
@@ -217,7 +240,7 @@ async fn rows(lease: &mut Lease, sql: &str) -> Result<Vec<Row>, ServerError> {
 }
 
 /// Reads the catalog of one shard in the transaction that is open.
-async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
+async fn read(lease: &mut Lease, has_schemas: bool) -> Result<Reading, ServerError> {
     lease
         .execute(
             "SET LOCAL search_path = pg_catalog; SET LOCAL client_encoding = 'UTF8'; \
@@ -232,9 +255,13 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
     let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
     let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
+    let mut objects = Vec::new();
+    if has_schemas {
+        objects = rows(lease, OBJECTS_QUERY).await?.into_iter().filter_map(object).collect();
+    }
     let query = Offered::query(super::orders::major(&lease.info.version));
     let collations = Offered::read(rows(lease, &query).await?);
-    Ok(Reading { columns, functions, tables, views, oids, collations, fingerprint })
+    Ok(Reading { columns, functions, tables, views, oids, collations, objects, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -270,14 +297,20 @@ fn table(row: Row) -> Option<TableRow> {
 }
 
 fn oid(row: Row) -> Option<OidRow> {
-    let [kind, schema, name, oid, has_oids] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let [kind, schema, name, oid, has_oids, element] = <[Option<String>; 6]>::try_from(row).ok()?;
     let (is_type, has_oids) = (kind? == "t", has_oids? == "t");
-    Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
+    let (oid, element) = (oid?.parse().ok()?, element?.parse().ok()?);
+    Some(OidRow { is_type, schema: schema?, name: name?, oid, has_oids, element })
 }
 
 fn view(row: Row) -> Option<ViewRow> {
     let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
     Some(ViewRow { schema: schema?, name: name?, definition: definition? })
+}
+
+fn object(row: Row) -> Option<(String, String)> {
+    let [schema, name] = <[Option<String>; 2]>::try_from(row).ok()?;
+    Some((schema?, name?))
 }
 
 fn unreadable(shard: usize, error: &ServerError) -> Failure {
@@ -322,7 +355,8 @@ impl Coordinator {
                     Some(loaded) => loaded,
                     None => {
                         let loaded = Arc::new(self.read_catalog().await?);
-                        *cell.current.lock() = Some(Arc::clone(&loaded));
+                        let before = cell.current.lock().replace(Arc::clone(&loaded));
+                        loaded.warn(before.as_deref(), &self.sites.cluster().name);
                         loaded
                     }
                 }
@@ -351,12 +385,25 @@ impl Coordinator {
         Some(loaded)
     }
 
-    /// The search path that this session saw last, if it is still that and strings are standard.
+    /// The search path that this session saw last, if it is still that, strings are standard
+    /// and texts in UTF-8.
     pub(crate) fn seen_path(&self, loaded: &Loaded) -> Option<&Arc<[String]>> {
         let (version, params, path) = self.seen.path.as_ref()?;
         // A SET LOCAL shows in no parameter.
         let is_same = *version == loaded.version && self.front.has_params(params);
         (is_same && !self.transaction.has_settings()).then_some(path)
+    }
+
+    /// Keeps the search path for the next statement under the same parameters.
+    pub(super) fn see_path(
+        &mut self,
+        loaded: &Loaded,
+        params: Arc<ParamSet>,
+        path: &Arc<[String]>,
+    ) {
+        let is_plain =
+            self.strings() == StringSyntax::Standard && Encoding::of(&params) == Encoding::Utf8;
+        self.seen.path = is_plain.then(|| (loaded.version, params, Arc::clone(path)));
     }
 
     /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.
@@ -381,13 +428,14 @@ impl Coordinator {
     async fn read_catalog(&mut self) -> Result<Loaded, Failure> {
         let generation = self.sites.generation();
         let cluster = self.sites.cluster();
+        let has_schemas = !cluster.sharded_schemas.is_empty();
         let mut readings = Vec::new();
         for shard in 0..self.sites.count() {
             let own = self.transaction.is_open().then(|| self.branches.get(shard)).flatten();
             if let Some(lease) = own.and_then(|branch| branch.connection()) {
                 let reading = async {
                     lease.execute("SAVEPOINT pgherd_catalog").await?;
-                    let reading = read(lease).await;
+                    let reading = read(lease, has_schemas).await;
                     let end = "ROLLBACK TO SAVEPOINT pgherd_catalog; \
                                RELEASE SAVEPOINT pgherd_catalog";
                     lease.execute(end).await?;
@@ -399,11 +447,14 @@ impl Coordinator {
             let mut lease = self.sites.lease(shard, Need::WRITE).await?;
             let reading = async {
                 lease.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
-                let reading = read(&mut lease).await;
+                let reading = read(&mut lease, has_schemas).await;
                 lease.execute("ROLLBACK").await?;
                 reading
             };
-            let reading = reading.await.map_err(|error| unreadable(shard, &error))?;
+            // A shard that is frozen must not hold everybody who needs the catalog.
+            let reading = tokio::time::timeout(PATIENCE, reading).await;
+            let reading = reading.unwrap_or(Err(ServerError::Closed));
+            let reading = reading.map_err(|error| unreadable(shard, &error))?;
             lease.release();
             readings.push(reading);
         }
@@ -416,6 +467,8 @@ impl Coordinator {
         if let Some(loaded) = self.seen.loaded.take() {
             loaded.invalidate();
         }
+        // What its functions do may have changed.
+        self.sites.shards().all().iter().for_each(|targets| targets.refresh_catalog());
         if let Some(loaded) = &*self.cell().current.lock() {
             loaded.invalidate();
         }
@@ -424,34 +477,6 @@ impl Coordinator {
     /// What only this transaction has seen is gone with it.
     pub(crate) fn forget_private_catalog(&mut self) {
         self.private = None;
-    }
-
-    /// The schemas along which names without schema are looked for.
-    pub(crate) async fn search_path(&mut self, loaded: &Loaded) -> Result<Arc<[String]>, Failure> {
-        if let Some(path) = self.seen_path(loaded) {
-            return Ok(Arc::clone(path));
-        }
-        let params = self.front.params();
-        let role = params.get("role").unwrap_or_default();
-        let path = format!("{role}\0{}", params.get("search_path").unwrap_or("\0"));
-        let key = (Arc::clone(&self.front.entry.user), path);
-        // A SET LOCAL shows in no parameter.
-        let is_cached = !self.transaction.has_settings();
-        if is_cached && let Some(path) = loaded.paths.lock().get(&key).cloned() {
-            let is_standard = self.strings() == StringSyntax::Standard;
-            self.seen.path = is_standard.then(|| (loaded.version, params, Arc::clone(&path)));
-            return Ok(path);
-        }
-        let sql = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))";
-        let answer = self.ask_any(sql).await?;
-        let schema = |row: &Vec<Option<Vec<u8>>>| {
-            row.first()?.as_deref().map(|it| String::from_utf8_lossy(it).into_owned())
-        };
-        let path: Arc<[String]> = answer.rows.iter().filter_map(schema).collect();
-        if is_cached {
-            loaded.paths.lock().insert(key, Arc::clone(&path));
-        }
-        Ok(path)
     }
 }
 

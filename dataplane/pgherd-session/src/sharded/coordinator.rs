@@ -40,6 +40,8 @@ pub(crate) struct Coordinator {
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
+    /// Where statements go by what they do.
+    pub(crate) reads: super::reads::Reads,
     pub(crate) extended: super::extended::Extended,
     pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
@@ -47,6 +49,8 @@ pub(crate) struct Coordinator {
     pub(crate) custom: Vec<String>,
     /// Where statements go that any shard can answer.
     pub(crate) home: usize,
+    /// The shard of the schemas of the search path, if they are on one.
+    pub(crate) shard_of_path: Option<usize>,
     _registration: Registration,
     _admission: Admission,
 }
@@ -78,11 +82,13 @@ impl Coordinator {
             seen: super::catalog::Seen::default(),
             oids: Arc::default(),
             wishes,
+            reads: super::reads::Reads::default(),
             extended: super::extended::Extended::default(),
             cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),
             home: rand::random::<u32>() as usize,
+            shard_of_path: None,
             _registration: login.registration,
             _admission: login.admission,
         };
@@ -120,7 +126,14 @@ impl Coordinator {
             }
             front.note_activity(Activity::Running);
             front.entry.set_state(ClientState::Active);
-            match front.guarding(self.handle_all(message)).await {
+            if let Some(party) = &*front.party.borrow() {
+                party.begin();
+            }
+            let handled = front.guarding(self.handle_all(message)).await;
+            if let Some(party) = &*front.party.borrow() {
+                party.end();
+            }
+            match handled {
                 Ok(Ok(())) => {}
                 Ok(Err(end)) | Err(end) => return end,
             }
@@ -201,6 +214,7 @@ impl Coordinator {
         }
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
+        self.let_go(failure).await;
     }
 
     /// Says that the session is ready, and what has been put before.
@@ -229,6 +243,7 @@ impl Coordinator {
             WorkerStats::add(&stats.bytes_sent, sent);
         }
         if !self.transaction.is_open() {
+            self.reads.end();
             self.release_branches();
         }
     }
@@ -243,7 +258,12 @@ impl Coordinator {
 
     /// A question of the proxy that any shard can answer, in the transaction if one has begun.
     pub(crate) async fn ask_any(&mut self, sql: &str) -> Result<Answer, Failure> {
-        let branch = self.branch(self.any_shard()).await?;
+        self.ask(self.any_shard(), sql).await
+    }
+
+    /// The same of one shard.
+    pub(crate) async fn ask(&mut self, shard: usize, sql: &str) -> Result<Answer, Failure> {
+        let branch = self.branch(shard).await?;
         branch.is_quiet = true;
         let answer = branch.simple(sql).await;
         branch.is_quiet = false;

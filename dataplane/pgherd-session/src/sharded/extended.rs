@@ -91,6 +91,15 @@ impl Extended {
         Ok(())
     }
 
+    pub(crate) fn known(&self, name: &[u8]) -> Option<&Statement> {
+        self.statements.get(name).map(Rc::as_ref)
+    }
+
+    /// The statements of all portals.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = &Statement> {
+        self.portals.values().map(Portal::statement)
+    }
+
     pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }
@@ -251,7 +260,16 @@ impl Coordinator {
         text: &[u8],
         types: &[u32],
     ) -> Result<Statement, Failure> {
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
+        if Self::is_command(text.as_bytes()) {
+            if self.transaction.state == State::Failed {
+                return Err(in_failed_transaction());
+            }
+            let shape = Rc::new(Self::shape_of_command(text.as_bytes()));
+            let verb = Some(Verb::Command);
+            return Ok(Statement { text: text.into(), verb, shape, server: None });
+        }
         let pieces = self.pieces(text).await?;
         let verb = match pieces.as_slice() {
             [] => None,

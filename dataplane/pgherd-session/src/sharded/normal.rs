@@ -118,7 +118,7 @@ impl Coordinator {
             nature,
             statement: None,
         };
-        self.on_one(shard, &job).await.map(Some)
+        self.execute_on(shard, &job).await.map(Some)
     }
 }
 

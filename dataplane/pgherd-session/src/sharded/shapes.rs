@@ -10,6 +10,8 @@ use pgherd_wire::ParamSet;
 
 use super::branch::{Branch, Question};
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
+use super::execute::about_own_text;
 use super::extended::Statement;
 use super::failure::Failure;
 use super::transaction::State;
@@ -138,7 +140,10 @@ impl Coordinator {
             return None;
         }
         let (version, params) = (self.seen_catalog()?.version, self.front.params());
-        self.shapes.get(text, types, version, &params)?.statement.clone()
+        // In another encoding the same bytes are another text.
+        let is_read = text.is_ascii() || Encoding::of(&params) == Encoding::Utf8;
+        let known = self.shapes.get(text, types, version, &params).filter(|_| is_read)?;
+        known.statement.clone()
     }
 
     /// Keeps what was made of a text, beside its shape.
@@ -152,18 +157,41 @@ impl Coordinator {
 
     /// The same without looking at what is known.
     pub(crate) async fn judge(&mut self, text: &str, types: &[u32]) -> Result<Shape, Failure> {
+        let (shard, stand_in) = self.home_of(text).await?;
+        if let Some((text, parameters)) = stand_in {
+            let shape = self.judge_on(shard, &text, types).await.map_err(about_own_text)?;
+            let parameters = shape.parameters.into_iter().take(parameters).collect();
+            return Ok(Shape { parameters, ..shape });
+        }
+        self.judge_on(shard, text, types).await
+    }
+
+    async fn judge_on(
+        &mut self,
+        shard: Option<usize>,
+        text: &str,
+        types: &[u32],
+    ) -> Result<Shape, Failure> {
         let question = Question { types, ..Question::plain(text) };
         let is_apart = match self.transaction.state {
             State::Failed => true,
+            // A replica may not have heard of the schema that is known here.
+            _ if self.reads.is_elsewhere() => true,
             _ => self.transaction.is_open() && self.branches.is_empty(),
         };
         if is_apart {
             // Nothing of the transaction matters to it, and it need not begin there.
-            let shard = self.home % self.sites.count().max(1);
-            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            let shard = shard.unwrap_or(self.home % self.sites.count().max(1));
+            // Reads can go on without a primary.
+            let need = match !self.reads.is_elsewhere() || self.sites.has_primary(shard) {
+                true => Need::WRITE,
+                false => self.need(shard).await?,
+            };
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             return branch.describe(&question).await;
         }
-        self.branch(self.any_shard()).await?.describe(&question).await
+        let shard = shard.unwrap_or_else(|| self.any_shard());
+        self.branch(shard).await?.describe(&question).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Texts of SQL, parsed and outlined once for all sessions of a worker.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use pgherd_plan::{Context, Outline, Parameter, outline};
 
 use super::catalog::Loaded;
 use super::coordinator::{Coordinator, not_understood};
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::verb::{Nature, Verb};
 
@@ -110,11 +112,12 @@ impl Coordinator {
     }
 
     /// A text of the client as the parser can read it.
-    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<&'t str, Failure> {
+    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Failure> {
         let params = self.front.params();
         let is_utf8 = params.get("client_encoding").is_none_or(|it| it == "UTF8");
-        match std::str::from_utf8(text) {
-            Ok(text) if is_utf8 || text.is_ascii() => Ok(text),
+        let encoding = Encoding::of(&params);
+        match encoding.decode(text) {
+            Some(text) if is_utf8 || encoding == Encoding::Latin1 || text.is_ascii() => Ok(text),
             _ if is_utf8 => {
                 Err(Failure::error("22021", "invalid byte sequence for encoding \"UTF8\""))
             }

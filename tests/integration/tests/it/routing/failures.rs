@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use pgherd_harness::poll;
 use pgherd_harness::postgres::Postgres;
 use pgherd_harness::raw::{Client, Message, frontend};
+use pgherd_harness::turns::Turns;
 
 use super::stand::{SOON, Stand, WHERE};
 
@@ -54,11 +55,11 @@ fn repeat(mut client: Client, sql: String, stop: &Arc<AtomicBool>) -> Repeating 
 
 /// How much longer than promised things may have taken: what a machine that has stopped for a moment does to
 /// everybody, a client that writes to the primary without a proxy sees, too, and on the way through the proxy a few
-/// times as many have their turn.
-fn slack(control: Repeating) -> Result<Duration> {
+/// times as many have their turn. A single backend may wait for a processor much longer than others.
+fn slack(control: Repeating, turns: Turns) -> Result<Duration> {
     let control = control.join().expect("no panic")?;
     ensure!(control.errors.is_empty(), "{control:?}");
-    Ok(control.longest * 4)
+    Ok((control.longest * 4).max(turns.longest() * 2))
 }
 
 /// Waits until a replica that is well again answers reads.
@@ -202,6 +203,7 @@ struct Load {
     readers: Vec<Repeating>,
     writer: Repeating,
     control: Repeating,
+    turns: Turns,
 }
 
 impl Load {
@@ -214,15 +216,16 @@ impl Load {
         let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
         let writer = repeat(stand.client()?, insert, &stop);
         let direct = Client::login(stand.primary.addr())?;
+        let turns = Turns::watch();
         let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
-        Ok(Self { stop, readers, writer, control })
+        Ok(Self { stop, readers, writer, control, turns })
     }
 
     /// Nobody has seen an error, no reader has waited longer than this, and no writer longer than
     /// [`STALL`]. What the machine took is added; it and the number of rows written are returned.
     fn end(self, reads: Duration) -> Result<(Duration, usize)> {
         self.stop.store(true, Ordering::Relaxed);
-        let slack = slack(self.control)?;
+        let slack = slack(self.control, self.turns)?;
         let limit = reads + slack;
         for reader in self.readers {
             let seen = reader.join().expect("no panic")?;
