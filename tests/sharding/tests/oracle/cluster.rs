@@ -128,7 +128,7 @@ async fn linguistic(client: &Client) -> Result<(Vec<Linguistic>, HashMap<String,
         let [oid, name, provider, locale, deterministic, version] =
             <[Option<String>; 6]>::try_from(row).ok().context("a row of collations")?;
         let (oid, name) = (oid.context("an OID")?, name.context("a name")?);
-        if oid != "0" && !["de_DE.utf8", "sv_SE.utf8"].contains(&name.as_str()) {
+        if oid != "0" && !["german", "swedish"].contains(&name.as_str()) {
             continue;
         }
         let facts = CollationFacts {
@@ -140,12 +140,12 @@ async fn linguistic(client: &Client) -> Result<(Vec<Linguistic>, HashMap<String,
         };
         let collation = facts.resolve_with(pgherd_collation::library);
         let Collation::Library { .. } = collation else { continue };
-        let (name, quoted) = match oid.as_str() {
-            "0" => ("default".to_owned(), Linguistic::DEFAULT.to_owned()),
-            _ => (name.clone(), format!("pg_catalog.\"{name}\"")),
+        let (schema, name, quoted) = match oid.as_str() {
+            "0" => ("pg_catalog".to_owned(), "default".to_owned(), Linguistic::DEFAULT.to_owned()),
+            _ => ("public".to_owned(), name.clone(), format!("public.{name}")),
         };
         orders.insert(quoted.clone(), collation);
-        all.push(Linguistic { schema: "pg_catalog".to_owned(), name, quoted, is_alone: true });
+        all.push(Linguistic { schema, name, quoted, is_alone: true });
     }
     Ok((all, orders))
 }
