@@ -187,11 +187,11 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
+        let encoding = Encoding::of(&self.front.params());
         let branch = self.branch(shard).await?;
         branch.wrote = branch.wrote.max(wrote);
-        let encoding = Encoding::of(&self.front.params());
         let is_its_own = |it: &&Arc<Statement>| {
-            let is_readable = job.text.is_ascii() || encoding == Encoding::Utf8;
+            let is_readable = encoding == Encoding::Utf8 || job.text.is_ascii();
             !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
         match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {

@@ -35,11 +35,11 @@ impl Coordinator {
     }
 
     async fn run_query(&mut self, text: &[u8]) -> Result<(), Failure> {
-        if self.run_command(text)? {
-            return Ok(());
-        }
         let readable = self.readable(text)?;
         let text = &*readable;
+        if self.run_command(text.as_bytes())? {
+            return Ok(());
+        }
         if self.run_directed(text).await? {
             return Ok(());
         }
