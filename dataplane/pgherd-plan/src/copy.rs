@@ -121,10 +121,7 @@ pub(crate) fn copy(
         Kind::SchemaSharded { shard } => vec![shard],
         Kind::Reference if copy.is_from() => all,
         Kind::Reference => vec![0],
-        Kind::Undeclared => {
-            let hint = "Name it in reference_tables, or its column in sharded_tables.";
-            return Err(Refusal::new(format!("the undeclared table {name}"), hint));
-        }
+        Kind::Undeclared => return Err(table.undeclared()),
         Kind::View { .. } | Kind::Opaque => {
             return Err(Refusal::over_shards("COPY of a view or foreign table"));
         }

@@ -81,7 +81,8 @@ pub fn insert(
     let missing = left_out(table, insert, &found)?;
     let layout = layout(statement, insert, &found, sql);
     let spread = missing.iter().map(|it| it.1.volatility).max().unwrap_or(Volatility::Everywhere);
-    let local = matches!(table.kind, Kind::SchemaSharded { .. });
+    let draws_elsewhere = crate::schemas::draws_elsewhere(table, context.catalog);
+    let local = matches!(table.kind, Kind::SchemaSharded { .. }) && !draws_elsewhere;
     let one = |limit: Volatility| worst <= limit && spread <= limit;
     let single = match table.kind {
         Kind::Reference => false,
@@ -102,14 +103,19 @@ pub fn insert(
                 && found.select.is_none_or(|it| !it.values_lists().is_empty())
                 && found.source.is_empty()
         }
+        Kind::SchemaSharded { .. } => local,
         _ => spread <= Volatility::Independent && co_located(&walker, &found),
+    };
+    let apart = match table.kind {
+        Kind::SchemaSharded { .. } => crate::write::apart(&walker, found.target),
+        _ => Vec::new(),
     };
     if spreads {
         let spread = Spread {
             statement,
             sql,
             target: found.target,
-            apart: Vec::new(),
+            apart,
             nodes: vec![Node::InsertStmt(insert)],
             returning: insert.returning_clause(),
         };
@@ -328,6 +334,11 @@ fn parts(
 impl Insert {
     pub fn tables(&self) -> &[Placed] {
         &self.tables
+    }
+
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        self.together.as_ref()?.stand_in(&self.tables.first()?.table)
     }
 
     pub fn plan(

@@ -11,6 +11,7 @@ mod clauses;
 pub mod commit;
 pub mod copy;
 mod ddl;
+mod doubts;
 mod edit;
 mod facts;
 mod functions;
@@ -28,6 +29,7 @@ mod plan;
 mod push;
 mod quote;
 mod scatter;
+mod schemas;
 mod scope;
 mod source;
 pub mod unique_id;
@@ -38,8 +40,8 @@ mod with;
 mod write;
 
 pub use catalog::{
-    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport, VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind,
+    Linguistic, Rules, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
@@ -49,6 +51,7 @@ pub use plan::{
     Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
     Replies, Scatter, To, Write,
 };
+pub use schemas::{Home, OBJECTS_QUERY, one_shard_of};
 
 #[cfg(test)]
 mod tests;

@@ -178,11 +178,15 @@ fn near(
     let table = |place: (usize, usize)| walker.scopes.occurrences[place.0].table;
     let same = |place: &(usize, usize)| {
         let column = &table(*place).columns[place.1];
-        family(column.type_oid) == family(table(key).columns[key.1].type_oid)
-            && is_key_type(column)
-            && same_placement(table(*place), table(key))
+        family(column.type_oid) == family(table(key).columns[key.1].type_oid) && is_key_type(column)
     };
-    others.filter(same).flat_map(|it| walker.scopes.following(it)).collect()
+    // What follows from them may be the key of a table that is placed otherwise.
+    let placed = |place: &(usize, usize)| match table(*place).kind {
+        Kind::Sharded { .. } => same_placement(table(*place), table(key)),
+        _ => true,
+    };
+    let following = others.filter(same).flat_map(|it| walker.scopes.following(it));
+    following.filter(placed).collect()
 }
 
 /// Each shard has its own rows of the source: a sharded table at its top, joined by the key.

@@ -142,6 +142,12 @@ impl Modify {
         &self.tables
     }
 
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        let several = self.several.as_ref().ok()?;
+        several.stand_in(&self.tables.get(self.target?)?.table)
+    }
+
     /// `of_tables`: the shards of each of the tables.
     pub fn plan(
         &self,

@@ -12,7 +12,7 @@ use crate::ddl;
 use crate::edit::{Tokens, edited};
 use crate::functions::{Volatility, objection};
 use crate::insert::{self, Insert};
-use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::key::{Key, Parameter, Placement, is_key_type, shard_of, shards_of};
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
@@ -20,6 +20,7 @@ use crate::once;
 use crate::partial::{Partial, partial};
 use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
 use crate::quote;
+use crate::schemas::{self, Home};
 use crate::scope::Occurrence;
 use crate::walk::texts;
 use crate::walker::{Env, Walker};
@@ -39,6 +40,7 @@ pub struct Context<'a> {
 pub struct Outline {
     shape: Shape,
     shards: usize,
+    home: Home,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +87,20 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let mut home = Home::Any;
+    if !context.catalog.schemas().is_empty()
+        && let Some(node) = statement.stmt()
+    {
+        let names = schemas::Names::of(node, context);
+        home = names.home(context);
+        if let Some(shape) = schemas::outline(node, &names, context) {
+            let shape = shape.unwrap_or_else(Shape::Refused);
+            if let Shape::On(shard) = shape {
+                home = Home::On(shard);
+            }
+            return Outline { shape, shards: context.shards, home };
+        }
+    }
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context)
             .or_else(|refusal| draws(select, context).ok_or(refusal)),
@@ -109,12 +125,12 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         Some(other) => ddl::outline(other, context),
     };
     let shards = context.shards;
-    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards };
+    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home };
     match chained(statement, text, context) {
         None => whole,
         Some(parts) => {
             let parts = parts.map(Box::new);
-            Outline { shape: Shape::Chain { whole: Box::new(whole), parts }, shards }
+            Outline { shape: Shape::Chain { whole: Box::new(whole), parts }, shards, home }
         }
     }
 }
@@ -140,7 +156,8 @@ fn read(
         None => gathering(&walker, statement, text),
     };
     let (mut merge, mut begun) = (None, None);
-    if !tables.is_empty() {
+    let of_schema = |it: &Placed| matches!(it.table.kind, Kind::SchemaSharded { .. });
+    if !tables.is_empty() && !tables.iter().any(of_schema) {
         let piece = piece(statement, text);
         merge = merging(select, text, piece.clone(), context).map(Box::new);
         let first_parameter = walker.last_parameter + 1;
@@ -317,6 +334,52 @@ pub(crate) fn gather(
 // === impl Outline ===
 
 impl Outline {
+    /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
+    pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
+        let Shape::Read { tables, .. } = &self.shape else { return None };
+        let mut only = None;
+        for placed in tables {
+            let shard = match placed.table.kind {
+                Kind::SchemaSharded { shard } => shard,
+                _ => {
+                    let [key] = placed.keys.as_deref()? else { return None };
+                    let column = placed.table.columns.get(placed.table.key()?)?;
+                    shard_of(key, &placed.table, column, parameters, placement)?
+                }
+            };
+            if shard >= self.shards || only.is_some_and(|it| it != shard) {
+                return None;
+            }
+            only = Some(shard);
+        }
+        only
+    }
+
+    /// Where a server can judge the statement: its names are all there.
+    pub fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Why it is refused, whatever its parameters are.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.shape {
+            Shape::Refused(refusal) => Some(refusal),
+            Shape::Read { finish: Err(refusal), .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// What a server can judge in the place of a statement that is at home nowhere: its columns and
+    /// parameters are the same, with others behind these, whose first number is given.
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        match &self.shape {
+            Shape::Read { finish: Ok(it), .. } => Some((None, &it.query, it.first_parameter)),
+            Shape::Modify(it) => it.stand_in(),
+            Shape::Insert(it) => it.stand_in(),
+            _ => None,
+        }
+    }
+
     /// The plan of one execution.
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         match &self.shape {

@@ -59,12 +59,14 @@ pub struct Merge {
 }
 
 /// A column by which rows are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeKey {
     /// Counted over all columns of the query. Its format is the client's, unless it is hidden.
     pub column: usize,
-    /// Built in, and known to `pgherd-types`; text is ordered by bytes.
+    /// Built in, and known to `pgherd-types`.
     pub type_oid: u32,
+    /// Of text that is not ordered by bytes: as [`crate::Linguistic::quoted`] has it.
+    pub collation: Option<Box<str>>,
     pub descending: bool,
     pub nulls_first: bool,
 }

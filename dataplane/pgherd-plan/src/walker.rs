@@ -259,10 +259,7 @@ impl<'c, 't> Walker<'c, 't> {
             return Err(Refusal::new(construct, "If it was just created, try again."));
         };
         match table.kind {
-            Kind::Undeclared => {
-                let hint = "Name it in reference_tables, or its column in sharded_tables.";
-                return Err(Refusal::new(format!("the undeclared table {name}"), hint));
-            }
+            Kind::Undeclared => return Err(table.undeclared()),
             Kind::Opaque => {
                 let construct = format!("{name}, which is a view or foreign table,");
                 return Err(Refusal::new(construct, "Write its query in its place."));

@@ -6,6 +6,7 @@ use crate::catalog::{Kind, Table};
 use crate::edit::{Edit, Tokens, edited};
 use crate::functions::Volatility;
 use crate::insert::worst_left_out;
+use crate::key::{family, is_key_type};
 use crate::once::{self, Once};
 use crate::outline::{Context, Placed, SYSTEM_COLUMNS, gather, is_placed};
 use crate::plan::{Gather, Plan, Refusal, Replies, Write};
@@ -288,9 +289,14 @@ pub fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
     scopes.occurrences.iter().enumerate().filter_map(of).collect()
 }
 
-/// Equal keys of two tables are on one shard.
+/// Equal keys of two sharded tables are on one shard. One rule places an integer and the same
+/// number as text differently.
 pub fn same_placement(one: &Table, other: &Table) -> bool {
-    one.placement == other.placement
+    let family = |it: &Table| {
+        let key = it.key().and_then(|key| it.columns.get(key)).filter(|it| is_key_type(it));
+        key.map(|key| family(key.type_oid))
+    };
+    one.placement == other.placement && family(one).is_some() && family(one) == family(other)
 }
 
 /// References to what gathered rows do not have, and to what differs between shards.
@@ -348,6 +354,14 @@ impl Several {
             texts: shards.iter().map(|it| (*it, self.text.clone())).collect(),
             replies,
         })
+    }
+
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self, target: &Table) -> Option<(Option<usize>, &str, usize)> {
+        match target.kind {
+            Kind::SchemaSharded { shard } => Some((Some(shard), &self.text, self.first_parameter)),
+            _ => None,
+        }
     }
 
     pub fn gathers(&self, shards: &[usize], of_tables: &[Vec<usize>]) -> Vec<Gather> {

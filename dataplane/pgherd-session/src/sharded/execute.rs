@@ -104,22 +104,45 @@ impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let said = self.front.said();
-        match self.execute_once(job).await {
-            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
-            Err(failure)
-                if self.transaction.state == State::None
-                    && is_about_names(&failure)
-                    && self.front.said() == said
-                    && self.catalog_has_changed().await =>
-            {
-                self.release_branches();
-                self.execute_once(job).await
+        let mut attempts = self.attempts();
+        loop {
+            match self.execute_once(job).await {
+                // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+                Err(failure)
+                    if self.transaction.state == State::None
+                        && is_about_names(&failure.code())
+                        && self.front.said() == said
+                        && self.catalog_has_changed().await =>
+                {
+                    self.release_branches();
+                    return self.execute_once(job).await;
+                }
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
             }
-            executed => executed,
+        }
+    }
+
+    /// The same for what is known to be for one shard.
+    pub(crate) async fn execute_on(
+        &mut self,
+        shard: usize,
+        job: &Job<'_>,
+    ) -> Result<Done, Failure> {
+        let mut attempts = self.attempts();
+        loop {
+            match self.on_one(shard, job).await {
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
+            }
         }
     }
 
     async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        let is_utf8 = Encoding::of(&self.front.params()) == Encoding::Utf8;
+        if is_utf8 && let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
+            return self.on_one(shard, job).await;
+        }
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }
@@ -187,9 +210,15 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
+        if job.nature == Nature::Defines && self.transaction.is_open() {
+            self.transaction.defines = true;
+            self.forget_private_catalog();
+        }
         let encoding = Encoding::of(&self.front.params());
         let branch = self.branch(shard).await?;
-        branch.wrote = branch.wrote.max(wrote);
+        if branch.on_primary {
+            branch.wrote = branch.wrote.max(wrote);
+        }
         let is_its_own = |it: &&Arc<Statement>| {
             let is_readable = encoding == Encoding::Utf8 || job.text.is_ascii();
             !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
@@ -198,15 +227,19 @@ impl Coordinator {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        Ok(Done::of(branch.forward(job.passing()).await?))
+        let done = branch.forward(job.passing()).await;
+        if job.nature == Nature::Defines && !self.transaction.is_open() {
+            self.forget_catalog();
+        }
+        Ok(Done::of(done?))
     }
 }
 
 /// Whether a failure may come of a catalog that is not up to date.
-fn is_about_names(failure: &Failure) -> bool {
+pub(crate) fn is_about_names(code: &str) -> bool {
     // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
     const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
-    CODES.contains(&&*failure.code())
+    CODES.contains(&code)
 }
 
 /// Sends a text as the client has: by itself, or with its parameters.

@@ -19,18 +19,23 @@ use pgherd_wire::{ParamSet, backend, frame, frontend};
 use tokio::io::AsyncWrite;
 
 use super::branch::Budget;
+use super::deadlocks::Party;
 use super::failure::Failure;
+use super::presence::{Cut, Presences};
+use super::reads::Blamed;
 use crate::buffer::Buffer;
 use crate::clients::ClientEntry;
 use crate::end::End;
 use crate::session::is_frontend_tag;
 use crate::shared::{Phase, Worker};
-use crate::timeouts::{Activity, Watch};
+use crate::timeouts::{Activity, Due, Watch};
 
 /// What is collected before it is written, where nobody waits for it.
 const ENOUGH: usize = 16 * 1024;
 /// What the client may send ahead before it is not read any more.
 const MAX_AHEAD: usize = 64 * 1024;
+/// What is kept of memory for messages.
+const MOST_SPARE: usize = 512;
 
 /// The client of a sharded session.
 pub(crate) struct Front {
@@ -38,6 +43,8 @@ pub(crate) struct Front {
     pub(crate) entry: Arc<ClientEntry>,
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
+    /// Room for the next message.
+    spare: Cell<Vec<u8>>,
     capture: RefCell<Option<Capture>>,
     /// Parameters that have changed and what the client knows of them.
     changed: RefCell<Vec<(String, Option<String>)>>,
@@ -48,6 +55,18 @@ pub(crate) struct Front {
     pub(crate) is_cut: Cell<bool>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
+    /// The branches that the session has.
+    pub(crate) presences: Presences,
+    /// The transaction that is open, if it is one over several shards.
+    pub(crate) party: RefCell<Option<Arc<Party>>>,
+    /// Whose answer was an error, or none at all.
+    pub(crate) blamed: Cell<Option<Blamed>>,
+}
+
+/// How much has been said, and kept, at some moment.
+pub(crate) struct Mark {
+    said: u64,
+    kept: Option<(u64, Option<Budget>)>,
 }
 
 struct Inner {
@@ -104,6 +123,7 @@ impl Front {
             entry,
             watch: RefCell::default(),
             inner: RefCell::new(inner),
+            spare: Cell::default(),
             capture: RefCell::default(),
             changed: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
@@ -111,6 +131,9 @@ impl Front {
             is_cut: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
+            presences: Presences::default(),
+            party: RefCell::default(),
+            blamed: Cell::default(),
         })
     }
 
@@ -220,6 +243,39 @@ impl Front {
         self.sent.get() + (inner.output.len() - inner.written) as u64
     }
 
+    /// To come back to by [`Front::retract`].
+    pub(crate) fn mark(&self) -> Mark {
+        let capture = self.capture.borrow();
+        let kept = capture.as_ref().map(|it| match it {
+            Capture::Kept { rows, budget } => (rows.len() as u64, Some(budget.clone())),
+            Capture::Copied { rows, .. } => (*rows, None),
+        });
+        Mark { said: self.said(), kept }
+    }
+
+    /// Nothing of what was said since then was said, unless some of it is on its way.
+    pub(crate) fn retract(&self, mark: &Mark) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let Some(pending) = mark.said.checked_sub(self.sent.get()) else { return false };
+        let length = inner.written + usize::try_from(pending).unwrap_or(usize::MAX);
+        if length > inner.output.len() || inner.held.is_some_and(|held| held > length) {
+            return false;
+        }
+        match (&mut *self.capture.borrow_mut(), &mark.kept) {
+            (Some(Capture::Kept { rows, budget }), Some((before, Some(left)))) => {
+                rows.truncate(usize::try_from(*before).unwrap_or(usize::MAX));
+                *budget = left.clone();
+            }
+            // What makes data of rows may have a memory of them.
+            (Some(Capture::Copied { rows, .. }), Some((before, _))) if rows != before => {
+                return false;
+            }
+            _ => {}
+        }
+        inner.output.truncate(length);
+        true
+    }
+
     /// What is put from now on is not sent before [`Front::release`], and can be taken back.
     pub(crate) fn hold(&self) {
         let mut inner = self.inner.borrow_mut();
@@ -255,15 +311,35 @@ impl Front {
         while self.inner.borrow().input.unscanned().len() < header.total_len() {
             self.fill().await?;
         }
+        Ok(self.take_message(header))
+    }
+
+    /// The next message, if all of it has come and there is nothing wrong with it.
+    pub(crate) fn message_ahead(&self, most: usize) -> Option<Message> {
+        let header = self.peek_header().ok()??;
+        let has_come = self.inner.borrow().input.unscanned().len() >= header.total_len();
+        (has_come && header.body_len <= most).then(|| self.take_message(header))
+    }
+
+    fn take_message(&self, header: Header) -> Message {
         let inner = &mut *self.inner.borrow_mut();
         let message = inner.input.unscanned().get(HEADER_LEN..header.total_len());
-        let body = message.unwrap_or_default().to_vec();
+        let mut body = self.spare.take();
+        body.clear();
+        body.extend_from_slice(message.unwrap_or_default());
         inner.input.advance(header.total_len());
         if inner.input.is_empty() {
             inner.input.compact();
             inner.input.park(&self.worker.buffers);
         }
-        Ok(Message { tag: header.tag, body, is_too_long: false })
+        Message { tag: header.tag, body, is_too_long: false }
+    }
+
+    /// The room of a message that was dealt with is used for the next one.
+    pub(crate) fn recycle(&self, message: Message) {
+        if message.body.capacity() <= MOST_SPARE {
+            self.spare.set(message.body);
+        }
     }
 
     async fn throw_away(&self, header: Header) -> Result<Message, End> {
@@ -292,18 +368,40 @@ impl Front {
         }
     }
 
-    /// The tags of the messages that have come whole and were not taken.
-    pub(crate) fn tags_ahead(&self) -> Vec<u8> {
+    /// The first of the messages that have come whole and were not taken whose tag is none of
+    /// these.
+    pub(crate) fn tag_ahead(&self, but: &[u8]) -> Option<u8> {
         let inner = self.inner.borrow();
         let mut rest = inner.input.unscanned();
-        let mut tags = Vec::new();
         while let Ok(Some(header)) = Header::peek(rest)
             && let Some(next) = rest.get(header.total_len()..)
         {
-            tags.push(header.tag);
+            if !but.contains(&header.tag) {
+                return Some(header.tag);
+            }
             rest = next;
         }
-        tags
+        None
+    }
+
+    /// Whether a goodbye has come.
+    fn says_goodbye(&self) -> bool {
+        let inner = self.inner.borrow();
+        let mut rest = inner.input.unscanned();
+        while let Ok(Some(header)) = Header::peek(rest)
+            && let Some(next) = rest.get(header.total_len()..)
+        {
+            if header.tag == frontend::tag::TERMINATE {
+                return true;
+            }
+            rest = next;
+        }
+        false
+    }
+
+    /// Looks at what has come and was not taken.
+    pub(crate) fn look_ahead(&self, look: impl FnOnce(&[u8])) {
+        look(self.inner.borrow().input.unscanned());
     }
 
     /// Whether a message begins in what has come.
@@ -358,7 +456,7 @@ impl Front {
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(()) => {}
-                Err(_) if self.tags_ahead().contains(&frontend::tag::TERMINATE) => {
+                Err(_) if self.says_goodbye() => {
                     return Poll::Pending;
                 }
                 Err(end) => return Poll::Ready(end),
@@ -370,6 +468,11 @@ impl Front {
 
     pub(crate) fn params(&self) -> Arc<ParamSet> {
         Arc::clone(&self.params.borrow())
+    }
+
+    /// Whether the session has these very parameters.
+    pub(crate) fn has_params(&self, params: &Arc<ParamSet>) -> bool {
+        Arc::ptr_eq(params, &self.params.borrow())
     }
 
     pub(crate) fn set_params(&self, params: Arc<ParamSet>) {
@@ -430,8 +533,16 @@ impl Front {
                 return Poll::Ready(Ok(result));
             }
             let watch = self.watch.borrow().clone();
-            if let Some(watch) = watch {
-                watch.obey()?;
+            match watch.map_or(Ok(Due::Nothing), |watch| watch.obey())? {
+                Due::Nothing => {}
+                Due::Probe => self.presences.probe(),
+                Due::GiveUp if self.presences.give_up() => {}
+                Due::GiveUp => return Poll::Ready(Err(End::QueryTimeout)),
+            }
+            let sentence = self.party.borrow().as_ref().and_then(|it| it.take_sentence());
+            if let Some(sentence) = sentence {
+                let (shard, pid) = (sentence.shard, sentence.pid);
+                self.presences.cut(shard, pid, Cut::Refused(sentence.error()));
             }
             match self.poll_departure(cx) {
                 Poll::Ready(end) => Poll::Ready(Err(end)),

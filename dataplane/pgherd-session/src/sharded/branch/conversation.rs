@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
 use pgherd_wire::backend::{self, tag};
@@ -50,6 +51,9 @@ pub(crate) struct Completed {
     pub(crate) description: Option<Vec<u8>>,
     pub(crate) status: TransactionStatus,
 }
+
+/// How long what is cancelled may take to end.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Takes the body of a DataRow.
 type Each<'e> = dyn FnMut(&[u8]) -> Option<Result<(), Failure>> + 'e;
@@ -423,6 +427,18 @@ impl Branch {
         match salvage::cancel_and_drain(lease, unread, skip).await {
             Ok(_) | Err(ServerError::Reported(_)) => Ok(()),
             Err(_) => Err(self.broken()),
+        }
+    }
+
+    /// The same within a time, after which the connection is closed.
+    pub(crate) async fn give_up(&mut self) {
+        let is_done = match self.is_cut || self.connection().is_none_or(|it| it.owed.is_copy_in()) {
+            // Half of something was sent, or the server waits for data.
+            true => false,
+            false => tokio::time::timeout(ENDING, self.abandon()).await.is_ok(),
+        };
+        if !is_done {
+            let _ = self.broken();
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 /// How much may be gathered for one statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Budget {
     most: u64,
     left: Cell<u64>,
