@@ -139,7 +139,8 @@ impl Coordinator {
     }
 
     async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
-        if let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
+        let is_utf8 = Encoding::of(&self.front.params()) == Encoding::Utf8;
+        if is_utf8 && let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
             return self.on_one(shard, job).await;
         }
         let plan = self.plan(job).await?;
@@ -219,7 +220,7 @@ impl Coordinator {
             branch.wrote = branch.wrote.max(wrote);
         }
         let is_its_own = |it: &&Arc<Statement>| {
-            let is_readable = job.text.is_ascii() || encoding == Encoding::Utf8;
+            let is_readable = encoding == Encoding::Utf8 || job.text.is_ascii();
             !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
         match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
