@@ -40,6 +40,7 @@ pub struct Outline {
     shape: Shape,
     shards: usize,
     home: Home,
+    hides_names: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -81,18 +82,19 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
-    let mut home = Home::Any;
+    let (mut home, mut hides_names) = (Home::Any, false);
     if !context.catalog.schemas().is_empty()
         && let Some(node) = statement.stmt()
     {
         let names = schemas::Names::of(node, context);
         home = names.home(context);
+        hides_names = names.hides_names;
         if let Some(shape) = schemas::outline(node, &names, context) {
             let shape = shape.unwrap_or_else(Shape::Refused);
             if let Shape::On(shard) = shape {
                 home = Home::On(shard);
             }
-            return Outline { shape, shards: context.shards, home };
+            return Outline { shape, shards: context.shards, home, hides_names };
         }
     }
     let shape = match statement.stmt() {
@@ -118,7 +120,12 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards, home }
+    Outline {
+        shape: shape.unwrap_or_else(Shape::Refused),
+        shards: context.shards,
+        home,
+        hides_names,
+    }
 }
 
 fn read(
@@ -323,6 +330,11 @@ impl Outline {
     /// Where a server can judge the statement: its names are all there.
     pub fn home(&self) -> Home {
         self.home
+    }
+
+    /// Whether parameters say what is named: with others it may be of another shard's schema.
+    pub fn hides_names(&self) -> bool {
+        self.hides_names
     }
 
     /// Why it is refused, whatever its parameters are.

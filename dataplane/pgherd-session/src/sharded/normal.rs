@@ -86,6 +86,9 @@ impl Coordinator {
         let verb = self.verb_of(&normal.text);
         let Verb::Plan(nature @ (Nature::Reads | Nature::Writes)) = verb else { return Ok(None) };
         let (outline, loaded) = self.outline(&normal.text).await?;
+        if outline.hides_names() {
+            return Ok(None);
+        }
         let parameters: Vec<Parameter<'_>> = normal
             .values
             .iter()
