@@ -100,8 +100,25 @@ pub struct Catalog {
     special: HashSet<String>,
     /// Text under the database's default collation is ordered by bytes.
     by_bytes: bool,
+    linguistic: Vec<Linguistic>,
     /// Names in schemas that are on one shard, by schema.
     objects: HashMap<String, HashSet<String>>,
+}
+
+/// A collation that does not order by bytes, whose order whoever executes plans may know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linguistic {
+    pub schema: String,
+    pub name: String,
+    /// Both as SQL, as in [`ColumnRow::collation`]; [`Linguistic::DEFAULT`] for the database's own.
+    pub quoted: String,
+    /// No other collation has this name, in whatever schema.
+    pub is_alone: bool,
+}
+
+impl Linguistic {
+    /// The collation of columns that name none.
+    pub const DEFAULT: &str = "pg_catalog.\"default\"";
 }
 
 /// What clients may name in FROM.
@@ -404,6 +421,26 @@ impl Catalog {
 
     pub(crate) fn default_is_by_bytes(&self) -> bool {
         self.by_bytes
+    }
+
+    /// Says which collations may be merged by; all are deterministic.
+    pub fn set_linguistic(&mut self, collations: Vec<Linguistic>) {
+        self.linguistic = collations;
+    }
+
+    /// The collation of a column, or of the database, if it is one of those.
+    pub(crate) fn linguistic(&self, quoted: Option<&str>) -> Option<&Linguistic> {
+        let quoted = quoted.unwrap_or(Linguistic::DEFAULT);
+        self.linguistic.iter().find(|it| it.quoted == quoted)
+    }
+
+    /// The same by what stands behind COLLATE.
+    pub(crate) fn linguistic_named(&self, names: &[&str]) -> Option<&Linguistic> {
+        self.linguistic.iter().find(|it| match names {
+            [name] => it.is_alone && it.name == *name,
+            [schema, name] => it.schema == *schema && it.name == *name,
+            _ => false,
+        })
     }
 
     /// Whether a name of the database's own may be that of an aggregate or the like.

@@ -37,6 +37,8 @@ pub const TABLES_QUERY: &str = "WITH tables AS (SELECT c.oid, n.nspname, c.relna
          WHERE k.contype = 'f' \
        UNION ALL SELECT confrelid, 'referenced', conname, '' FROM pg_constraint \
          WHERE contype = 'f' \
+       UNION ALL SELECT inhrelid, 'inherits', '', '' FROM pg_inherits \
+       UNION ALL SELECT inhparent, 'inherits', '', '' FROM pg_inherits \
        UNION ALL SELECT attrelid, 'not null', attname, '' FROM pg_attribute \
          WHERE attnotnull AND attnum > 0 AND NOT attisdropped \
        UNION ALL SELECT oid, 'table', '', CASE WHEN relhasrules THEN 'rules' ELSE '' END \
@@ -72,6 +74,8 @@ pub struct Facts {
     pub foreign: Vec<Foreign>,
     /// Foreign keys of other tables point here.
     pub referenced: bool,
+    /// It has a parent or children.
+    pub inherits: bool,
     pub rules: bool,
 }
 
@@ -91,6 +95,7 @@ pub struct Default {
     pub volatility: Volatility,
 }
 
+const TRIGGER_ROW: u16 = 1;
 const TRIGGER_INSERT: u16 = 1 << 2;
 const TRIGGER_DELETE: u16 = 1 << 3;
 
@@ -116,6 +121,7 @@ impl Facts {
             "references" => self.references.push(row.value),
             "foreign" => self.add_foreign(row),
             "referenced" => self.referenced = true,
+            "inherits" => self.inherits = true,
             "table" => self.rules = row.value == "rules",
             _ => {}
         }
@@ -140,6 +146,11 @@ impl Facts {
     /// An index is unique over all shards when the key is one of its columns.
     pub fn all_unique_over_shards(&self, key: &str) -> bool {
         self.unique.iter().all(|(_, columns)| columns.iter().any(|it| it == key))
+    }
+
+    /// Triggers for INSERT that fire once for a statement.
+    pub fn fires_for_statements(&self) -> bool {
+        self.triggers.iter().any(|it| it & TRIGGER_INSERT != 0 && it & TRIGGER_ROW == 0)
     }
 
     /// Triggers that a row's move from shard to shard would fire besides those of UPDATE.

@@ -134,6 +134,27 @@ pub fn default_of<'t>(table: &'t Table, column: &str) -> Option<&'t Default> {
     table.facts.as_ref()?.default(column)
 }
 
+/// The most volatile default that SET takes by name.
+pub fn worst_default(table: &Table, targets: List<'_>) -> Volatility {
+    let of = |it: Node<'_>| match it {
+        Node::ResTarget(it) if matches!(it.val(), Some(Node::SetToDefault(_))) => {
+            default_of(table, text(it.name())).map(|it| it.volatility)
+        }
+        _ => None,
+    };
+    targets.iter().filter_map(of).max().unwrap_or(Volatility::Everywhere)
+}
+
+/// The most volatile default of columns that are left out, or DEFAULT in some row.
+pub fn worst_left_out(
+    table: &Table,
+    insert: InsertStmt<'_>,
+    found: &Inserted<'_>,
+) -> Result<Volatility, Refusal> {
+    let all = left_out(table, insert, found)?;
+    Ok(all.iter().map(|it| it.1.volatility).max().unwrap_or(Volatility::Everywhere))
+}
+
 /// The columns that are left out, or DEFAULT in some row, and have defaults.
 fn left_out<'c>(
     table: &'c Table,
@@ -188,6 +209,10 @@ fn on_conflict(conflict: Node<'_>, table: &Table, key: &str) -> Result<(), Refus
             "ON CONFLICT without the sharding key",
             "Only unique indexes that have it among their columns hold over all shards.",
         ));
+    }
+    if worst_default(table, conflict.target_list()) > Volatility::Independent {
+        let construct = "SET to a default of the time or a sequence in ON CONFLICT";
+        return Err(Refusal::new(construct, "Give the column a value."));
     }
     if names_key(conflict.target_list()) {
         return Err(Refusal::over_shards("a change of the sharding key in ON CONFLICT"));

@@ -6,6 +6,7 @@
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
 mod catalog;
+mod chain;
 mod clauses;
 pub mod commit;
 pub mod copy;
@@ -18,6 +19,7 @@ mod insert;
 mod key;
 mod local;
 mod merge;
+mod merge_rows;
 mod merging;
 mod modify;
 mod once;
@@ -38,15 +40,15 @@ mod with;
 mod write;
 
 pub use catalog::{
-    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind, Rules,
-    Table, Transport, VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind,
+    Linguistic, Rules, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement, family};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
+    Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
     Replies, Scatter, To, Write,
 };
 pub use schemas::{Home, OBJECTS_QUERY, one_shard_of};

@@ -6,12 +6,13 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt};
 
 use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::chain::{Chained, chained};
 use crate::copy;
 use crate::ddl;
 use crate::edit::{Tokens, edited};
 use crate::functions::{Volatility, objection};
 use crate::insert::{self, Insert};
-use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::key::{Key, Parameter, Placement, is_key_type, shard_of, shards_of};
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
@@ -60,6 +61,11 @@ pub(crate) enum Shape {
     Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
+    /// As a whole where one shard has all of it, else in parts.
+    Chain {
+        whole: Box<Outline>,
+        parts: Result<Box<Chained>, Refusal>,
+    },
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -120,11 +126,15 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    Outline {
-        shape: shape.unwrap_or_else(Shape::Refused),
-        shards: context.shards,
-        home,
-        hides_names,
+    let shards = context.shards;
+    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home, hides_names };
+    match chained(statement, text, context) {
+        None => whole,
+        Some(parts) => {
+            let parts = parts.map(Box::new);
+            let shape = Shape::Chain { whole: Box::new(whole), parts };
+            Outline { shape, shards, home, hides_names }
+        }
     }
 }
 
@@ -327,6 +337,30 @@ pub(crate) fn gather(
 // === impl Outline ===
 
 impl Outline {
+    /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
+    pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
+        let Shape::Read { tables, .. } = &self.shape else { return None };
+        if self.hides_names {
+            return None;
+        }
+        let mut only = None;
+        for placed in tables {
+            let shard = match placed.table.kind {
+                Kind::SchemaSharded { shard } => shard,
+                _ => {
+                    let [key] = placed.keys.as_deref()? else { return None };
+                    let column = placed.table.columns.get(placed.table.key()?)?;
+                    shard_of(key, &placed.table, column, parameters, placement)?
+                }
+            };
+            if shard >= self.shards || only.is_some_and(|it| it != shard) {
+                return None;
+            }
+            only = Some(shard);
+        }
+        only
+    }
+
     /// Where a server can judge the statement: its names are all there.
     pub fn home(&self) -> Home {
         self.home
@@ -391,6 +425,11 @@ impl Outline {
             Shape::Everywhere(it) => Plan::Everywhere(*it),
             Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
+            Shape::Chain { whole, parts } => match (whole.plan(parameters, placement), parts) {
+                (Plan::Refuse(_), Ok(parts)) => parts.plan(parameters, placement),
+                (Plan::Refuse(_), Err(refusal)) => Plan::Refuse(refusal.clone()),
+                (plan, _) => plan,
+            },
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)

@@ -5,6 +5,7 @@ use pgherd_parser::{DeleteStmt, List, Node, RawStmt, UpdateStmt};
 use crate::catalog::{Kind, Table};
 use crate::edit::{Edit, Tokens, edited};
 use crate::functions::Volatility;
+use crate::insert::worst_left_out;
 use crate::key::{family, is_key_type};
 use crate::once::{self, Once};
 use crate::outline::{Context, Placed, SYSTEM_COLUMNS, gather, is_placed};
@@ -134,7 +135,16 @@ pub fn in_with<'t>(
             target
         }
         Node::DeleteStmt(it) => Parts::of_delete(it).walk(walker, env, depth)?,
-        Node::InsertStmt(it) => insert_in(walker, it, env, depth)?.target,
+        Node::InsertStmt(it) => {
+            let found = insert_in(walker, it, env, depth)?;
+            let table = walker.scopes.occurrences[found.target].table;
+            if worst_left_out(table, it, &found)? > Volatility::OfSession {
+                return Err(Refusal::over_shards(
+                    "a sequence in a data-modifying statement in WITH",
+                ));
+            }
+            found.target
+        }
         _ => return Err(Refusal::over_shards("a data-modifying statement in WITH")),
     };
     match walker.scopes.occurrences[target].table.kind {

@@ -287,6 +287,20 @@ impl ShardedCluster {
             .cluster_setting("reference_tables", &format!("{:?}", self.references))
     }
 
+    /// The configuration with one replica for each shard, to which reads go.
+    pub fn config_with(&self, replicas: &[Postgres]) -> ProxyConfig {
+        let with = |config: ProxyConfig, (shard, replica): (usize, &Postgres)| {
+            config.instance_of_shard(shard, replica, &self.database(shard), "replica")
+        };
+        let config = replicas.iter().enumerate().fold(self.config(), with);
+        config.cluster_setting("reads", "\"replicas\"")
+    }
+
+    /// A replica of the server of each shard.
+    pub fn replicas(&self) -> Result<Vec<Postgres>> {
+        (0..self.shards).map(|shard| self.server(shard).streaming_replica()).collect()
+    }
+
     /// A proxy with this configuration.
     pub fn proxy(&self) -> Result<Proxy> {
         Proxy::start(&self.config().to_toml())

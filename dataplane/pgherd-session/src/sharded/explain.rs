@@ -148,6 +148,11 @@ impl Coordinator {
                 lines.push(format!("Update of the sharding key on {}", listed(&change.shards)));
                 lines.push(format!("  Query: {}", one_line(&change.update)));
             }
+            Plan::Chain(chain) => {
+                lines.push("Two statements, one after the other".to_owned());
+                lines.push(format!("  First: {}", one_line(&chain.first)));
+                lines.push(format!("  Then: {}", one_line(&chain.rest)));
+            }
             _ => lines.push("On all shards".to_owned()),
         }
         Ok(())

@@ -142,6 +142,21 @@ impl Coordinator {
             self.transaction.defines = true;
             self.forget_private_catalog();
         }
+        let mut attempts = self.attempts();
+        loop {
+            match self.send_directed(shard, text, defines).await {
+                Err(failure) if self.tries_again(&mut attempts, &failure, text).await => {}
+                sent => return sent.map(|()| true),
+            }
+        }
+    }
+
+    async fn send_directed(
+        &mut self,
+        shard: usize,
+        text: &str,
+        defines: bool,
+    ) -> Result<(), Failure> {
         let branch = self.branch(shard).await?;
         branch.send_simple(text.as_bytes(), pgherd_wire::owed::Audience::Client).await?;
         // It may have left state that nobody keeps books of.
@@ -152,6 +167,6 @@ impl Coordinator {
         }
         forwarded?;
         self.note_write(shard, Wrote::Perhaps);
-        Ok(true)
+        Ok(())
     }
 }

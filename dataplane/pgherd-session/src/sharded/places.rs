@@ -1,7 +1,6 @@
 //! From the values of sharding keys, as statements and parameters give them, to shards.
 
-use std::collections::HashMap;
-
+use ahash::AHashMap;
 use bytes::Bytes;
 use pgherd_config::{Cluster, ShardedTable, ShardingAlgorithm};
 use pgherd_plan::{Catalog, Column, KeyType, Kind, Parameter, Placement, Table, family};
@@ -12,7 +11,7 @@ use pgherd_types::{Collation, Format, Settings, Type, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     /// By schema, then by table.
-    tables: HashMap<String, HashMap<String, pgherd_sharding::Placement>>,
+    tables: AHashMap<String, AHashMap<String, pgherd_sharding::Placement>>,
     /// Of the first rule: what `SET SHARDING KEY` means.
     any: Option<pgherd_sharding::Placement>,
 }

@@ -15,7 +15,10 @@ const WRITTEN: &str = "SELECT pg_catalog.current_setting('search_path'), current
 impl Coordinator {
     /// The schemas along which names without schema are looked for.
     pub(crate) async fn search_path(&mut self, loaded: &Loaded) -> Result<Arc<[String]>, Failure> {
-        let path = self.looked_up(loaded).await?;
+        let path = match self.seen_path(loaded) {
+            Some(path) => Arc::clone(path),
+            None => self.looked_up(loaded).await?,
+        };
         let schemas = loaded.catalog.schemas();
         if !schemas.is_empty() {
             self.shard_of_path = one_shard_of(schemas, path.iter().map(String::as_str));
@@ -30,8 +33,9 @@ impl Coordinator {
         let key = (Arc::clone(&self.front.entry.user), path);
         // A SET LOCAL shows in no parameter.
         let is_cached = !self.transaction.has_settings();
-        if is_cached && let Some(path) = loaded.paths.lock().get(&key) {
-            return Ok(Arc::clone(path));
+        if is_cached && let Some(path) = loaded.paths.lock().get(&key).cloned() {
+            self.see_path(loaded, params, &path);
+            return Ok(path);
         }
         let known =
             self.transaction.path.as_ref().filter(|it| !is_cached && it.0 == loaded.version);

@@ -39,7 +39,9 @@ impl Coordinator {
             done.put(&self.front);
             return Ok(());
         }
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
+        self.route(text.as_bytes());
         if self.run_directed(text).await? {
             return Ok(());
         }

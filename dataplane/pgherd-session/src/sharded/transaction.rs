@@ -3,6 +3,8 @@
 //! BEGIN opens nothing: a branch begins when a statement needs its shard, with all that the
 //! transaction has set and its savepoints so far.
 
+use std::time::SystemTime;
+
 use pgherd_pool::Need;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{ErrorResponse, Severity, TransactionStatus, sqlstate};
@@ -43,6 +45,8 @@ pub(crate) struct Transaction {
     pub(crate) path: Option<(u64, std::sync::Arc<[String]>)>,
     /// A branch broke, and with it what it had done: no savepoint brings that back.
     has_lost: bool,
+    /// When it had its first branch.
+    pub(crate) began: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,9 @@ enum Logged {
     Savepoint(String),
     Set(String),
 }
+
+/// Connections that break before the transaction has begun there.
+const MAX_BROKEN: usize = 3;
 
 /// `no_active_sql_transaction`
 const NO_TRANSACTION: &str = "25P01";
@@ -85,6 +92,14 @@ impl Transaction {
         let named = |it: &Logged| matches!(it, Logged::Savepoint(other) if other == name);
         self.log.iter().rposition(named).ok_or_else(|| {
             Failure::error(NO_SAVEPOINT, format!("savepoint \"{name}\" does not exist"))
+        })
+    }
+
+    /// The name of the innermost savepoint.
+    pub(crate) fn last_savepoint(&self) -> Option<&str> {
+        self.log.iter().rev().find_map(|it| match it {
+            Logged::Savepoint(name) => Some(name.as_str()),
+            Logged::Set(_) => None,
         })
     }
 
@@ -260,6 +275,8 @@ impl Coordinator {
 
     /// Commits on all branches, and gives them back.
     pub(crate) async fn finish_transaction(&mut self) -> Result<(), Failure> {
+        // From here on it is all or nothing: nobody ends a statement of it.
+        self.front.party.take();
         let committed = if self.branches.is_empty() {
             Ok(())
         } else {
@@ -332,13 +349,24 @@ impl Coordinator {
     /// Nothing of the transaction is left but what it has done.
     pub(crate) fn end_transaction(&mut self) {
         self.transaction = Transaction::default();
+        self.reads.end();
+        self.front.party.take();
         self.release_branches();
         self.extended.close_portals();
         self.cursors.clear();
     }
 
+    /// What an error has left unfinished on other shards is cancelled.
+    pub(crate) async fn give_up_unfinished(&mut self) {
+        let unfinished = self.branches.iter_mut().filter(|it| it.is_alive() && !it.is_idle());
+        futures_util::future::join_all(unfinished.map(Branch::give_up)).await;
+    }
+
     /// An error outside of a block ends what was implicit; inside, the block has failed.
     pub(crate) async fn note_failure(&mut self) {
+        if self.transaction.is_open() {
+            self.give_up_unfinished().await;
+        }
         match self.transaction.state {
             State::None => self.release_branches(),
             State::Implicit => self.abort_transaction().await,
@@ -354,20 +382,35 @@ impl Coordinator {
     /// The branch of a shard, which takes part in the transaction if one is open.
     pub(crate) async fn branch(&mut self, shard: usize) -> Result<&mut Branch, Failure> {
         if !self.branches.has(shard) {
-            let need = Need { role: self.wishes.role(), ..Need::WRITE };
-            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
-            if self.transaction.is_open() {
-                branch.is_quiet = true;
-                let begun = branch.simple(&self.transaction.prologue()).await;
-                branch.is_quiet = false;
-                begun?;
-            }
+            let need = self.need(shard).await?;
+            let branch = self.begin_branch(shard, need).await?;
             self.branches.add(branch);
+            self.note_branch();
         }
         let translation = self.oids.of(shard);
         let branch = self.branches.get(shard).ok_or(Failure::Broken(shard))?;
         branch.translation = translation;
         Ok(branch)
+    }
+
+    /// A connection to a shard, in the transaction if one is open.
+    async fn begin_branch(&mut self, shard: usize, need: Need) -> Result<Branch, Failure> {
+        let mut broken = 0;
+        loop {
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
+            if !self.transaction.is_open() {
+                return Ok(branch);
+            }
+            branch.is_quiet = true;
+            let begun = branch.simple(&self.transaction.prologue()).await;
+            branch.is_quiet = false;
+            match begun {
+                Ok(_) => return Ok(branch),
+                // Nothing of the client's was sent.
+                Err(Failure::Broken(_)) if broken < MAX_BROKEN => broken += 1,
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// The branches of several shards, opened in their order.
@@ -389,7 +432,7 @@ impl Coordinator {
 
     /// A statement has run on a branch.
     pub(crate) fn note_write(&mut self, shard: usize, wrote: Wrote) {
-        if let Some(branch) = self.branches.get(shard) {
+        if let Some(branch) = self.branches.get(shard).filter(|it| it.on_primary) {
             branch.wrote = branch.wrote.max(wrote);
         }
     }

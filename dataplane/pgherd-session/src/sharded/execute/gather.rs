@@ -1,8 +1,10 @@
 //! Rows of shards, held in memory column by column for one Postgres to finish a query over them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use pgherd_plan::Gather;
 use pgherd_wire::TransactionStatus;
 
@@ -13,7 +15,6 @@ use crate::sharded::coordinator::Coordinator;
 use crate::sharded::failure::Failure;
 use crate::sharded::shapes::column_types;
 use crate::sharded::transaction::State;
-use pgherd_pool::Need;
 
 /// The rows of one gather of one or more shards.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ struct Column {
 
 /// What a row costs beside its values.
 const ROW_OVERHEAD: usize = 16;
+/// How long other shards may go on when one has failed.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 // === impl Gathered ===
 
@@ -127,8 +130,7 @@ impl Coordinator {
         let mut apart = Branches::default();
         for (shard, indexes) in &of_shard {
             if indexes.len() > 1 && !self.has_one_snapshot(*shard).await? {
-                let mut branch =
-                    Branch::open(&self.front, &self.sites, *shard, Need::WRITE).await?;
+                let mut branch = self.branch_apart(*shard).await?;
                 branch.is_quiet = true;
                 branch.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
                 apart.add(branch);
@@ -144,12 +146,12 @@ impl Coordinator {
             let indexes = of_shard.get(&branch.shard)?;
             Some(gather_on(branch, indexes, gathers, job, &budget))
         });
-        let answers = join_all(asked.collect::<Vec<_>>()).await;
+        let answers = until_failure(asked.collect::<Vec<_>>()).await;
         drop(apart);
         let mut all: Vec<Gathered> =
             gathers.iter().map(|it| Gathered::new(it.columns.len())).collect();
-        for answer in answers {
-            for (index, gathered) in answer? {
+        for answer in answers? {
+            for (index, gathered) in answer {
                 if let Some(own) = all.get_mut(index) {
                     own.append(gathered);
                 }
@@ -185,6 +187,38 @@ impl Coordinator {
                 "Begin the transaction with ISOLATION LEVEL REPEATABLE READ.",
             )),
         }
+    }
+}
+
+/// All answers, or the failure of the first of those that fail. The others have a moment to end by
+/// themselves: they are not needed any more.
+async fn until_failure<T>(
+    asked: Vec<impl Future<Output = Result<T, Failure>>>,
+) -> Result<Vec<T>, Failure> {
+    let numbered = asked.into_iter().enumerate().map(|(at, it)| async move { (at, it.await) });
+    let mut asked: FuturesUnordered<_> = numbered.collect();
+    let mut answers = BTreeMap::new();
+    let mut failed: BTreeMap<usize, Failure> = BTreeMap::new();
+    while let Some((at, answer)) = asked.next().await {
+        match answer {
+            Ok(answer) => drop(answers.insert(at, answer)),
+            Err(failure) => {
+                failed.insert(at, failure);
+                let rest = async {
+                    while let Some((at, answer)) = asked.next().await {
+                        if let Err(failure) = answer {
+                            failed.insert(at, failure);
+                        }
+                    }
+                };
+                let _all_or_not = tokio::time::timeout(A_MOMENT, rest).await;
+                break;
+            }
+        }
+    }
+    match failed.pop_first() {
+        Some((_, failure)) => Err(failure),
+        None => Ok(answers.into_values().collect()),
     }
 }
 
