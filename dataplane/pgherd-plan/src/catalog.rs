@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pgherd_config::{Cluster, ShardedTable};
 use pgherd_sharding::SchemaPlacement;
 
 use crate::facts::{Facts, TableRow};
 use crate::plan::Refusal;
+use crate::rules::Rules;
 
 /// Columns of all tables. To be run with `search_path = pg_catalog`, so that names of types come
 /// with their schema. The columns of its rows are the fields of [`ColumnRow`], in order.
@@ -190,21 +190,6 @@ pub struct Transport {
     pub oid: u32,
 }
 
-/// How the configuration places tables.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rules {
-    /// Table (with or without schema) or none for all tables, and column.
-    pub sharded: Vec<(Option<String>, String)>,
-    /// For each of `sharded` (or none: all the same) a number; with one number, equal keys have one
-    /// shard.
-    pub placements: Vec<usize>,
-    /// With or without schema.
-    pub reference: Vec<String>,
-    /// These go before all other rules.
-    pub schemas: SchemaPlacement,
-    pub shards: usize,
-}
-
 /// Built-in scalar types whose binary form is exact and has no OID of another type in it.
 const BINARY: &[u32] = &[
     16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 600, 601, 602, 603, 604, 628, 650, 700, 701, 718, 774,
@@ -215,63 +200,6 @@ const BINARY: &[u32] = &[
 const PLAIN_TEXT: &[u32] =
     &[16, 18, 19, 20, 21, 23, 25, 26, 114, 869, 1042, 1043, 1700, 2950, 3802];
 const TEXT: u32 = 25;
-
-// === impl Rules ===
-
-impl Rules {
-    pub fn of(cluster: &Cluster) -> Self {
-        let sharded =
-            cluster.sharded_tables.iter().map(|rule| (rule.table.clone(), rule.column.clone()));
-        let rules = &cluster.sharded_tables;
-        let alike = |rule: &ShardedTable| {
-            let same =
-                |it: &ShardedTable| it.algorithm == rule.algorithm && it.shards == rule.shards;
-            rules.iter().position(same).unwrap_or_default()
-        };
-        Self {
-            sharded: sharded.collect(),
-            placements: rules.iter().map(alike).collect(),
-            reference: cluster.reference_tables.clone(),
-            schemas: SchemaPlacement::new(&cluster.sharded_schemas, cluster.shards.len()),
-            shards: cluster.shards.len(),
-        }
-    }
-
-    fn names(pattern: &str, table: &Table) -> bool {
-        match pattern.split_once('.') {
-            Some((schema, name)) => schema == table.schema && name == table.name,
-            None => pattern == table.name,
-        }
-    }
-
-    /// Rules that name the table go before those that name only a column.
-    fn kind(&self, table: &Table) -> (Kind, usize) {
-        if let Some(shard) = self.schemas.place(&table.schema) {
-            return (Kind::SchemaSharded { shard }, 0);
-        }
-        if self.reference.iter().any(|it| Self::names(it, table)) {
-            return (Kind::Reference, 0);
-        }
-        let position = |column: &str| table.columns.iter().position(|it| it.name == column);
-        let rules = || self.sharded.iter().enumerate();
-        let of_table = rules().find_map(|(rule, (name, column))| {
-            let named = name.as_ref().filter(|it| Self::names(it, table));
-            named.and_then(|_| Some((position(column)?, rule)))
-        });
-        let of_column = || {
-            rules().find_map(|(rule, (name, column))| {
-                name.is_none().then(|| Some((position(column)?, rule))).flatten()
-            })
-        };
-        match of_table.or_else(of_column) {
-            Some((column, rule)) => {
-                let placement = self.placements.get(rule).copied().unwrap_or_default();
-                (Kind::Sharded { column }, placement)
-            }
-            None => (Kind::Undeclared, 0),
-        }
-    }
-}
 
 // === impl Catalog ===
 

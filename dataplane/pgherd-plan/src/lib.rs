@@ -28,6 +28,7 @@ mod partial;
 mod plan;
 mod push;
 mod quote;
+mod rules;
 mod scatter;
 mod schemas;
 mod scope;
@@ -51,6 +52,7 @@ pub use plan::{
     Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
     Replies, Scatter, To, Write,
 };
+pub use rules::Rules;
 pub use schemas::{Home, OBJECTS_QUERY, one_shard_of};
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub struct Outline {
     shape: Shape,
     shards: usize,
     home: Home,
+    hides_names: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -87,18 +88,19 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
-    let mut home = Home::Any;
+    let (mut home, mut hides_names) = (Home::Any, false);
     if !context.catalog.schemas().is_empty()
         && let Some(node) = statement.stmt()
     {
         let names = schemas::Names::of(node, context);
         home = names.home(context);
+        hides_names = names.hides_names;
         if let Some(shape) = schemas::outline(node, &names, context) {
             let shape = shape.unwrap_or_else(Shape::Refused);
             if let Shape::On(shard) = shape {
                 home = Home::On(shard);
             }
-            return Outline { shape, shards: context.shards, home };
+            return Outline { shape, shards: context.shards, home, hides_names };
         }
     }
     let shape = match statement.stmt() {
@@ -125,12 +127,13 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         Some(other) => ddl::outline(other, context),
     };
     let shards = context.shards;
-    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home };
+    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home, hides_names };
     match chained(statement, text, context) {
         None => whole,
         Some(parts) => {
             let parts = parts.map(Box::new);
-            Outline { shape: Shape::Chain { whole: Box::new(whole), parts }, shards, home }
+            let shape = Shape::Chain { whole: Box::new(whole), parts };
+            Outline { shape, shards, home, hides_names }
         }
     }
 }
@@ -337,6 +340,9 @@ impl Outline {
     /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
     pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
         let Shape::Read { tables, .. } = &self.shape else { return None };
+        if self.hides_names {
+            return None;
+        }
         let mut only = None;
         for placed in tables {
             let shard = match placed.table.kind {
@@ -358,6 +364,11 @@ impl Outline {
     /// Where a server can judge the statement: its names are all there.
     pub fn home(&self) -> Home {
         self.home
+    }
+
+    /// Whether parameters say what is named: with others it may be of another shard's schema.
+    pub fn hides_names(&self) -> bool {
+        self.hides_names
     }
 
     /// Why it is refused, whatever its parameters are.

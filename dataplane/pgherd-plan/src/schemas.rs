@@ -5,7 +5,7 @@
 
 mod definitions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use pgherd_parser::{FuncCall, Node, RangeVar};
 use pgherd_sharding::SchemaPlacement;
@@ -14,6 +14,7 @@ use pgherd_sql::builtin;
 use crate::catalog::{Catalog, Kind, Table};
 use crate::functions::{Volatility, objection};
 use crate::outline::{Context, Shape};
+use crate::plan::Refusal;
 use crate::walk::{text, texts};
 
 /// Names of what is in schemas that are on one shard, beside their tables: the schema and the name
@@ -44,11 +45,15 @@ pub(crate) struct Names {
     /// Tables whose rows are spread over the shards, or of which nobody has said where they are.
     pub(crate) spread: bool,
     /// Tables that are not known.
-    pub(crate) unknown: bool,
+    unknown: bool,
+    unknown_names: Vec<String>,
     /// Tables are written that all shards have.
     writes_everywhere: bool,
     /// Functions of the database that may read or write any table.
     opaque_calls: bool,
+    /// A parameter names a sequence, or a table as `regclass`.
+    pub(crate) hides_names: bool,
+    hides_sequence: bool,
     /// Built-in functions that change state, sequences that are everybody's.
     state: bool,
 }
@@ -58,11 +63,15 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn of(node: Node<'_>, context: &Context<'_>) -> Self {
         let mut names = Self::default();
+        let mut with = HashSet::new();
         let mut stack = vec![node];
         while let Some(node) = stack.pop() {
             match node {
                 // What it names are names of FROM.
                 Node::LockingClause(_) => continue,
+                Node::CommonTableExpr(it) => {
+                    with.insert(text(it.ctename()).to_owned());
+                }
                 Node::RangeVar(it) => names.table(it, context),
                 Node::FuncCall(it) => names.call(it, context),
                 Node::TypeName(it) => names.thing(&texts(it.names()), context),
@@ -80,6 +89,7 @@ impl Names {
             }
             node.push_children(&mut stack);
         }
+        names.unknown = names.unknown_names.iter().any(|it| !with.contains(it));
         names
     }
 
@@ -103,7 +113,9 @@ impl Names {
                     Some(schema) => ["pg_catalog", "information_schema"].contains(&schema),
                     None => name.starts_with("pg_"),
                 };
-                self.unknown |= shard.is_none() && !of_system;
+                if shard.is_none() && !of_system {
+                    self.unknown_names.push(schema.map_or(name, |_| "").to_owned());
+                }
             }
         }
     }
@@ -125,12 +137,16 @@ impl Names {
     /// `'tenant_1.orders'::regclass`
     fn reference(&mut self, value: Option<Node<'_>>, of: Option<Node<'_>>, context: &Context<'_>) {
         let Some(Node::TypeName(of)) = of else { return };
-        if texts(of.names()).last().is_some_and(|it| it.starts_with("reg"))
-            && let Some(name) = value.and_then(string)
-        {
-            let names = parts(name);
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            self.thing(&names, context);
+        if !texts(of.names()).last().is_some_and(|it| it.starts_with("reg")) {
+            return;
+        }
+        match value.and_then(string) {
+            Some(name) => {
+                let names = parts(name);
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                self.thing(&names, context);
+            }
+            None => self.hides_names = true,
         }
     }
 
@@ -148,6 +164,8 @@ impl Names {
                 Node::TypeCast(cast) => cast.arg().and_then(string),
                 other => string(other),
             });
+            self.hides_sequence |= sequence.is_none();
+            self.hides_names |= sequence.is_none();
             let names = sequence.map(parts).unwrap_or_default();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             match shard_of(&names, context) {
@@ -193,7 +211,11 @@ pub(crate) fn outline(
     node: Node<'_>,
     names: &Names,
     context: &Context<'_>,
-) -> Option<Result<Shape, crate::Refusal>> {
+) -> Option<Result<Shape, Refusal>> {
+    if names.hides_sequence {
+        let hint = "Name it by a constant: sequences of schemas are on the shards of these.";
+        return Some(Err(Refusal::new("a sequence that is not named by a constant", hint)));
+    }
     match node {
         Node::SelectStmt(select) if select.into_clause().is_some() => None,
         Node::SelectStmt(_)

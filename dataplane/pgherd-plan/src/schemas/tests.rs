@@ -146,6 +146,7 @@ fn names_are_looked_for_along_the_path() {
         "SELECT * FROM countries",
         "SELECT * FROM pg_class",
         "DO ''",
+        "WITH x AS (SELECT * FROM orders) SELECT report() FROM x",
     ] {
         goes_to(sql, &["a", "public"], 1);
     }
@@ -210,6 +211,7 @@ fn what_no_shard_knows_is_refused() {
     // It may read tables of which this shard has a part.
     refused("SELECT report() FROM a.orders", &["a"], true, "report()");
     refused("DO ''", &["a"], true, "DO");
+    refused("SELECT nextval($1)", &["a"], false, "not named by a constant");
 }
 
 #[test]

@@ -101,6 +101,9 @@ impl Coordinator {
                     return Ok(None);
                 };
                 let (outline, loaded) = self.outline(&normal.text).await?;
+                if outline.hides_names() {
+                    return Ok(None);
+                }
                 let Plan::Single(shard) = outline.plan(&parameters, &loaded.places) else {
                     return Ok(None);
                 };

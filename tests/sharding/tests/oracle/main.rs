@@ -48,6 +48,8 @@ async fn answers_are_those_of_one_postgres(
 ) -> Result<()> {
     let postgres = Postgres::start()?;
     let mut cases = corpus::read()?;
+    // Their tables are made for the cluster behind a proxy.
+    cases.retain(|it| !it.file.starts_with("tenants"));
     assert!(cases.len() >= 500, "{} statements", cases.len());
     // One word of a statement or a file is enough to choose what is run.
     if let Ok(word) = std::env::var("PGHERD_ONLY") {

@@ -71,6 +71,9 @@ impl Stand {
             .sharded_as("words", "word", "varchar")
             .reference("countries")
             .reference("currencies")
+            .schema_on("north", 0)
+            .schema_on("east", 0)
+            .schema_on("south", 1)
             .start()?;
         let proxy = cluster.proxy()?;
         let server = cluster.server(0).addr();

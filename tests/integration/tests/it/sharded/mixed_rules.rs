@@ -215,15 +215,16 @@ fn conditions_on_keys_of_each_kind() -> Result<()> {
             let bytes = [bytes.concat(), execute("", 0), sync()].concat();
             exact(&mut twins, &format!("{sql} {oid} {value}"), &bytes, false)?;
         }
-        for (types, values) in [
-            (&[20][..], &["4", "9", "-9999"][..]),
+        let parameters: &[(&[u32], &[&str])] = &[
+            (&[20], &["4", "9", "-9999"]),
             (&[23], &["4"]),
             (&[21], &["1"]),
             (&[1700], &["4", "1.5", "4.0"]),
             (&[701], &["4", "1.5"]),
             (&[], &["4", "x"]),
-        ] {
-            for value in values {
+        ];
+        for (types, values) in parameters {
+            for value in *values {
                 let sql = format!("SELECT n FROM {table} WHERE k = $1");
                 let bytes = [parse("", &sql, types), bind("", "", &[Some(value.as_bytes())])];
                 let bytes = [bytes.concat(), execute("", 0), sync()].concat();

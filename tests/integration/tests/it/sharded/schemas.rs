@@ -224,7 +224,7 @@ fn definitions_go_to_one_shard() -> Result<()> {
     }
     twins.sharded.rows("CREATE SCHEMA new; CREATE SCHEMA everywhere")?;
     for shard in 0..3 {
-        let sql = "SELECT string_agg(nspname, ' ' ORDER BY 1) FROM pg_namespace \
+        let sql = "SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace \
                    WHERE nspname IN ('new', 'everywhere')";
         let expected = if shard == 0 { "everywhere new" } else { "everywhere" };
         assert_eq!(twins.cluster.shard(shard)?.value(sql)?, expected);

@@ -15,7 +15,7 @@ const READS: &[&str] = &[
     "SELECT u.*, o.total FROM users u JOIN orders o ON o.user_id = u.id + 1 WHERE o.total > 290",
     "SELECT * FROM fresh",
     "SELECT * FROM fresh JOIN users ON users.id = fresh.user_id",
-    "INSERT INTO fresh (user_id) VALUES (1), (2), (3)",
+    "INSERT INTO fresh (user_id) VALUES (1)",
     "DELETE FROM fresh WHERE user_id < 3",
 ];
 
