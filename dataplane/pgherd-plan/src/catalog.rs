@@ -98,6 +98,9 @@ pub struct Catalog {
     special: HashSet<String>,
     /// Text under the database's default collation is ordered by bytes.
     by_bytes: bool,
+    /// Queries of views that are neither parted nor the same everywhere.
+    pub(crate) definitions: HashMap<(String, String), String>,
+    materialized: HashSet<(String, String)>,
 }
 
 /// What clients may name in FROM.
@@ -237,6 +240,9 @@ impl Catalog {
         let mut catalog = Self { rules: rules.clone(), ..Self::default() };
         for row in columns {
             let key = (row.schema.clone(), row.table.clone());
+            if row.relation_kind == "m" {
+                catalog.materialized.insert(key.clone());
+            }
             let table = catalog.tables.entry(key).or_insert_with(|| Table {
                 schema: row.schema.clone(),
                 name: row.table.clone(),
@@ -324,6 +330,16 @@ impl Catalog {
 
     pub(crate) fn default_is_by_bytes(&self) -> bool {
         self.by_bytes
+    }
+
+    /// The query of a view that is to take its place.
+    pub(crate) fn definition(&self, table: &Table) -> Option<&str> {
+        let key = (table.schema.clone(), table.name.clone());
+        self.definitions.get(&key).map(String::as_str)
+    }
+
+    pub(crate) fn is_materialized(&self, table: &Table) -> bool {
+        self.materialized.contains(&(table.schema.clone(), table.name.clone()))
     }
 
     /// Whether a name of the database's own may be that of an aggregate or the like.

@@ -5,20 +5,24 @@
 //! a [`Refusal`] that names the construct. [`outline`] does all that does not depend on the
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
+mod blocks;
 mod catalog;
 mod clauses;
 pub mod commit;
 pub mod copy;
 mod ddl;
 mod edit;
+mod expand;
 mod facts;
 mod functions;
 mod insert;
 mod key;
 mod local;
+mod locking;
 mod merge;
 mod merging;
 mod modify;
+mod moment;
 mod once;
 mod outline;
 mod partial;
@@ -42,6 +46,7 @@ pub use catalog::{
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement};
+pub use moment::Moment;
 pub use outline::{Context, Outline, outline};
 pub use plan::{
     Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,

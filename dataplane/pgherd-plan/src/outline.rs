@@ -3,21 +3,25 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use pgherd_parser::{Node, RawStmt, SelectStmt};
+use pgherd_parser::{Node, RawStmt, SelectStmt, StringSyntax, Tree};
 
+use crate::blocks::{Blocks, blocks};
 use crate::catalog::{Catalog, Column, Kind, Table};
 use crate::copy;
 use crate::ddl;
 use crate::edit::{Tokens, edited};
+use crate::expand::expanded;
 use crate::functions::{Volatility, objection};
 use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::locking::locking;
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
+use crate::moment::{Moment, moment};
 use crate::once;
 use crate::partial::{Partial, partial};
-use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
+use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal, Replies, Write};
 use crate::quote;
 use crate::scope::Occurrence;
 use crate::walk::texts;
@@ -38,6 +42,8 @@ pub struct Context<'a> {
 pub struct Outline {
     shape: Shape,
     shards: usize,
+    rights: Option<String>,
+    moment: Option<Moment>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +54,18 @@ pub(crate) enum Shape {
         tables: Vec<Placed>,
         merge: Option<Box<Merging>>,
         partial: Option<Box<Partial>>,
+        blocks: Option<Box<Blocks>>,
         finish: Result<Gathering, Refusal>,
+    },
+    /// Of one shard as it is, of several in their order.
+    Lock {
+        tables: Vec<Placed>,
+        several: Result<Box<Partial>, Refusal>,
+    },
+    /// As it is, on all shards, which have the same rows.
+    LockCopies {
+        text: String,
+        first_parameter: usize,
     },
     /// UPDATE and DELETE.
     Modify(Box<Modify>),
@@ -79,6 +96,29 @@ pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cm
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let own = text.get(piece(statement, text)).unwrap_or(text);
+    if let Some(Node::SelectStmt(_)) = statement.stmt() {
+        match expanded(own, context) {
+            Ok(None) => {}
+            Ok(Some(it)) => {
+                let tree = Tree::parse(&it.text, StringSyntax::Standard);
+                if let Ok(tree) = tree
+                    && let Some(statement) = tree.statements().next()
+                {
+                    let outline = without_views(statement, &it.text, context);
+                    return Outline { rights: Some(it.rights), ..outline };
+                }
+            }
+            Err(refusal) => {
+                let shape = Shape::Refused(refusal);
+                return Outline::of(shape, context);
+            }
+        }
+    }
+    without_views(statement, text, context)
+}
+
+fn without_views(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context)
             .or_else(|refusal| draws(select, context).ok_or(refusal)),
@@ -102,7 +142,13 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    Outline { shape: shape.unwrap_or_else(Shape::Refused), shards: context.shards }
+    let mut outline = Outline::of(shape.unwrap_or_else(Shape::Refused), context);
+    if let Shape::Read { tables, merge: None, partial: None, finish: Ok(_), .. } = &outline.shape
+        && !tables.is_empty()
+    {
+        outline.moment = moment(statement, text, context);
+    }
+    outline
 }
 
 fn read(
@@ -121,18 +167,25 @@ fn read(
         }
         check_references(&mut walker);
     }
+    if !select.locking_clause().is_empty() {
+        let piece = piece(statement, text);
+        return locking(&walker, select, tables, (text, piece), context);
+    }
     let finish = match walker.not_gathered.take() {
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    let (mut merge, mut begun) = (None, None);
+    let (mut merge, mut begun, mut within) = (None, None, None);
     if !tables.is_empty() {
         let piece = piece(statement, text);
         merge = merging(select, text, piece.clone(), context).map(Box::new);
         let first_parameter = walker.last_parameter + 1;
-        begun = partial(select, text, piece, context, first_parameter).map(Box::new);
+        begun = partial(select, text, piece.clone(), context, first_parameter).map(Box::new);
+        if begun.is_none() && finish.is_ok() {
+            within = blocks(select, text, piece, context, first_parameter).map(Box::new);
+        }
     }
-    Ok(Shape::Read { tables, merge, partial: begun, finish })
+    Ok(Shape::Read { tables, merge, partial: begun, blocks: within, finish })
 }
 
 /// A query that draws from sequences and reads nothing but what all shards have: sequences are on
@@ -183,7 +236,7 @@ pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
 }
 
 /// References to what gathered rows do not have: whole rows, system columns, schemas.
-fn check_references(walker: &mut Walker<'_, '_>) {
+pub(crate) fn check_references(walker: &mut Walker<'_, '_>) {
     let all = &walker.scopes.occurrences;
     let placed: Vec<&Occurrence<'_>> = all.iter().filter(|it| is_placed(it)).collect();
     let mut found = None;
@@ -215,7 +268,7 @@ fn check_references(walker: &mut Walker<'_, '_>) {
     }
 }
 
-fn gathering(
+pub(crate) fn gathering(
     walker: &Walker<'_, '_>,
     statement: RawStmt<'_>,
     text: &str,
@@ -237,7 +290,7 @@ fn gathering(
 }
 
 /// The text of one statement.
-fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
+pub(crate) fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
     let end = match usize::try_from(statement.stmt_len()) {
         Ok(0) | Err(_) => text.len(),
@@ -303,12 +356,46 @@ pub(crate) fn gather(
 // === impl Outline ===
 
 impl Outline {
+    fn of(shape: Shape, context: &Context<'_>) -> Self {
+        Self { shape, shards: context.shards, rights: None, moment: None }
+    }
+
+    /// For a [`Plan::Finish`]: with what this asks for as constants, another text may have a better
+    /// plan.
+    pub fn moment(&self) -> Option<&Moment> {
+        self.moment.as_ref()
+    }
+
+    /// Where views were replaced by their queries: what to ask a shard before a plan is carried out
+    /// that is not the client's own text. Unless the answer is true, the user may not read what is
+    /// behind them, or sees other rows there than their owners.
+    pub fn rights(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Copy(copy) => copy.rights(),
+            _ => self.rights.as_deref(),
+        }
+    }
+
     /// The plan of one execution.
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, merge, partial, finish } => {
+            Shape::Lock { tables, several } => {
+                let shards = self.shards_of(tables, parameters, placement);
+                match (only(&shards), several) {
+                    (Some(shard), _) => Plan::Single(shard),
+                    (None, Ok(partial)) => Plan::Finish(partial.with(all(&shards), parameters)),
+                    (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
+                }
+            }
+            Shape::LockCopies { text, first_parameter } => Plan::Write(Write {
+                gathers: Vec::new(),
+                first_parameter: *first_parameter,
+                texts: (0..self.shards).map(|shard| (shard, text.clone())).collect(),
+                replies: Replies::Same,
+            }),
+            Shape::Read { tables, merge, partial, blocks, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -316,13 +403,14 @@ impl Outline {
                 if let Some(shard) = only(&shards) {
                     return Plan::Single(shard);
                 }
-                let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
-                all.sort_unstable();
-                all.dedup();
+                let all = all(&shards);
                 let timeless = !parameters.iter().any(tells_the_time);
                 let finished = || match (partial, finish) {
                     (Some(partial), _) if timeless => {
                         Plan::Finish(partial.with(all.clone(), parameters))
+                    }
+                    (None, Ok(_)) if let Some(blocks) = blocks.as_ref().filter(|_| timeless) => {
+                        Plan::Finish(self.of_blocks(blocks, parameters, placement))
                     }
                     (_, Ok(gathering)) => Plan::Finish(gathering.with(&shards)),
                     (_, Err(refusal)) => Plan::Refuse(refusal.clone()),
@@ -346,6 +434,23 @@ impl Outline {
                 insert.plan(&of_tables, self.shards, parameters, placement)
             }
         }
+    }
+
+    fn of_blocks(
+        &self,
+        blocks: &Blocks,
+        parameters: &[Parameter<'_>],
+        placement: &dyn Placement,
+    ) -> Finish {
+        let mut finish = blocks.rest.with(&self.shards_of(&blocks.tables, parameters, placement));
+        let mut gathers = Vec::new();
+        for (partial, tables) in &blocks.begun {
+            let shards = all(&self.shards_of(tables, parameters, placement));
+            gathers.append(&mut partial.with(shards, parameters).gathers);
+            finish.first_parameter = finish.first_parameter.min(partial.first_parameter());
+        }
+        gathers.append(&mut finish.gathers);
+        Finish { gathers, ..finish }
     }
 
     /// For each table the shards whose rows matter.
@@ -374,6 +479,14 @@ impl Outline {
     }
 }
 
+/// All of these, each once.
+fn all(shards: &[Vec<usize>]) -> Vec<usize> {
+    let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The one shard that all of these are, if they are.
 pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
     match shards.first()?.as_slice() {
@@ -389,6 +502,7 @@ impl Gathering {
             gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
             query: self.query.clone(),
             first_parameter: self.first_parameter,
+            locks: false,
         }
     }
 }

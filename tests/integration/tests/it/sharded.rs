@@ -4,6 +4,7 @@ mod compare;
 mod copy;
 mod extended;
 mod life;
+mod reads;
 mod simple;
 mod sql;
 mod transactions;

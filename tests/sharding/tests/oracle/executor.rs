@@ -6,7 +6,7 @@ use pgherd_plan::{Context, Finish, Gather, Outline, Parameter, Plan, outline};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, rows};
 use crate::corpus::Case;
 use crate::merging::is_same;
 use crate::values::{Bound, Value, array};
@@ -115,7 +115,19 @@ impl Executor for Planned<'_> {
                 binary: false,
             })
             .collect();
-        self.carry_out(outline.plan(&values, &self.0.places), case, &described, &parameters).await
+        let mut plan = outline.plan(&values, &self.0.places);
+        if let (Plan::Finish(_), Some(moment)) = (&plan, outline.moment()) {
+            let asked = rows(&shards[0], moment.question()).await?;
+            let text = moment.text(asked.first().context("a moment")?).context("its text")?;
+            let better = self.outline(&text)?.plan(&values, &self.0.places);
+            if matches!(better, Plan::Merge(_) | Plan::Finish(_)) {
+                plan = better;
+            }
+        }
+        if let Some(rights) = outline.rights() {
+            ensure!(rows(&shards[0], rights).await? == [[Some("t".to_owned())]], "rights");
+        }
+        self.carry_out(plan, case, &described, &parameters).await
     }
 }
 

@@ -19,7 +19,10 @@ impl Coordinator {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
         let job = Job { types, ..*job };
-        let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
+        let gathered = match finish.locks {
+            true => self.with_locked(&finish.gathers, finish.first_parameter, &job).await?,
+            false => self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?,
+        };
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let question =
             Question { sql: finish.query.as_bytes(), types, arguments, formats: job.formats };
