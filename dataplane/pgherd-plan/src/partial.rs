@@ -17,7 +17,7 @@ use crate::merging::{Count, count, shown};
 use crate::outline::Context;
 use crate::plan::{Finish, Gather, GatheredColumn};
 use crate::quote;
-use crate::walk::{column, texts};
+use crate::walk::{asks, column, texts};
 
 /// The table that the final query reads.
 const TABLE: &str = "\"pgherd\"";
@@ -193,6 +193,9 @@ impl<'t> Rewriter<'_, 't> {
         }
         let mut first = None;
         let limit = (self.select.limit_count(), self.select.limit_offset());
+        if [limit.0, limit.1].into_iter().flatten().any(asks) {
+            return None;
+        }
         // A function that gives no row for some would need more rows.
         let plain = !aggregated && !windows && distinct.is_empty() && !self.gives_sets();
         if plain
