@@ -184,13 +184,9 @@ impl<'c, 't> Analysis<'c, 't> {
         for node in select.window_clause().iter() {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
-<<<<<<< HEAD
         self.labels = labels(select);
-        for node in select.sort_clause().iter() {
-=======
         let limits = [select.limit_count(), select.limit_offset()];
         for node in select.sort_clause().iter().chain(limits.into_iter().flatten()) {
->>>>>>> main
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
         self.labels.clear();
