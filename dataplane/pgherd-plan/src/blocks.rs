@@ -1,15 +1,17 @@
 //! Queries within a query that the shards can begin by themselves: what they give is gathered
 //! instead of the tables that they read.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use pgherd_parser::{Node, SelectStmt, StringSyntax, Tree, constants as c};
 
 use crate::clauses::{closing, words};
 use crate::edit::{Edit, Tokens, edited};
+use crate::gathering::{Gathering, check_references, gathering};
 use crate::local::{Analysis, Rows};
 use crate::merging::count;
-use crate::outline::{Context, Gathering, Placed, check_calls, gathering, placed};
+use crate::outline::{Context, Placed, check_calls, placed};
 use crate::partial::{Partial, partial};
 use crate::walk::text;
 use crate::walker::{Env, Walker};
@@ -61,9 +63,10 @@ pub(crate) fn blocks(
     let statement = tree.statements().next()?;
     let Some(Node::SelectStmt(select)) = statement.stmt() else { return None };
     let mut walker = Walker::new(context.catalog, context.search_path);
+    walker.star_args = Some(HashSet::new());
     walker.query(select, &Env::EMPTY, None, 0).ok()?;
     check_calls(&mut walker, context).ok()?;
-    crate::outline::check_references(&mut walker);
+    check_references(&mut walker);
     if walker.not_gathered.is_some() || walker.last_parameter + 1 != next {
         return None;
     }

@@ -15,6 +15,7 @@ mod edit;
 mod expand;
 mod facts;
 mod functions;
+mod gathering;
 mod insert;
 mod key;
 mod local;
@@ -29,6 +30,7 @@ mod partial;
 mod plan;
 mod push;
 mod quote;
+mod rows;
 mod scatter;
 mod scope;
 mod source;
@@ -49,7 +51,7 @@ pub use key::{Key, Parameter, Placement, family};
 pub use moment::Moment;
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
+    Block, Everywhere, Finish, Gather, GatheredColumn, Locks, Merge, MergeKey, Move, Plan, Refusal,
     Replies, Scatter, To, Write,
 };
 

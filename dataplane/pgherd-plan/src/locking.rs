@@ -9,10 +9,11 @@
 use std::ops::Range;
 
 use pgherd_parser::{LockingClause, Node, SelectStmt, StringSyntax, Tree, constants as c};
-use pgherd_sql::Token;
 
 use crate::catalog::Kind;
+use crate::clauses::words;
 use crate::edit::Tokens;
+use crate::merging::{Count, count};
 use crate::outline::{Context, Placed, Shape};
 use crate::partial::{Partial, partial};
 use crate::plan::Refusal;
@@ -84,12 +85,15 @@ pub(crate) fn locking(
     let is_view = |it: &Occurrence<'_>| matches!(it.table.kind, Kind::View { .. });
     let several = if clauses().any(|clause| top().any(|it| is_view(it) && locked(clause, it))) {
         Err(Refusal::over_shards("FOR UPDATE or SHARE of a view"))
-    } else if is_limited {
-        // Each shard would lock as many rows as all are to return.
-        Err(Refusal::over_shards("FOR UPDATE or SHARE with LIMIT or OFFSET"))
+    } else if is_limited && !is_any_so_many(select) {
+        // Which rows come first is not known before some are locked.
+        Err(Refusal::new(
+            "FOR UPDATE or SHARE with OFFSET, or with LIMIT and ORDER BY",
+            "Leave ORDER BY out, or compare the sharding key with one value.",
+        ))
     } else {
         let piece = source.get(piece).unwrap_or(source);
-        let begun = several(piece, context, first_parameter);
+        let begun = several(piece, context, count(select.limit_count()), first_parameter);
         begun.map(Box::new).ok_or_else(|| {
             Refusal::over_shards("FOR UPDATE or SHARE of rows that no shard can find alone")
         })
@@ -97,11 +101,34 @@ pub(crate) fn locking(
     Ok(Shape::Lock { tables, several })
 }
 
+/// LIMIT alone: whichever rows are found first.
+fn is_any_so_many(select: SelectStmt<'_>) -> bool {
+    select.limit_offset().is_none()
+        && select.sort_clause().is_empty()
+        && select.limit_option() == c::LIMIT_OPTION_COUNT
+        && count(select.limit_count()).is_some()
+}
+
 /// Rows of several shards, locked as they are gathered.
-fn several(text: &str, context: &Context<'_>, first_parameter: usize) -> Option<Partial> {
+fn several(
+    text: &str,
+    context: &Context<'_>,
+    limit: Option<Count>,
+    first_parameter: usize,
+) -> Option<Partial> {
     let tokens = Tokens::new(text).ok()?;
-    let start = tokens.range(clause(&tokens)?)?.start;
-    let (query, clause) = (text.get(..start)?, text.get(start..)?);
+    let words = words(&tokens, 0..tokens.len())?;
+    let find = |wanted: &[&str]| {
+        words.iter().find(|(word, _)| wanted.contains(&word.as_str())).map(|(_, at)| *at)
+    };
+    // They may come in both orders.
+    let (locks, limits) = (find(&["for"])?, find(&["limit", "fetch"]));
+    let start = tokens.range(limits.map_or(locks, |it| it.min(locks)))?.start;
+    let end = match limits.filter(|it| *it > locks) {
+        Some(limits) => tokens.range(limits)?.start,
+        None => text.len(),
+    };
+    let (query, clause) = (text.get(..start)?, text.get(tokens.range(locks)?.start..end)?);
     let tree = Tree::parse(query, StringSyntax::Standard).ok()?;
     let Some(Node::SelectStmt(select)) = tree.statements().next()?.stmt() else { return None };
     if select.op() != c::SETOP_NONE || !select.locking_clause().is_empty() {
@@ -111,31 +138,10 @@ fn several(text: &str, context: &Context<'_>, first_parameter: usize) -> Option<
         || !select.distinct_clause().is_empty()
         || select.having_clause().is_some();
     let begun = partial(select, query, 0..query.len(), context, first_parameter)?;
-    (!grouped).then(|| begun.locking(clause.trim().trim_end_matches(';')))
-}
-
-/// The token where the first locking clause begins; they are the last of a query without LIMIT.
-fn clause(tokens: &Tokens<'_>) -> Option<usize> {
-    let mut depth = 0usize;
-    for index in 0..tokens.len() {
-        match tokens.text(index) {
-            "(" | "[" => depth += 1,
-            ")" | "]" => depth = depth.checked_sub(1)?,
-            word if depth == 0
-                && tokens.kind(index) == Some(Token::Word)
-                && word.eq_ignore_ascii_case("for") =>
-            {
-                let before = index.checked_sub(1).map_or("", |it| tokens.text(it));
-                let is_name = before == "." || before.eq_ignore_ascii_case("as");
-                let next = tokens.text(index + 1).to_ascii_lowercase();
-                if !is_name && ["update", "no", "share", "key"].contains(&next.as_str()) {
-                    return Some(index);
-                }
-            }
-            _ => {}
-        }
-    }
-    None
+    let clause = clause.trim().trim_end_matches(';');
+    // What would end the shards' text early.
+    let is_plain = !clause.contains("--");
+    (!grouped && is_plain).then(|| begun.locking(clause, limit.unwrap_or(Count::None)))
 }
 
 fn is_flat(item: Node<'_>) -> bool {

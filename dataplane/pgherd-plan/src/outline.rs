@@ -6,12 +6,12 @@ use std::ops::Range;
 use pgherd_parser::{Node, RawStmt, SelectStmt, StringSyntax, Tree};
 
 use crate::blocks::{Blocks, blocks};
-use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::catalog::{Catalog, Kind, Table};
 use crate::copy;
 use crate::ddl;
-use crate::edit::{Tokens, edited};
 use crate::expand::expanded;
 use crate::functions::{Volatility, objection};
+use crate::gathering::{Gathering, check_references, gathering};
 use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
 use crate::locking::locking;
@@ -21,10 +21,8 @@ use crate::modify::{self, Modify};
 use crate::moment::{Moment, moment};
 use crate::once;
 use crate::partial::{Partial, partial};
-use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal, Replies, Write};
-use crate::quote;
+use crate::plan::{Everywhere, Finish, Plan, Refusal, Replies, Write};
 use crate::scope::Occurrence;
-use crate::walk::texts;
 use crate::walker::{Env, Walker};
 
 /// What a statement is planned against.
@@ -81,14 +79,6 @@ pub(crate) enum Shape {
 pub(crate) struct Placed {
     pub table: Table,
     pub keys: Option<Vec<Key>>,
-}
-
-/// How the rows are gathered: for each of the placed tables, in their order.
-#[derive(Debug, Clone)]
-pub(crate) struct Gathering {
-    gathers: Vec<Gather>,
-    query: String,
-    first_parameter: usize,
 }
 
 /// Columns that every table has.
@@ -158,6 +148,7 @@ fn read(
     context: &Context<'_>,
 ) -> Result<Shape, Refusal> {
     let mut walker = Walker::new(context.catalog, context.search_path);
+    walker.star_args = Some(HashSet::new());
     walker.query(select, &Env::EMPTY, None, 0)?;
     check_calls(&mut walker, context)?;
     let tables = placed(&walker);
@@ -235,60 +226,6 @@ pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
         .collect()
 }
 
-/// References to what gathered rows do not have: whole rows, system columns, schemas.
-pub(crate) fn check_references(walker: &mut Walker<'_, '_>) {
-    let all = &walker.scopes.occurrences;
-    let placed: Vec<&Occurrence<'_>> = all.iter().filter(|it| is_placed(it)).collect();
-    let mut found = None;
-    for reference in &walker.columns {
-        let names = texts(reference.fields());
-        let star = names.len() != reference.fields().len();
-        let construct = match names.as_slice() {
-            [name] if !star && placed.iter().any(|it| it.reference == *name) => "a whole row",
-            [name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
-            [_, name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
-            [qualifier, name] if !star => {
-                let mut tables =
-                    placed.iter().filter(|it| it.reference == *qualifier && !it.renamed);
-                if tables.any(|it| it.table.position(name).is_none()) {
-                    "a column that the table does not have"
-                } else {
-                    continue;
-                }
-            }
-            [_, _, ..] if names.len() > 2 || star && names.len() > 1 => {
-                "a column's name with its schema"
-            }
-            _ => continue,
-        };
-        found.get_or_insert(construct);
-    }
-    if let Some(construct) = found {
-        walker.object(construct);
-    }
-}
-
-pub(crate) fn gathering(
-    walker: &Walker<'_, '_>,
-    statement: RawStmt<'_>,
-    text: &str,
-) -> Result<Gathering, Refusal> {
-    let tokens = Tokens::new(text)?;
-    let first_parameter = walker.last_parameter + 1;
-    let mut next = first_parameter;
-    let mut gathers = Vec::new();
-    let mut edits = Vec::new();
-    for occurrence in walker.scopes.occurrences.iter().filter(|it| is_placed(it)) {
-        let (gather, subquery) = gather(occurrence, &walker.used, walker.uses_all, next)?;
-        next += gather.columns.len();
-        gathers.push(gather);
-        edits.push(tokens.replace(occurrence, &subquery)?);
-    }
-    let query = edited(text, piece(statement, text), edits)
-        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
-    Ok(Gathering { gathers, query, first_parameter })
-}
-
 /// The text of one statement.
 pub(crate) fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
@@ -297,60 +234,6 @@ pub(crate) fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
         Ok(length) => start + length,
     };
     start..end
-}
-
-/// The query for a table's rows, and the subquery that takes the table's place.
-pub(crate) fn gather(
-    occurrence: &Occurrence<'_>,
-    used: &HashSet<&str>,
-    uses_all: bool,
-    first_parameter: usize,
-) -> Result<(Gather, String), Refusal> {
-    let table = occurrence.table;
-    let mut columns: Vec<&Column> =
-        table.columns.iter().filter(|it| uses_all || used.contains(it.name.as_str())).collect();
-    if columns.is_empty() {
-        // Only the number of rows matters.
-        columns.extend(table.columns.iter().find(|it| it.transport.is_some()));
-    }
-    if columns.is_empty() {
-        return Err(Refusal::over_shards("a table without columns"));
-    }
-    let mut gathered = Vec::new();
-    let (mut asked, mut arrays, mut names, mut outputs) = (vec![], vec![], vec![], vec![]);
-    for (index, column) in columns.iter().enumerate() {
-        let Some(transport) = &column.transport else {
-            let construct = format!("the column {} of type {}", column.name, column.sql_type);
-            return Err(Refusal::over_shards(construct));
-        };
-        let name = quote::name(&column.name);
-        let same = transport.oid == column.type_oid;
-        asked.push(if same { name.clone() } else { format!("{name}::{}", transport.sql_type) });
-        arrays.push(format!(
-            "pg_catalog.unnest(${}::{}[])",
-            first_parameter + index,
-            transport.sql_type
-        ));
-        names.push(format!("c{index}"));
-        let collation = column.collation.as_ref().map(|it| format!(" COLLATE {it}"));
-        let collation = collation.unwrap_or_default();
-        outputs.push(format!("c{index}::{}{collation} AS {name}", column.sql_type));
-        gathered.push(GatheredColumn { type_oid: transport.oid });
-    }
-    let filter = match occurrence.filters.as_slice() {
-        [] => String::new(),
-        filters => format!(" WHERE {}", filters.join(" AND ")),
-    };
-    let (schema, name) = (quote::name(&table.schema), quote::name(&table.name));
-    let query = format!("SELECT {} FROM {schema}.{name}{filter}", asked.join(", "));
-    let subquery = format!(
-        "SELECT {} FROM ROWS FROM ({}) AS g({})",
-        outputs.join(", "),
-        arrays.join(", "),
-        names.join(", ")
-    );
-    let uses_parameters = filter.contains('$');
-    Ok((Gather { shards: Vec::new(), query, uses_parameters, columns: gathered }, subquery))
 }
 
 // === impl Outline ===
@@ -385,7 +268,13 @@ impl Outline {
                 let shards = self.shards_of(tables, parameters, placement);
                 match (only(&shards), several) {
                     (Some(shard), _) => Plan::Single(shard),
-                    (None, Ok(partial)) => Plan::Finish(partial.with(all(&shards), parameters)),
+                    (None, Ok(partial)) => match partial.locks(parameters) {
+                        Some(locks) => {
+                            let finish = partial.with(all(&shards), parameters);
+                            Plan::Finish(Finish { locks, ..finish })
+                        }
+                        None => Plan::Refuse(Refusal::over_shards("this LIMIT")),
+                    },
                     (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
                 }
             }
@@ -492,17 +381,5 @@ pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
     match shards.first()?.as_slice() {
         [shard] if shards.iter().all(|it| it.as_slice() == [*shard]) => Some(*shard),
         _ => None,
-    }
-}
-
-impl Gathering {
-    fn with(&self, shards: &[Vec<usize>]) -> Finish {
-        let gathers = self.gathers.iter().zip(shards.iter().cloned());
-        Finish {
-            gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
-            query: self.query.clone(),
-            first_parameter: self.first_parameter,
-            locks: false,
-        }
     }
 }

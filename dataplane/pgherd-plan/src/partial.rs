@@ -15,7 +15,7 @@ use crate::key::Parameter;
 use crate::local::{Analysis, Found, Place, Rows, Spread, figure_name};
 use crate::merging::{Count, count, shown};
 use crate::outline::Context;
-use crate::plan::{Finish, Gather, GatheredColumn};
+use crate::plan::{Finish, Gather, GatheredColumn, Locks};
 use crate::quote;
 use crate::walk::{asks, column, texts};
 
@@ -37,8 +37,8 @@ pub struct Partial {
     first_parameter: usize,
     /// The first rows of each shard are enough: LIMIT, OFFSET, and WITH TIES.
     first: Option<(Count, Count, bool)>,
-    /// The gather locks its rows.
-    locks: bool,
+    /// The gather locks so many rows.
+    locks: Option<Count>,
 }
 
 struct Rewriter<'a, 't> {
@@ -224,7 +224,7 @@ impl<'t> Rewriter<'_, 't> {
         let columns = columns.map(|it| GatheredColumn { type_oid: it.oid }).collect();
         let uses_parameters = gather.contains('$');
         let gather = Gather { shards: Vec::new(), query: gather, uses_parameters, columns };
-        Some(Partial { gather, query, first_parameter, first, locks: false })
+        Some(Partial { gather, query, first_parameter, first, locks: None })
     }
 
     /// A column of the shards' queries.
@@ -433,15 +433,23 @@ impl Partial {
     pub fn with(&self, shards: Vec<usize>, parameters: &[Parameter<'_>]) -> Finish {
         let gather = Gather { shards, query: self.text(parameters), ..self.gather.clone() };
         let (query, first_parameter) = (self.query.clone(), self.first_parameter);
-        Finish { gathers: vec![gather], query, first_parameter, locks: self.locks }
+        Finish { gathers: vec![gather], query, first_parameter, locks: None }
     }
 
-    /// The same with a locking clause for the shards.
-    pub fn locking(mut self, clause: &str) -> Self {
+    /// The same with a locking clause for the shards, which give so many rows together.
+    pub fn locking(mut self, clause: &str, limit: Count) -> Self {
         self.gather.query.push(' ');
         self.gather.query.push_str(clause);
-        self.locks = true;
+        self.locks = Some(limit);
         self
+    }
+
+    /// How rows are locked, if they are; `None` when Postgres itself must judge the number.
+    pub fn locks(&self, parameters: &[Parameter<'_>]) -> Option<Option<Locks>> {
+        match self.locks {
+            Some(count) => Some(Some(Locks { limit: count.value(parameters)? })),
+            None => Some(None),
+        }
     }
 
     pub fn query(&self) -> &str {

@@ -74,14 +74,21 @@ pub struct MergeKey {
 /// parameter number `first_parameter + i` of `query`, bound in binary.
 ///
 /// With `locks`, rows are locked as they are gathered: in the transaction itself, from one shard
-/// after the other.
+/// after the other, each with as many as are still wanted behind LIMIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finish {
     pub gathers: Vec<Gather>,
     /// Its parameters before `first_parameter` are the client's own.
     pub query: String,
     pub first_parameter: usize,
-    pub locks: bool,
+    pub locks: Option<Locks>,
+}
+
+/// How rows are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locks {
+    /// Of all shards together.
+    pub limit: Option<u64>,
 }
 
 /// A write by several shards, each with its own text.

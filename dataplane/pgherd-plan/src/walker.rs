@@ -52,6 +52,8 @@ pub struct Walker<'c, 't> {
     pub not_gathered: Option<Refusal>,
     /// Views whose queries are to take their place, when they are looked for.
     pub views: Option<Vec<Occurrence<'c>>>,
+    /// Where `t.*` is an argument of a function, when that is looked for: a whole row.
+    pub star_args: Option<HashSet<i32>>,
 }
 
 impl<'e> Env<'e> {
@@ -86,6 +88,7 @@ impl<'c, 't> Walker<'c, 't> {
             writes: false,
             not_gathered: None,
             views: None,
+            star_args: None,
         }
     }
 
@@ -378,7 +381,8 @@ impl<'c, 't> Walker<'c, 't> {
                     self.columns.push(reference);
                     self.used.extend(texts(reference.fields()));
                     // As an argument it is the row as one value.
-                    if is_star(node) {
+                    let known = self.star_args.as_ref();
+                    if is_star(node) && known.is_none_or(|it| !it.contains(&reference.location())) {
                         self.uses_all = true;
                         self.object("a whole row");
                     }
@@ -386,6 +390,12 @@ impl<'c, 't> Walker<'c, 't> {
                 }
                 Node::FuncCall(call) => {
                     self.picks |= crate::once::depends_on_order(call);
+                    if let Some(known) = &mut self.star_args {
+                        known.extend(call.args().iter().filter_map(|it| match it {
+                            Node::ColumnRef(of) if is_star(it) => Some(of.location()),
+                            _ => None,
+                        }));
+                    }
                     self.calls.push(call);
                 }
                 Node::SQLValueFunction(_) => self.tells_of_session = true,

@@ -27,8 +27,8 @@ SELECT u.id FROM users u JOIN countries c ON c.code = u.country FOR UPDATE;
 SELECT u.id FROM users u JOIN countries c ON c.code = u.country WHERE u.id = 3 FOR UPDATE;
 -- refused LIMIT
 SELECT id FROM users ORDER BY id LIMIT 3 FOR UPDATE;
--- refused LIMIT
-SELECT id FROM users LIMIT 1 FOR UPDATE SKIP LOCKED;
+-- refused OFFSET
+SELECT id FROM users LIMIT 3 OFFSET 1 FOR UPDATE SKIP LOCKED;
 -- refused a view
 SELECT id FROM recent_orders FOR UPDATE;
 -- refused no shard can find alone

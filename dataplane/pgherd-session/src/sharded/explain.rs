@@ -211,8 +211,8 @@ impl Coordinator {
         let job = Job { types, ..*job };
         let (gathers, first) = (&finish.gathers, finish.first_parameter);
         let gathered = match finish.locks {
-            true => self.with_locked(gathers, first, &job).await?,
-            false => self.with_gathered(gathers, first, &job).await?,
+            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
+            None => self.with_gathered(gathers, first, &job).await?,
         };
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let sql = format!("{} {}", cut.head, finish.query);

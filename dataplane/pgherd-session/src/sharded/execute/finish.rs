@@ -19,9 +19,10 @@ impl Coordinator {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
         let job = Job { types, ..*job };
+        let (gathers, first) = (&finish.gathers, finish.first_parameter);
         let gathered = match finish.locks {
-            true => self.with_locked(&finish.gathers, finish.first_parameter, &job).await?,
-            false => self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?,
+            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
+            None => self.with_gathered(gathers, first, &job).await?,
         };
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let question =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use pgherd_plan::Gather;
+use pgherd_plan::{Gather, Locks};
 use pgherd_types::Type;
 use pgherd_wire::backend;
 
@@ -141,6 +141,7 @@ impl Coordinator {
         &mut self,
         gathers: &[Gather],
         first_parameter: usize,
+        locks: Locks,
         job: &Job<'_>,
     ) -> Result<Option<Arguments>, Failure> {
         check_count(job, first_parameter)?;
@@ -153,10 +154,21 @@ impl Coordinator {
         let budget = self.budget();
         let mut all: Vec<Gathered> =
             gathers.iter().map(|it| Gathered::new(it.columns.len())).collect();
+        let mut left = locks.limit;
         for (shard, indexes) in &of_shard {
+            let mut gathers = gathers.to_vec();
+            if let Some(left) = left {
+                if left == 0 {
+                    break;
+                }
+                gathers.iter_mut().for_each(|it| it.query.push_str(&format!(" LIMIT {left}")));
+            }
             let branch = self.branch(*shard).await?;
             branch.wrote = branch.wrote.max(Wrote::Perhaps);
-            add(&mut all, gather_on(branch, indexes, gathers, job, &budget).await?);
+            let answer = gather_on(branch, indexes, &gathers, job, &budget).await?;
+            let rows: u64 = answer.iter().map(|(_, it)| u64::from(it.count())).sum();
+            left = left.map(|it| it.saturating_sub(rows));
+            add(&mut all, answer);
         }
         Ok(Some(arguments(gathers, &all, job)))
     }

@@ -59,6 +59,26 @@ fn rows_of_several_shards_are_locked_until_the_end() -> Result<()> {
 }
 
 #[test]
+fn no_more_rows_are_locked_than_are_taken() -> Result<()> {
+    let mut twins = writable(3)?;
+    let mut other = twins.another()?;
+    let count = "SELECT id FROM users FOR UPDATE SKIP LOCKED";
+    let all = other.rows(count)?.len();
+    let take = "BEGIN; SELECT id FROM users LIMIT 4 FOR UPDATE SKIP LOCKED";
+    let first = twins.sharded.rows(take)?.concat();
+    assert_eq!(first.len(), 4);
+    assert_eq!(other.rows(count)?.len(), all - 4);
+    // The next ones, of other shards as well.
+    let most = format!("BEGIN; SELECT id FROM users FOR UPDATE SKIP LOCKED LIMIT {}", all - 5);
+    let second = other.rows(&most)?.concat();
+    assert_eq!(second.len(), all - 5);
+    assert!(second.iter().all(|it| !first.contains(it)), "{first:?} {second:?}");
+    let mut third = twins.another()?;
+    assert_eq!(third.rows("SELECT id FROM users FOR SHARE SKIP LOCKED LIMIT 9")?.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn rows_of_reference_tables_are_locked_for_all() -> Result<()> {
     let mut twins = writable(3)?;
     let mut others = [twins.another()?, twins.another()?, twins.another()?];
