@@ -17,6 +17,8 @@ SELECT country, count(*) FROM users GROUP BY country FOR UPDATE;
 SELECT DISTINCT country FROM users FOR UPDATE;
 -- with 3|9
 SELECT id FROM users WHERE id IN ($1, $2) FOR UPDATE;
+SELECT u.id FROM users u WHERE active AND EXISTS (SELECT FROM orders o WHERE o.user_id = u.id) FOR UPDATE;
+-- refused no shard can find alone
 SELECT id, (SELECT count(*) FROM orders o WHERE o.user_id = u.id) FROM users u WHERE active FOR UPDATE;
 SELECT 1 FOR UPDATE;
 SELECT id FROM users FOR UPDATE OF nothing;

@@ -139,6 +139,9 @@ impl Planned<'_> {
         described: &Statement,
         parameters: &[Bound],
     ) -> Result<(Outcome, &'static str)> {
+        if std::env::var_os("PGHERD_PLAN").is_some() {
+            println!("{}\n{plan:#?}", case.sql);
+        }
         let shards = &self.0.shards;
         let types = described.params().to_vec();
         match plan {
@@ -256,12 +259,14 @@ impl Planned<'_> {
         types: &[Type],
         parameters: &[Bound],
     ) -> Result<Outcome> {
-        let gathers = &finish.gathers;
-        if let Some(Some(limit)) = finish.locks.map(|it| it.limit) {
-            // Of all shards together: which rows, the proxy's tests say.
-            return Ok(Outcome::Refused(format!("LIMIT {limit}")));
+        let mut gathers = finish.gathers.clone();
+        match finish.locks.and_then(|it| it.limit) {
+            None => {}
+            Some(0) => gathers.iter_mut().for_each(|it| it.shards.clear()),
+            // Of all shards together: which rows, tests of the proxy say.
+            Some(limit) => return Ok(Outcome::Refused(format!("LIMIT {limit}"))),
         }
-        let values = self.gathered(gathers, finish.first_parameter, types, parameters).await?;
+        let values = self.gathered(&gathers, finish.first_parameter, types, parameters).await?;
         let values = match values {
             Ok(values) => values,
             Err(outcome) => return Ok(outcome),

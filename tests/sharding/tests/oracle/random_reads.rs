@@ -92,7 +92,7 @@ impl Random {
             0 => format!("SELECT {number}, {key} FROM {from} WHERE {number} > ({one})"),
             1 => format!("SELECT ({one}), ({two}), count(*) FROM {from}"),
             _ => format!(
-                "SELECT {key}, x.* FROM {from} CROSS JOIN ({one}) x(y) WHERE {number} < x.y"
+                "SELECT {key}, z.* FROM {from} CROSS JOIN ({one}) z(y) WHERE {number} < z.y"
             ),
         }
     }
