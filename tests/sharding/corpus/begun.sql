@@ -48,3 +48,9 @@ SELECT u.id FROM users u JOIN (SELECT id % 10 AS ten, count(*) AS n FROM orders 
 SELECT a.id FROM users a WHERE a.country IN (SELECT country FROM users b WHERE b.id < 3 AND b.id <> (SELECT min(id) FROM users));
 SELECT x.country, y.n FROM (SELECT DISTINCT country FROM users) x LEFT JOIN (SELECT country, count(*) AS n FROM users WHERE active GROUP BY country) y ON x.country = y.country;
 SELECT (SELECT name FROM users WHERE id = o.user_id), total FROM orders o WHERE total > (SELECT avg(total) * 1.9 FROM orders);
+SELECT array_agg(name) FROM (SELECT name FROM users ORDER BY id) x;
+SELECT country, string_agg(name, ',') FROM (SELECT country, name FROM users ORDER BY name COLLATE "C" DESC) x GROUP BY country;
+WITH x AS (SELECT id FROM orders ORDER BY total, id DESC, user_id) SELECT json_agg(id) FROM x;
+SELECT name, row_number() OVER () FROM (SELECT name FROM users ORDER BY balance, id) x;
+-- ordered
+SELECT * FROM (SELECT id, name FROM users ORDER BY id DESC) x;

@@ -28,6 +28,10 @@ impl<'c, 't> Analysis<'c, 't> {
         };
         self.depth -= 1;
         let limited = select.limit_count().is_some() || select.limit_offset().is_some();
+        // The shards' rows, one after the other, have no order; array_agg() and its kin, and
+        // row_number(), are often given one by a query within.
+        let sorted = !select.sort_clause().is_empty() && select.distinct_clause().is_empty();
+        let spread = spread.filter(|it| top || !sorted || it.rows != Rows::Parted);
         spread.filter(|it| !limited || top || it.rows == Rows::Dependent)
     }
 

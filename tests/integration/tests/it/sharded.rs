@@ -5,7 +5,7 @@ mod copy;
 mod extended;
 mod keys;
 mod life;
-mod reads;
+mod reads_shards;
 mod simple;
 mod sql;
 mod transactions;
