@@ -25,7 +25,7 @@ test                  | command -v nft                      | nftables
 test                  | command -v patroni                  | patroni
 test                  | command -v etcd                     | etcd-server
 test                  | /usr/bin/python3 -c 'import etcd'   | python3-etcd
-test                  | has_locale en_US.utf8               | locales-all
+test                  | has_locale sv_SE.utf8               | locales-all
 test                  | has_libpq_headers                   | libpq-dev
 test                  | python_has_venv                     | python3-venv
 test                  | ruby -e 'require "pg"'              | ruby-pg

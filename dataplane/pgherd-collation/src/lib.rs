@@ -24,6 +24,19 @@ pub fn library(facts: &CollationFacts) -> Option<Arc<dyn TextOrder>> {
     }
 }
 
+/// The version of this machine's library, as `pg_collation_actual_version` tells that of a server's.
+/// `None` where libraries have no versions that could be compared.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn version() -> Option<&'static str> {
+    Some(glibc::version()).filter(|it| !it.is_empty())
+}
+
+/// Other libraries have none.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn version() -> Option<&'static str> {
+    None
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn libc_order(facts: &CollationFacts) -> Option<Arc<dyn TextOrder>> {
     if facts.version.is_empty() || facts.version != glibc::version() {
@@ -32,7 +45,7 @@ fn libc_order(facts: &CollationFacts) -> Option<Arc<dyn TextOrder>> {
     glibc::locale(&facts.locale).map(|locale| locale as Arc<dyn TextOrder>)
 }
 
-/// Other libraries have no versions that could be compared.
+/// Nothing could be compared.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn libc_order(_: &CollationFacts) -> Option<Arc<dyn TextOrder>> {
     None

@@ -64,14 +64,18 @@ pub struct KeyedShard {
     pub default: bool,
 }
 
-/// A schema whose tables are all on one shard.
+/// A schema whose tables are all on one shard, or all schemas that are called alike, each of them on
+/// one shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShardedSchema {
-    /// Name of the schema.
+    /// Name of the schema, or with a `*` at its end what the names of many begin with. A whole name
+    /// goes before a beginning, a longer beginning before a shorter one.
     pub schema: String,
-    /// The shard, counted from 0.
-    pub shard: usize,
+    /// The shard, counted from 0. Left out: by the hash of the schema's name, as Postgres's
+    /// `PARTITION BY HASH (name text)` places it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<usize>,
 }
 
 /// A key: a text, an integer or a boolean of the document.
@@ -88,6 +92,24 @@ pub enum KeyText {
 
 /// In schemas: a text, an integer or a boolean.
 pub(crate) const KEY_FORMAT: &str = "key";
+
+// === impl ShardedSchema ===
+
+impl ShardedSchema {
+    /// How much of a schema's name it says; `None` when it is not about that schema.
+    pub fn fits(&self, schema: &str) -> Option<usize> {
+        match self.schema.strip_suffix('*') {
+            _ if is_reserved(schema) => None,
+            Some(beginning) => schema.starts_with(beginning).then_some(beginning.len()),
+            None => (self.schema == schema).then_some(usize::MAX),
+        }
+    }
+}
+
+/// Postgres's own schemas, and pgherd's: they are on all shards.
+pub(crate) fn is_reserved(schema: &str) -> bool {
+    schema.starts_with("pg_") || ["information_schema", "pgherd"].contains(&schema)
+}
 
 // === impl KeyText ===
 

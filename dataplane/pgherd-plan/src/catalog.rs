@@ -4,8 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pgherd_config::{Cluster, ShardedTable};
+use pgherd_sharding::SchemaPlacement;
 
 use crate::facts::{Facts, TableRow};
+use crate::plan::Refusal;
 
 /// Columns of all tables. To be run with `search_path = pg_catalog`, so that names of types come
 /// with their schema. The columns of its rows are the fields of [`ColumnRow`], in order.
@@ -98,9 +100,28 @@ pub struct Catalog {
     special: HashSet<String>,
     /// Text under the database's default collation is ordered by bytes.
     by_bytes: bool,
+    linguistic: Vec<Linguistic>,
     /// Queries of views that are neither parted nor the same everywhere.
     pub(crate) definitions: HashMap<(String, String), String>,
-    materialized: HashSet<(String, String)>,
+    pub(crate) materialized: HashSet<(String, String)>,
+    /// Names in schemas that are on one shard, by schema.
+    objects: HashMap<String, HashSet<String>>,
+}
+
+/// A collation that does not order by bytes, whose order whoever executes plans may know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linguistic {
+    pub schema: String,
+    pub name: String,
+    /// Both as SQL, as in [`ColumnRow::collation`]; [`Linguistic::DEFAULT`] for the database's own.
+    pub quoted: String,
+    /// No other collation has this name, in whatever schema.
+    pub is_alone: bool,
+}
+
+impl Linguistic {
+    /// The collation of columns that name none.
+    pub const DEFAULT: &str = "pg_catalog.\"default\"";
 }
 
 /// What clients may name in FROM.
@@ -114,6 +135,22 @@ pub struct Table {
     pub facts: Option<Arc<Facts>>,
     /// Tables with one number have equal keys on one shard.
     pub placement: usize,
+    /// Of the sharding key.
+    pub key_type: KeyType,
+    /// Why nobody can say where its rows are, in spite of its rule.
+    pub problem: Option<String>,
+}
+
+/// As what the values of a key are placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyType {
+    /// Of their own type.
+    #[default]
+    Own,
+    /// Those of a domain as those of its base type.
+    Domain(u32),
+    /// As labels.
+    Enum,
 }
 
 /// How a table's rows lie on the shards.
@@ -166,6 +203,8 @@ pub struct Rules {
     pub placements: Vec<usize>,
     /// With or without schema.
     pub reference: Vec<String>,
+    /// These go before all other rules.
+    pub schemas: SchemaPlacement,
     pub shards: usize,
 }
 
@@ -196,6 +235,7 @@ impl Rules {
             sharded: sharded.collect(),
             placements: rules.iter().map(alike).collect(),
             reference: cluster.reference_tables.clone(),
+            schemas: SchemaPlacement::new(&cluster.sharded_schemas, cluster.shards.len()),
             shards: cluster.shards.len(),
         }
     }
@@ -209,6 +249,9 @@ impl Rules {
 
     /// Rules that name the table go before those that name only a column.
     fn kind(&self, table: &Table) -> (Kind, usize) {
+        if let Some(shard) = self.schemas.place(&table.schema) {
+            return (Kind::SchemaSharded { shard }, 0);
+        }
         if self.reference.iter().any(|it| Self::names(it, table)) {
             return (Kind::Reference, 0);
         }
@@ -238,6 +281,7 @@ impl Rules {
 impl Catalog {
     pub fn new(columns: Vec<ColumnRow>, functions: Vec<FunctionRow>, rules: &Rules) -> Self {
         let mut catalog = Self { rules: rules.clone(), ..Self::default() };
+        let mut key_types = HashMap::new();
         for row in columns {
             let key = (row.schema.clone(), row.table.clone());
             if row.relation_kind == "m" {
@@ -254,7 +298,14 @@ impl Catalog {
                     _ => Kind::Opaque,
                 },
                 placement: 0,
+                key_type: KeyType::Own,
+                problem: None,
             });
+            match row.type_kind.as_str() {
+                "d" => key_types.insert(row.type_oid, KeyType::Domain(row.inner_oid)),
+                "e" => key_types.insert(row.type_oid, KeyType::Enum),
+                _ => None,
+            };
             table.columns.push(Column {
                 transport: transport(&row),
                 name: row.column,
@@ -265,8 +316,21 @@ impl Catalog {
             });
         }
         for table in catalog.tables.values_mut() {
-            if table.kind == Kind::Undeclared {
+            let is_of_schema = rules.schemas.place(&table.schema).is_some();
+            if table.kind == Kind::Undeclared || is_of_schema {
                 (table.kind, table.placement) = rules.kind(table);
+            }
+            if let Kind::Sharded { column } = table.kind
+                && let Some(column) = table.columns.get(column)
+            {
+                table.key_type = key_types.get(&column.type_oid).copied().unwrap_or_default();
+            }
+            // Their types are on one shard, too.
+            for column in table.columns.iter_mut().filter(|_| is_of_schema) {
+                let own = column.sql_type.split_once('.');
+                if own.is_some_and(|(it, _)| rules.schemas.place(it.trim_matches('"')).is_some()) {
+                    column.transport = None;
+                }
             }
         }
         for function in functions {
@@ -296,6 +360,8 @@ impl Catalog {
             kind: Kind::Undeclared,
             facts: None,
             placement: 0,
+            key_type: KeyType::Own,
+            problem: None,
         };
         self.rules.kind(&table).0
     }
@@ -323,6 +389,37 @@ impl Catalog {
         }
     }
 
+    /// Says that a table's rule cannot be followed: nobody knows where its rows are.
+    pub fn refuse(&mut self, schema: &str, table: &str, problem: String) {
+        if let Some(table) = self.tables.get_mut(&(schema.to_owned(), table.to_owned())) {
+            table.kind = Kind::Undeclared;
+            table.problem = Some(problem);
+        }
+    }
+
+    /// Takes the rows of [`crate::OBJECTS_QUERY`] of each shard: schemas and names.
+    pub fn add_objects(&mut self, shard: usize, rows: impl IntoIterator<Item = (String, String)>) {
+        for (schema, name) in rows {
+            if self.rules.schemas.place(&schema) == Some(shard) {
+                self.objects.entry(schema).or_default().insert(name);
+            }
+        }
+    }
+
+    pub(crate) fn has_object(&self, schema: &str, name: &str) -> bool {
+        self.objects.get(schema).is_some_and(|it| it.contains(name))
+    }
+
+    /// Schemas that are on one shard.
+    pub fn schemas(&self) -> &SchemaPlacement {
+        &self.rules.schemas
+    }
+
+    /// Whether some tables have rows on each shard.
+    pub(crate) fn has_sharded_tables(&self) -> bool {
+        !self.rules.sharded.is_empty()
+    }
+
     /// Says that the database's default collation is known to order by bytes.
     pub fn set_default_by_bytes(&mut self, by_bytes: bool) {
         self.by_bytes = by_bytes;
@@ -332,14 +429,24 @@ impl Catalog {
         self.by_bytes
     }
 
-    /// The query of a view that is to take its place.
-    pub(crate) fn definition(&self, table: &Table) -> Option<&str> {
-        let key = (table.schema.clone(), table.name.clone());
-        self.definitions.get(&key).map(String::as_str)
+    /// Says which collations may be merged by; all are deterministic.
+    pub fn set_linguistic(&mut self, collations: Vec<Linguistic>) {
+        self.linguistic = collations;
     }
 
-    pub(crate) fn is_materialized(&self, table: &Table) -> bool {
-        self.materialized.contains(&(table.schema.clone(), table.name.clone()))
+    /// The collation of a column, or of the database, if it is one of those.
+    pub(crate) fn linguistic(&self, quoted: Option<&str>) -> Option<&Linguistic> {
+        let quoted = quoted.unwrap_or(Linguistic::DEFAULT);
+        self.linguistic.iter().find(|it| it.quoted == quoted)
+    }
+
+    /// The same by what stands behind COLLATE.
+    pub(crate) fn linguistic_named(&self, names: &[&str]) -> Option<&Linguistic> {
+        self.linguistic.iter().find(|it| match names {
+            [name] => it.is_alone && it.name == *name,
+            [schema, name] => it.schema == *schema && it.name == *name,
+            _ => false,
+        })
     }
 
     /// Whether a name of the database's own may be that of an aggregate or the like.
@@ -358,6 +465,23 @@ impl Catalog {
 impl Table {
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|it| it.name == column)
+    }
+
+    /// Why it cannot be read or written.
+    pub(crate) fn undeclared(&self) -> Refusal {
+        let name = &self.name;
+        match &self.problem {
+            Some(problem) => {
+                let construct =
+                    format!("the table {name}, whose rule cannot be followed: {problem},");
+                Refusal::new(construct, "Give its rule in sharded_tables another column.")
+            }
+            None => {
+                let hint = "Name it in reference_tables, its column in sharded_tables, or its \
+                            schema in sharded_schemas.";
+                Refusal::new(format!("the undeclared table {name}"), hint)
+            }
+        }
     }
 
     /// The column that places its rows.

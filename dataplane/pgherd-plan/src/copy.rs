@@ -4,7 +4,9 @@ mod binary;
 mod csv;
 mod lines;
 mod options;
+mod rows;
 mod split;
+mod supply;
 mod text;
 
 #[cfg(test)]
@@ -16,32 +18,37 @@ use crate::catalog::{Kind, Table};
 use crate::edit::Tokens;
 use crate::facts::judge_node;
 use crate::functions::Volatility;
-use crate::insert::default_of;
 use crate::key::{Parameter, Placement};
 use crate::outline::{Context, Outline, Shape, outline};
 use crate::plan::{Merge, Plan, Refusal};
 use crate::walk::{text, texts};
 use crate::write::statement_range;
+use supply::supply;
 
 pub use lines::Lines;
 pub use options::{CopyFormat, CopyOptions};
+pub use rows::Rows;
 pub use split::{CopyError, Field, Piece, Splitter};
+pub use supply::Supply;
 
 /// COPY FROM STDIN or TO STDOUT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Copy {
     From(CopyFrom),
     To(CopyTo),
+    Query(CopyQuery),
 }
 
 /// COPY FROM STDIN: the client's text to each shard, and the data as [`Splitter`] takes it apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyFrom {
     pub table: Table,
-    /// Where in a row the key is; `None`: all rows to all of `shards`.
+    /// Where in a row the key is; `None`: all rows to all of `shards`, unless it is supplied.
     pub key: Option<usize>,
     pub shards: Vec<usize>,
     pub options: CopyOptions,
+    /// What the first shard computes for all rows.
+    pub supply: Option<Supply>,
 }
 
 /// COPY TO STDOUT: this text to each of the shards, the data one after the other.
@@ -49,6 +56,20 @@ pub struct CopyFrom {
 pub struct CopyTo {
     pub shards: Vec<usize>,
     pub text: String,
+    pub options: CopyOptions,
+}
+
+/// COPY of a query that shards do not answer one after the other: its rows are put into the format
+/// as they come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyQuery {
+    pub query: String,
+    /// Characters of the client's text before the query.
+    pub offset: usize,
+    pub plan: Box<Plan>,
+    /// The same COPY without any rows: a shard judges its options, and gives what is before and
+    /// behind the rows.
+    pub probe: String,
     pub options: CopyOptions,
 }
 
@@ -64,6 +85,8 @@ pub(crate) enum Outlined {
         whole: String,
         before: String,
         behind: String,
+        query: String,
+        offset: usize,
         options: CopyOptions,
     },
 }
@@ -98,10 +121,7 @@ pub(crate) fn copy(
         Kind::SchemaSharded { shard } => vec![shard],
         Kind::Reference if copy.is_from() => all,
         Kind::Reference => vec![0],
-        Kind::Undeclared => {
-            let hint = "Name it in reference_tables, or its column in sharded_tables.";
-            return Err(Refusal::new(format!("the undeclared table {name}"), hint));
-        }
+        Kind::Undeclared => return Err(table.undeclared()),
         Kind::View { .. } | Kind::Opaque => {
             return Err(Refusal::over_shards("COPY of a view or foreign table"));
         }
@@ -110,8 +130,9 @@ pub(crate) fn copy(
         let text = whole(statement, sql)?.to_owned();
         return Ok(Shape::Copy(Outlined::To(CopyTo { shards, text, options })));
     }
-    let key = from(copy, table, &options, context)?;
-    let from = CopyFrom { table: table.clone(), key, shards, options };
+    let whole = whole(statement, sql)?;
+    let (key, supply) = from(copy, table, &options, context, whole)?;
+    let from = CopyFrom { table: table.clone(), key, shards, options, supply };
     Ok(Shape::Copy(Outlined::From(Box::new(from))))
 }
 
@@ -121,13 +142,14 @@ fn whole<'s>(statement: RawStmt<'_>, sql: &'s str) -> Result<&'s str, Refusal> {
     sql.get(range).ok_or_else(|| Refusal::over_shards("a text of this form"))
 }
 
-/// Where the key is in the rows that come.
+/// Where the key is in the rows that come, and what is supplied to them.
 fn from(
     copy: CopyStmt<'_>,
     table: &Table,
     options: &CopyOptions,
     context: &Context<'_>,
-) -> Result<Option<usize>, Refusal> {
+    whole: &str,
+) -> Result<(Option<usize>, Option<Supply>), Refusal> {
     let Some(facts) = &table.facts else {
         return Err(Refusal::over_shards("COPY into a table whose defaults are not known"));
     };
@@ -147,25 +169,16 @@ fn from(
             all.filter(|it| !facts.generated.iter().any(|other| other == it)).collect()
         }
     };
-    let harmless = match table.kind {
-        Kind::Sharded { .. } => Volatility::Independent,
-        Kind::Reference => Volatility::Everywhere,
-        _ => Volatility::Unknown,
+    let supply = supply(copy, table, &columns, options, whole)?;
+    let Some(key) = table.key().and_then(|it| table.columns.get(it)) else {
+        return Ok((None, supply));
     };
-    for column in table.columns.iter().filter(|it| !columns.contains(&it.name.as_str())) {
-        if default_of(table, &column.name).is_some_and(|it| it.volatility > harmless) {
-            let construct = format!("COPY into {} without its column {}", table.name, column.name);
-            let hint = "Its default would be another one on each shard: have it in the data.";
-            return Err(Refusal::new(construct, hint));
-        }
-    }
-    let Some(key) = table.key().and_then(|it| table.columns.get(it)) else { return Ok(None) };
     let place = columns.iter().position(|it| *it == key.name);
-    if place.is_none() {
+    if place.is_none() && !supply.as_ref().is_some_and(|it| it.has_key) {
         let construct = format!("COPY into {} without its sharding key {}", table.name, key.name);
         return Err(Refusal::new(construct, "Have the column in the data."));
     }
-    Ok(place)
+    Ok((place, supply))
 }
 
 /// COPY (query) TO STDOUT
@@ -193,7 +206,19 @@ fn of_query(
     );
     let outline = Box::new(outlined.ok_or_else(odd)?);
     let whole = whole(statement, sql)?.to_owned();
-    Ok(Shape::Copy(Outlined::Query { outline, whole, before, behind, options }))
+    let start = tokens.range(open + 1).ok_or_else(odd)?.start;
+    let offset = sql.get(..start).ok_or_else(odd)?.chars().count();
+    let query = inner.to_owned();
+    Ok(Shape::Copy(Outlined::Query { outline, whole, before, behind, query, offset, options }))
+}
+
+// === impl CopyFrom ===
+
+impl CopyFrom {
+    /// Whether all shards get all rows.
+    pub fn is_copied(&self) -> bool {
+        self.key.is_none() && !self.supply.as_ref().is_some_and(|it| it.has_key)
+    }
 }
 
 // === impl Outlined ===
@@ -215,7 +240,7 @@ impl Outlined {
         match self {
             Self::From(from) => Plan::Copy(Box::new(Copy::From((**from).clone()))),
             Self::To(it) => Plan::Copy(Box::new(Copy::To(it.clone()))),
-            Self::Query { outline, whole, before, behind, options } => {
+            Self::Query { outline, whole, before, behind, query, offset, options } => {
                 match outline.plan(parameters, placement) {
                     Plan::Single(shard) => to(vec![shard], whole, options),
                     Plan::Any => to(vec![0], whole, options),
@@ -224,10 +249,13 @@ impl Outlined {
                         to(merge.shards, &text, options)
                     }
                     refused @ Plan::Refuse(_) => refused,
-                    _ => Plan::Refuse(Refusal::new(
-                        "COPY of a query that joins, groups or sorts rows of several shards",
-                        "Use the query by itself, or COPY of the table.",
-                    )),
+                    plan => Plan::Copy(Box::new(Copy::Query(CopyQuery {
+                        query: query.clone(),
+                        offset: *offset,
+                        plan: Box::new(plan),
+                        probe: format!("{before}SELECT * FROM ({query}) AS q WHERE false{behind}"),
+                        options: options.clone(),
+                    }))),
                 }
             }
         }

@@ -27,8 +27,18 @@ pub const TABLES_QUERY: &str = "WITH tables AS (SELECT c.oid, n.nspname, c.relna
        UNION ALL SELECT k.conrelid, 'references', k.conname, a.attname \
          FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid \
          AND a.attnum = ANY (k.conkey) WHERE k.contype = 'f' \
+       UNION ALL SELECT k.conrelid, 'foreign', k.conname, concat_ws(chr(31), fn.nspname, \
+         f.relname, a.attname, b.attname) \
+         FROM pg_constraint k JOIN pg_class f ON f.oid = k.confrelid \
+         JOIN pg_namespace fn ON fn.oid = f.relnamespace \
+         CROSS JOIN unnest(k.conkey, k.confkey) AS c(own, other) \
+         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.own \
+         JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = c.other \
+         WHERE k.contype = 'f' \
        UNION ALL SELECT confrelid, 'referenced', conname, '' FROM pg_constraint \
          WHERE contype = 'f' \
+       UNION ALL SELECT inhrelid, 'inherits', '', '' FROM pg_inherits \
+       UNION ALL SELECT inhparent, 'inherits', '', '' FROM pg_inherits \
        UNION ALL SELECT attrelid, 'not null', attname, '' FROM pg_attribute \
          WHERE attnotnull AND attnum > 0 AND NOT attisdropped \
        UNION ALL SELECT oid, 'table', '', CASE WHEN relhasrules THEN 'rules' ELSE '' END \
@@ -60,9 +70,22 @@ pub struct Facts {
     pub triggers: Vec<u16>,
     /// Columns of foreign keys of this table.
     pub references: Vec<String>,
+    /// The foreign keys of this table.
+    pub foreign: Vec<Foreign>,
     /// Foreign keys of other tables point here.
     pub referenced: bool,
+    /// It has a parent or children.
+    pub inherits: bool,
     pub rules: bool,
+}
+
+/// A foreign key: the table that it refers to, and the pairs of columns that are equal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    pub name: String,
+    pub schema: String,
+    pub table: String,
+    pub columns: Vec<(String, String)>,
 }
 
 /// What stands in a column that an INSERT leaves out.
@@ -72,6 +95,7 @@ pub struct Default {
     pub volatility: Volatility,
 }
 
+const TRIGGER_ROW: u16 = 1;
 const TRIGGER_INSERT: u16 = 1 << 2;
 const TRIGGER_DELETE: u16 = 1 << 3;
 
@@ -95,9 +119,23 @@ impl Facts {
             },
             "trigger" => self.triggers.push(row.value.parse().unwrap_or(u16::MAX)),
             "references" => self.references.push(row.value),
+            "foreign" => self.add_foreign(row),
             "referenced" => self.referenced = true,
+            "inherits" => self.inherits = true,
             "table" => self.rules = row.value == "rules",
             _ => {}
+        }
+    }
+
+    fn add_foreign(&mut self, row: TableRow) {
+        let mut words = row.value.split('\u{1f}').map(str::to_owned);
+        let mut next = || words.next().unwrap_or_default();
+        let (schema, table, pair) = (next(), next(), (next(), next()));
+        match self.foreign.iter_mut().find(|it| it.name == row.name) {
+            Some(foreign) => foreign.columns.push(pair),
+            None => {
+                self.foreign.push(Foreign { name: row.name, schema, table, columns: vec![pair] });
+            }
         }
     }
 
@@ -108,6 +146,11 @@ impl Facts {
     /// An index is unique over all shards when the key is one of its columns.
     pub fn all_unique_over_shards(&self, key: &str) -> bool {
         self.unique.iter().all(|(_, columns)| columns.iter().any(|it| it == key))
+    }
+
+    /// Triggers for INSERT that fire once for a statement.
+    pub fn fires_for_statements(&self) -> bool {
+        self.triggers.iter().any(|it| it & TRIGGER_INSERT != 0 && it & TRIGGER_ROW == 0)
     }
 
     /// Triggers that a row's move from shard to shard would fire besides those of UPDATE.

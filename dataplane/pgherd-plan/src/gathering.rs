@@ -18,8 +18,8 @@ use crate::walker::Walker;
 #[derive(Debug, Clone)]
 pub(crate) struct Gathering {
     gathers: Vec<Gather>,
-    query: String,
-    first_parameter: usize,
+    pub query: String,
+    pub first_parameter: usize,
 }
 
 /// References to what gathered rows do not have: whole rows, system columns, schemas.

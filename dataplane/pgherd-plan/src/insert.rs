@@ -81,7 +81,8 @@ pub fn insert(
     let missing = left_out(table, insert, &found)?;
     let layout = layout(statement, insert, &found, sql);
     let spread = missing.iter().map(|it| it.1.volatility).max().unwrap_or(Volatility::Everywhere);
-    let local = matches!(table.kind, Kind::SchemaSharded { .. });
+    let draws_elsewhere = crate::schemas::draws_elsewhere(table, context.catalog);
+    let local = matches!(table.kind, Kind::SchemaSharded { .. }) && !draws_elsewhere;
     let one = |limit: Volatility| worst <= limit && spread <= limit;
     let single = match table.kind {
         Kind::Reference => false,
@@ -102,14 +103,19 @@ pub fn insert(
                 && found.select.is_none_or(|it| !it.values_lists().is_empty())
                 && found.source.is_empty()
         }
+        Kind::SchemaSharded { .. } => local,
         _ => spread <= Volatility::Independent && co_located(&walker, &found),
+    };
+    let apart = match table.kind {
+        Kind::SchemaSharded { .. } => crate::write::apart(&walker, found.target),
+        _ => Vec::new(),
     };
     if spreads {
         let spread = Spread {
             statement,
             sql,
             target: found.target,
-            apart: Vec::new(),
+            apart,
             nodes: vec![Node::InsertStmt(insert)],
             returning: insert.returning_clause(),
         };
@@ -126,6 +132,27 @@ pub fn insert(
 
 pub fn default_of<'t>(table: &'t Table, column: &str) -> Option<&'t Default> {
     table.facts.as_ref()?.default(column)
+}
+
+/// The most volatile default that SET takes by name.
+pub fn worst_default(table: &Table, targets: List<'_>) -> Volatility {
+    let of = |it: Node<'_>| match it {
+        Node::ResTarget(it) if matches!(it.val(), Some(Node::SetToDefault(_))) => {
+            default_of(table, text(it.name())).map(|it| it.volatility)
+        }
+        _ => None,
+    };
+    targets.iter().filter_map(of).max().unwrap_or(Volatility::Everywhere)
+}
+
+/// The most volatile default of columns that are left out, or DEFAULT in some row.
+pub fn worst_left_out(
+    table: &Table,
+    insert: InsertStmt<'_>,
+    found: &Inserted<'_>,
+) -> Result<Volatility, Refusal> {
+    let all = left_out(table, insert, found)?;
+    Ok(all.iter().map(|it| it.1.volatility).max().unwrap_or(Volatility::Everywhere))
 }
 
 /// The columns that are left out, or DEFAULT in some row, and have defaults.
@@ -182,6 +209,10 @@ fn on_conflict(conflict: Node<'_>, table: &Table, key: &str) -> Result<(), Refus
             "ON CONFLICT without the sharding key",
             "Only unique indexes that have it among their columns hold over all shards.",
         ));
+    }
+    if worst_default(table, conflict.target_list()) > Volatility::Independent {
+        let construct = "SET to a default of the time or a sequence in ON CONFLICT";
+        return Err(Refusal::new(construct, "Give the column a value."));
     }
     if names_key(conflict.target_list()) {
         return Err(Refusal::over_shards("a change of the sharding key in ON CONFLICT"));
@@ -303,6 +334,11 @@ fn parts(
 impl Insert {
     pub fn tables(&self) -> &[Placed] {
         &self.tables
+    }
+
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        self.together.as_ref()?.stand_in(&self.tables.first()?.table)
     }
 
     pub fn plan(

@@ -66,6 +66,33 @@ pub fn is_key_type(column: &Column) -> bool {
     known && column.deterministic
 }
 
+/// The shard of one key; `None` when it is not known, or it is an array.
+pub fn shard_of(
+    key: &Key,
+    table: &Table,
+    column: &Column,
+    parameters: &[Parameter<'_>],
+    placement: &dyn Placement,
+) -> Option<usize> {
+    match key {
+        Key::Text(text) => {
+            let value = Some(text.as_bytes());
+            let key = Parameter { type_oid: column.type_oid, value, binary: false };
+            placement.shard(table, column, &key)
+        }
+        Key::Parameter(number) => {
+            let parameter = parameters.get(number.checked_sub(1)?)?;
+            if family(parameter.type_oid) != family(column.type_oid) {
+                return None;
+            }
+            // Nothing equals NULL; no rows are needed of any shard, but some shard must answer.
+            parameter.value?;
+            placement.shard(table, column, parameter)
+        }
+        Key::Elements(_) => None,
+    }
+}
+
 /// The shards of a set of keys, sorted; `None` when they are not known.
 pub fn shards_of(
     keys: &[Key],
@@ -76,25 +103,11 @@ pub fn shards_of(
 ) -> Option<Vec<usize>> {
     let mut shards = Vec::new();
     for key in keys {
-        match key {
-            Key::Text(text) => {
-                let value = Some(text.as_bytes());
-                let key = Parameter { type_oid: column.type_oid, value, binary: false };
-                shards.push(placement.shard(table, column, &key)?);
-            }
-            Key::Parameter(number) => {
-                let parameter = parameters.get(number.checked_sub(1)?)?;
-                if family(parameter.type_oid) != family(column.type_oid) {
-                    return None;
-                }
-                // Nothing equals NULL; no rows are needed of any shard, but some shard must answer.
-                parameter.value?;
-                shards.push(placement.shard(table, column, parameter)?);
-            }
-            Key::Elements(number) => {
-                let parameter = parameters.get(number.checked_sub(1)?)?;
-                shards.extend(placement.shards(table, column, parameter)?);
-            }
+        if let Key::Elements(number) = key {
+            let parameter = parameters.get(number.checked_sub(1)?)?;
+            shards.extend(placement.shards(table, column, parameter)?);
+        } else {
+            shards.push(shard_of(key, table, column, parameters, placement)?);
         }
     }
     shards.sort_unstable();

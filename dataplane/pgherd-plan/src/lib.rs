@@ -7,10 +7,12 @@
 
 mod blocks;
 mod catalog;
+mod chain;
 mod clauses;
 pub mod commit;
 pub mod copy;
 mod ddl;
+mod doubts;
 mod edit;
 mod expand;
 mod facts;
@@ -21,6 +23,7 @@ mod key;
 mod local;
 mod locking;
 mod merge;
+mod merge_rows;
 mod merging;
 mod modify;
 mod moment;
@@ -32,6 +35,7 @@ mod push;
 mod quote;
 mod rows;
 mod scatter;
+mod schemas;
 mod scope;
 mod source;
 pub mod unique_id;
@@ -42,8 +46,8 @@ mod with;
 mod write;
 
 pub use catalog::{
-    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Kind, Rules, Table,
-    Transport, VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind,
+    Linguistic, Rules, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
@@ -51,9 +55,10 @@ pub use key::{Key, Parameter, Placement, family};
 pub use moment::Moment;
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Everywhere, Finish, Gather, GatheredColumn, Locks, Merge, MergeKey, Move, Plan, Refusal,
-    Replies, Scatter, To, Write,
+    Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Locks, Merge, MergeKey, Move, Plan,
+    Refusal, Replies, Scatter, To, Write,
 };
+pub use schemas::{Home, OBJECTS_QUERY, one_shard_of};
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! MERGE: on one shard, or on each shard for its own rows.
 
-use pgherd_parser::{MergeStmt, Node, RawStmt, constants as c};
+use pgherd_parser::{MergeStmt, MergeWhenClause, Node, RawStmt, constants as c};
 
-use crate::catalog::Kind;
+use crate::catalog::{Kind, Table};
+use crate::functions::Volatility;
+use crate::insert::{default_of, worst_default};
 use crate::key::{family, is_key_type};
+use crate::merge_rows;
 use crate::modify::Modify;
 use crate::once;
 use crate::outline::{Context, Placed, Shape};
@@ -50,6 +53,7 @@ pub fn merge(
     let mut spread = Ok(());
     let mut constants = Vec::new();
     let mut nodes: Vec<Node<'_>> = Vec::new();
+    let mut spread_of_defaults = Volatility::Everywhere;
     for clause in merge.merge_when_clauses().iter() {
         let Node::MergeWhenClause(clause) = clause else { continue };
         let targets = clause.target_list().iter();
@@ -60,6 +64,7 @@ pub fn merge(
             })
             .collect();
         let name = table.columns[at].name.as_str();
+        spread_of_defaults = spread_of_defaults.max(defaults(table, clause, &set)?);
         if clause.command_type() == c::CMD_UPDATE && set.contains(&name) {
             return Err(Refusal::over_shards("a change of the sharding key in MERGE"));
         }
@@ -83,7 +88,18 @@ pub fn merge(
         nodes.push(returning);
     }
     nodes.extend(merge.join_condition());
-    once::worst(&walker, context.catalog)?;
+    let timeless = |it: Volatility| it <= Volatility::Independent;
+    if once::worst(&walker, context.catalog)? == Volatility::Sequence {
+        return Err(Refusal::over_shards("nextval() in MERGE"));
+    }
+    if spread_of_defaults > Volatility::OfSession {
+        let construct = format!("MERGE with defaults of {} that draw from sequences", table.name);
+        return Err(Refusal::new(construct, "Give the columns values, or use INSERT."));
+    }
+    if !timeless(spread_of_defaults) {
+        let construct = format!("MERGE with defaults of {} that tell the time", table.name);
+        spread = Err(Refusal::new(construct, "Give the columns values."));
+    }
     let apart: Vec<usize> = apart(&walker, written)
         .into_iter()
         .filter(|it| {
@@ -104,7 +120,44 @@ pub fn merge(
             several(&walker, spread, context)
         }
     };
-    Ok(Shape::Modify(Box::new(Modify::merged(&walker, several, constants))))
+    let rows = match several.is_err() && timeless(spread_of_defaults) {
+        true => merge_rows::rows(statement, merge, &walker, (written, at), sql, context),
+        false => None,
+    };
+    let (several, rows) = match rows {
+        Some(Err(refusal)) => (Err(refusal), None),
+        Some(Ok(rows)) => (several, Some(rows)),
+        None => (several, None),
+    };
+    Ok(Shape::Modify(Box::new(Modify::merged(&walker, several, constants, rows))))
+}
+
+/// The most volatile default that a clause uses.
+fn defaults(
+    table: &Table,
+    clause: MergeWhenClause<'_>,
+    set: &[&str],
+) -> Result<Volatility, Refusal> {
+    let mut worst = worst_default(table, clause.target_list());
+    if clause.command_type() != c::CMD_INSERT {
+        return Ok(worst);
+    }
+    if table.facts.is_none() {
+        return Err(Refusal::over_shards("MERGE into a table whose defaults are not known"));
+    }
+    let width = clause.values().len();
+    for (index, column) in table.columns.iter().enumerate() {
+        let place = match set.is_empty() {
+            true => (index < width).then_some(index),
+            false => set.iter().position(|it| *it == column.name),
+        };
+        let value = place.and_then(|it| clause.values().iter().nth(it));
+        let is_given = value.is_some_and(|it| !matches!(it, Node::SetToDefault(_)));
+        if let Some(default) = default_of(table, &column.name).filter(|_| !is_given) {
+            worst = worst.max(default.volatility);
+        }
+    }
+    Ok(worst)
 }
 
 /// The columns that equal the target's key in each pair of rows that match.
@@ -125,11 +178,15 @@ fn near(
     let table = |place: (usize, usize)| walker.scopes.occurrences[place.0].table;
     let same = |place: &(usize, usize)| {
         let column = &table(*place).columns[place.1];
-        family(column.type_oid) == family(table(key).columns[key.1].type_oid)
-            && is_key_type(column)
-            && same_placement(table(*place), table(key))
+        family(column.type_oid) == family(table(key).columns[key.1].type_oid) && is_key_type(column)
     };
-    others.filter(same).flat_map(|it| walker.scopes.following(it)).collect()
+    // What follows from them may be the key of a table that is placed otherwise.
+    let placed = |place: &(usize, usize)| match table(*place).kind {
+        Kind::Sharded { .. } => same_placement(table(*place), table(key)),
+        _ => true,
+    };
+    let following = others.filter(same).flat_map(|it| walker.scopes.following(it));
+    following.filter(placed).collect()
 }
 
 /// Each shard has its own rows of the source: a sharded table at its top, joined by the key.

@@ -147,9 +147,7 @@ fn order(
             Some(position) => outputs.get(position)?.column.clone(),
             None => analysis.type_of(expression, analysis.top.as_ref()?.scope),
         }?;
-        if !is_sorted(&of, analysis) {
-            return None;
-        }
+        let collation = sorted_by(&of, analysis)?;
         let column = match shown.filter(|_| VISIBLE.contains(&of.type_oid)) {
             Some(position) => position,
             None => {
@@ -172,7 +170,8 @@ fn order(
                 outputs.len() + order.hidden.len() - 1
             }
         };
-        order.keys.push(MergeKey { column, type_oid: of.type_oid, descending, nulls_first });
+        let type_oid = of.type_oid;
+        order.keys.push(MergeKey { column, type_oid, collation, descending, nulls_first });
     }
     Some(order)
 }
@@ -193,19 +192,23 @@ pub fn shown(expression: Node<'_>, outputs: &[Output]) -> Option<Option<usize>> 
     }
 }
 
-/// Whether the order of the values is one that pgherd knows.
-fn is_sorted(of: &Column, analysis: &Analysis<'_, '_>) -> bool {
+/// The collation by which the values are ordered, `None` for bytes and other types; nothing where
+/// that is not an order that pgherd knows.
+fn sorted_by(of: &Column, analysis: &Analysis<'_, '_>) -> Option<Option<Box<str>>> {
     if !SORTED.contains(&of.type_oid) {
-        return false;
+        return None;
     }
-    let name = of.type_oid == 19;
-    if !is_text(of.type_oid) || name {
-        return of.collation.is_none();
-    }
-    match of.collation.as_deref() {
+    let (collation, name) = (of.collation.as_deref(), of.type_oid == 19);
+    let by_bytes = match collation {
+        _ if !is_text(of.type_oid) || name => return collation.is_none().then_some(None),
         Some(collation) => ["pg_catalog.\"C\"", "pg_catalog.\"POSIX\""].contains(&collation),
         None => analysis.catalog.default_is_by_bytes(),
+    };
+    if by_bytes {
+        return Some(None);
     }
+    let linguistic = analysis.catalog.linguistic(collation)?;
+    Some(Some(linguistic.quoted.as_str().into()))
 }
 
 // === impl Merging ===

@@ -4,7 +4,10 @@ use pgherd_parser::{DeleteStmt, Node, RawStmt, UpdateStmt};
 
 use crate::catalog::{Kind, Table};
 use crate::edit::Tokens;
+use crate::functions::Volatility;
+use crate::insert::worst_default;
 use crate::key::{Key, Parameter, Placement, family, is_key_type, shards_of};
+use crate::merge_rows::SourceRows;
 use crate::once;
 use crate::outline::{Context, Placed, Shape};
 use crate::plan::{GatheredColumn, Move, Plan, Refusal};
@@ -20,8 +23,11 @@ pub struct Modify {
     tables: Vec<Placed>,
     /// Which of `tables` is written; none when it is on all shards.
     target: Option<usize>,
+    written: Table,
     several: Result<Several, Refusal>,
     moving: Option<Moving>,
+    /// Of MERGE: the rows of its source, each for its shard.
+    rows: Option<SourceRows>,
 }
 
 /// SET of the key.
@@ -50,6 +56,18 @@ pub fn update(
 ) -> Result<Shape, Refusal> {
     let parts = Parts::of_update(update);
     let mut modify = modify(statement, &parts, sql, context)?;
+    let table = modify.written.clone();
+    match worst_default(&table, update.target_list()) {
+        Volatility::Everywhere | Volatility::Independent => {}
+        Volatility::OfSession => {
+            let construct = "SET to a default that tells the time, on several shards";
+            modify.several = Err(Refusal::new(construct, "Give the column a value."));
+        }
+        Volatility::Sequence | Volatility::Unknown => {
+            let construct = "SET to a default that draws from a sequence or reads anything";
+            return Err(Refusal::new(construct, "Give the column a value."));
+        }
+    }
     if let Some(table) = changed_key(&modify, &parts) {
         modify.moving = Some(Moving::of(update, table, sql, statement)?);
     }
@@ -80,8 +98,11 @@ fn modify(
 ) -> Result<Modify, Refusal> {
     let mut walker = Walker::new(context.catalog, context.search_path);
     let target = parts.walk(&mut walker, &Env::EMPTY, 0)?;
-    let kind = walker.scopes.occurrences[target].table.kind;
-    once::worst(&walker, context.catalog)?;
+    let written = walker.scopes.occurrences[target].table.clone();
+    let kind = written.kind;
+    if once::worst(&walker, context.catalog)? == Volatility::Sequence {
+        return Err(Refusal::over_shards("nextval() in UPDATE or DELETE"));
+    }
     let nodes = parts.outputs.iter().copied().chain(parts.filter).chain(parts.with);
     let nodes = nodes.chain(parts.from.iter()).collect();
     let apart = apart(&walker, target);
@@ -97,7 +118,8 @@ fn modify(
         Kind::Reference => None,
         _ => Some(0),
     };
-    Ok(Modify { tables: placed(&walker), target, several, moving: None })
+    let tables = placed(&walker);
+    Ok(Modify { tables, target, written, several, moving: None, rows: None })
 }
 
 // === impl Modify ===
@@ -108,14 +130,22 @@ impl Modify {
         walker: &Walker<'_, '_>,
         several: Result<Several, Refusal>,
         more: Vec<Placed>,
+        rows: Option<SourceRows>,
     ) -> Self {
         let mut tables = placed(walker);
+        let written = walker.scopes.occurrences[0].table.clone();
         tables.extend(more);
-        Self { tables, target: Some(0), several, moving: None }
+        Self { tables, target: Some(0), written, several, moving: None, rows }
     }
 
     pub fn tables(&self) -> &[Placed] {
         &self.tables
+    }
+
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        let several = self.several.as_ref().ok()?;
+        several.stand_in(&self.tables.get(self.target?)?.table)
     }
 
     /// `of_tables`: the shards of each of the tables.
@@ -138,6 +168,11 @@ impl Modify {
                 return Plan::Single(shard);
             }
             _ => {}
+        }
+        if let Some(rows) = &self.rows
+            && let Some(plan) = rows.plan(parameters, placement)
+        {
+            return plan;
         }
         match (&self.several, &self.moving) {
             (Err(refusal), _) => Plan::Refuse(refusal.clone()),

@@ -7,13 +7,14 @@ use pgherd_parser::{Node, RawStmt, SelectStmt, StringSyntax, Tree};
 
 use crate::blocks::{Blocks, blocks};
 use crate::catalog::{Catalog, Kind, Table};
+use crate::chain::{Chained, chained};
 use crate::copy;
 use crate::ddl;
 use crate::expand::expanded;
 use crate::functions::{Volatility, objection};
 use crate::gathering::{Gathering, check_references, gathering};
 use crate::insert::{self, Insert};
-use crate::key::{Key, Parameter, Placement, is_key_type, shards_of};
+use crate::key::{Key, Parameter, Placement, is_key_type, shard_of, shards_of};
 use crate::locking::locking;
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
@@ -22,6 +23,7 @@ use crate::moment::{Moment, moment};
 use crate::once;
 use crate::partial::{Partial, partial};
 use crate::plan::{Everywhere, Finish, Plan, Refusal, Replies, Write};
+use crate::schemas::{self, Home};
 use crate::scope::Occurrence;
 use crate::walker::{Env, Walker};
 
@@ -42,6 +44,7 @@ pub struct Outline {
     shards: usize,
     rights: Option<String>,
     moment: Option<Moment>,
+    home: Home,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +75,11 @@ pub(crate) enum Shape {
     Copy(copy::Outlined),
     /// As it is, to this shard.
     On(usize),
+    /// As a whole where one shard has all of it, else in parts.
+    Chain {
+        whole: Box<Outline>,
+        parts: Result<Box<Chained>, Refusal>,
+    },
 }
 
 /// A table of the statement whose rows are not on all shards.
@@ -109,6 +117,20 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
 }
 
 fn without_views(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let mut home = Home::Any;
+    if !context.catalog.schemas().is_empty()
+        && let Some(node) = statement.stmt()
+    {
+        let names = schemas::Names::of(node, context);
+        home = names.home(context);
+        if let Some(shape) = schemas::outline(node, &names, context) {
+            let shape = shape.unwrap_or_else(Shape::Refused);
+            if let Shape::On(shard) = shape {
+                home = Home::On(shard);
+            }
+            return Outline { home, ..Outline::of(shape, context) };
+        }
+    }
     let shape = match statement.stmt() {
         Some(Node::SelectStmt(select)) => read(statement, select, text, context)
             .or_else(|refusal| draws(select, context).ok_or(refusal)),
@@ -132,13 +154,20 @@ fn without_views(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> O
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    let mut outline = Outline::of(shape.unwrap_or_else(Shape::Refused), context);
-    if let Shape::Read { tables, merge: None, partial: None, finish: Ok(_), .. } = &outline.shape
+    let mut whole = Outline::of(shape.unwrap_or_else(Shape::Refused), context);
+    whole.home = home;
+    if let Shape::Read { tables, merge: None, partial: None, finish: Ok(_), .. } = &whole.shape
         && !tables.is_empty()
     {
-        outline.moment = moment(statement, text, context);
+        whole.moment = moment(statement, text, context);
     }
-    outline
+    match chained(statement, text, context) {
+        None => whole,
+        Some(parts) => {
+            let shape = Shape::Chain { whole: Box::new(whole), parts: parts.map(Box::new) };
+            Outline { home, ..Outline::of(shape, context) }
+        }
+    }
 }
 
 fn read(
@@ -167,7 +196,8 @@ fn read(
         None => gathering(&walker, statement, text),
     };
     let (mut merge, mut begun, mut within) = (None, None, None);
-    if !tables.is_empty() {
+    let of_schema = |it: &Placed| matches!(it.table.kind, Kind::SchemaSharded { .. });
+    if !tables.is_empty() && !tables.iter().any(of_schema) {
         let piece = piece(statement, text);
         merge = merging(select, text, piece.clone(), context).map(Box::new);
         let first_parameter = walker.last_parameter + 1;
@@ -240,7 +270,7 @@ pub(crate) fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
 
 impl Outline {
     fn of(shape: Shape, context: &Context<'_>) -> Self {
-        Self { shape, shards: context.shards, rights: None, moment: None }
+        Self { shape, shards: context.shards, rights: None, moment: None, home: Home::Any }
     }
 
     /// For a [`Plan::Finish`]: with what this asks for as constants, another text may have a better
@@ -256,6 +286,52 @@ impl Outline {
         match &self.shape {
             Shape::Copy(copy) => copy.rights(),
             _ => self.rights.as_deref(),
+        }
+    }
+
+    /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
+    pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
+        let Shape::Read { tables, .. } = &self.shape else { return None };
+        let mut only = None;
+        for placed in tables {
+            let shard = match placed.table.kind {
+                Kind::SchemaSharded { shard } => shard,
+                _ => {
+                    let [key] = placed.keys.as_deref()? else { return None };
+                    let column = placed.table.columns.get(placed.table.key()?)?;
+                    shard_of(key, &placed.table, column, parameters, placement)?
+                }
+            };
+            if shard >= self.shards || only.is_some_and(|it| it != shard) {
+                return None;
+            }
+            only = Some(shard);
+        }
+        only
+    }
+
+    /// Where a server can judge the statement: its names are all there.
+    pub fn home(&self) -> Home {
+        self.home
+    }
+
+    /// Why it is refused, whatever its parameters are.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.shape {
+            Shape::Refused(refusal) => Some(refusal),
+            Shape::Read { finish: Err(refusal), .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// What a server can judge in the place of a statement that is at home nowhere: its columns and
+    /// parameters are the same, with others behind these, whose first number is given.
+    pub fn stand_in(&self) -> Option<(Option<usize>, &str, usize)> {
+        match &self.shape {
+            Shape::Read { finish: Ok(it), .. } => Some((None, &it.query, it.first_parameter)),
+            Shape::Modify(it) => it.stand_in(),
+            Shape::Insert(it) => it.stand_in(),
+            _ => None,
         }
     }
 
@@ -314,6 +390,11 @@ impl Outline {
             Shape::Everywhere(it) => Plan::Everywhere(*it),
             Shape::Copy(copy) => copy.plan(parameters, placement),
             Shape::On(shard) => Plan::Single(*shard),
+            Shape::Chain { whole, parts } => match (whole.plan(parameters, placement), parts) {
+                (Plan::Refuse(_), Ok(parts)) => parts.plan(parameters, placement),
+                (Plan::Refuse(_), Err(refusal)) => Plan::Refuse(refusal.clone()),
+                (plan, _) => plan,
+            },
             Shape::Modify(modify) => {
                 let of_tables = self.shards_of(modify.tables(), parameters, placement);
                 modify.plan(&of_tables, self.shards, parameters, placement)

@@ -374,6 +374,11 @@ impl<'t> Rewriter<'_, 't> {
                 Some(_) if self.clauses.targets.len() != outputs.len() => return None,
                 Some(position) => {
                     let target = self.select.target_list().iter().nth(position)?;
+                    let Node::ResTarget(value) = target else { return None };
+                    // By itself it would be a position; as a value it orders nothing.
+                    if let Some(Node::A_Const(_)) = value.val() {
+                        continue;
+                    }
                     without_alias(target, self.clauses.targets.get(position)?, self.tokens)
                 }
             };

@@ -23,6 +23,8 @@ pub enum Plan {
     Write(Write),
     /// Rows to be computed first, which are then written where they belong.
     Scatter(Box<Scatter>),
+    /// A data-modifying statement of WITH, and then the rest of the statement.
+    Chain(Chain),
     /// An UPDATE of the sharding key, after which rows change their shard.
     Move(Box<Move>),
     /// The client's bytes, unchanged, to all shards: DDL, VACUUM, TRUNCATE, LOCK TABLE.
@@ -57,12 +59,14 @@ pub struct Merge {
 }
 
 /// A column by which rows are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeKey {
     /// Counted over all columns of the query. Its format is the client's, unless it is hidden.
     pub column: usize,
-    /// Built in, and known to `pgherd-types`; text is ordered by bytes.
+    /// Built in, and known to `pgherd-types`.
     pub type_oid: u32,
+    /// Of text that is not ordered by bytes: as [`crate::Linguistic::quoted`] has it.
+    pub collation: Option<Box<str>>,
     pub descending: bool,
     pub nulls_first: bool,
 }
@@ -154,6 +158,26 @@ pub enum To {
     /// All rows to all shards: a reference table.
     All,
     One(usize),
+}
+
+/// A statement in two parts, one after the other, all or none.
+///
+/// 1. `first` is answered as `first_plan` says, as if the client had sent it with the first
+///    `first_parameters` of its parameters, in binary.
+/// 2. The columns of its rows become arrays, parameters behind the client's; so `rest` is answered
+///    as `rest_plan` says, with `rest_parameters` of the client's (all, if there are arrays). What
+///    the client sees is the answer to that.
+///
+/// The first shard takes part from the beginning on: what both say of the time is its.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    pub first: String,
+    pub first_plan: Box<Plan>,
+    pub first_parameters: usize,
+    pub columns: Vec<GatheredColumn>,
+    pub rest: String,
+    pub rest_plan: Box<Plan>,
+    pub rest_parameters: usize,
 }
 
 /// UPDATE of the sharding key.

@@ -59,6 +59,8 @@ struct Builder<'a, 'c, 't> {
     defaults: Vec<(Out<'c>, String)>,
     supplied: Vec<(Out<'c>, String)>,
     sequences: bool,
+    /// Of a table on one shard: from sequences of the first one.
+    draws_elsewhere: bool,
 }
 
 pub fn scattered<'t>(
@@ -88,6 +90,7 @@ pub fn scattered<'t>(
         defaults: Vec::new(),
         supplied: Vec::new(),
         sequences: worst == Volatility::Sequence,
+        draws_elsewhere: crate::schemas::draws_elsewhere(table, context.catalog),
     };
     builder.columns(reads)?;
     let first_parameter = walker.last_parameter + 1;
@@ -174,7 +177,7 @@ impl<'c> Builder<'_, 'c, '_> {
         let key = table.key();
         let least = match table.kind {
             Kind::Reference => Volatility::Everywhere,
-            Kind::SchemaSharded { .. } => Volatility::Unknown,
+            Kind::SchemaSharded { .. } if !self.draws_elsewhere => Volatility::Unknown,
             _ => Volatility::Independent,
         };
         for (index, column) in table.columns.iter().enumerate() {

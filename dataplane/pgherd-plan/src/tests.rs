@@ -69,7 +69,11 @@ fn check(sql: &str, parameters: &[&str], expected: Expect) {
         .iter()
         .map(|it| Parameter { type_oid: 20, value: Some(it.as_bytes()), binary: false })
         .collect();
-    let plan = outline(statement, sql, &context).plan(&parameters, &Remainder);
+    let outline = outline(statement, sql, &context);
+    let plan = outline.plan(&parameters, &Remainder);
+    if let Some(shard) = outline.single(&parameters, &Remainder) {
+        assert_eq!(plan, Plan::Single(shard), "the shard that is found without a plan");
+    }
     let mut shown = String::new();
     if let Plan::Merge(merge) = &plan {
         let (shards, query) = (&merge.shards, &merge.query);

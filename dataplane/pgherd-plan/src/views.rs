@@ -3,13 +3,14 @@
 
 use pgherd_parser::{Node, StringSyntax, Tree};
 
-use crate::catalog::{Catalog, Kind, ViewRow};
+use crate::catalog::{Catalog, Kind, Table, ViewRow};
 use crate::local::{Analysis, Rows};
 use crate::walk::texts;
 
 impl Catalog {
     /// Adds what views are; those that are not surely parted or the same everywhere are refused.
     pub fn add_views(&mut self, mut views: Vec<ViewRow>) {
+        self.keep_views_of_schemas(&mut views);
         // Of views over views, the inner ones become known first.
         loop {
             let mut found = Vec::new();
@@ -38,6 +39,16 @@ impl Catalog {
         }
     }
 
+    /// The query of a view that is to take its place.
+    pub(crate) fn definition(&self, table: &Table) -> Option<&str> {
+        let key = (table.schema.clone(), table.name.clone());
+        self.definitions.get(&key).map(String::as_str)
+    }
+
+    pub(crate) fn is_materialized(&self, table: &Table) -> bool {
+        self.materialized.contains(&(table.schema.clone(), table.name.clone()))
+    }
+
     /// Whether a definition means the same under another search path: functions of `pg_catalog` are
     /// written without their schema.
     fn is_unambiguous(&self, definition: &str) -> bool {
@@ -58,6 +69,36 @@ impl Catalog {
         }
         // Such a literal depends on `standard_conforming_strings`.
         !definition.contains('\\')
+    }
+
+    /// Views in schemas that are on one shard are tables of it, if all that they read is there.
+    fn keep_views_of_schemas(&mut self, views: &mut Vec<ViewRow>) {
+        // Views over views: what one cannot be seen to read, no other is believed to.
+        loop {
+            let mut opaque = None;
+            for view in views.iter() {
+                let key = (view.schema.clone(), view.name.clone());
+                let kind = self.tables.get(&key).map(|it| it.kind);
+                if let Some(Kind::SchemaSharded { shard }) = kind
+                    && !self.is_whole_on(view, shard)
+                {
+                    opaque = Some(key);
+                    break;
+                }
+            }
+            match opaque.and_then(|key| self.tables.get_mut(&key)) {
+                Some(table) => table.kind = Kind::Opaque,
+                None => break,
+            }
+        }
+        views.retain(|it| self.schemas().place(&it.schema).is_none());
+    }
+
+    fn is_whole_on(&self, view: &ViewRow, shard: usize) -> bool {
+        let Ok(tree) = Tree::parse(&view.definition, StringSyntax::Standard) else { return false };
+        let context = crate::Context { catalog: self, search_path: &[], shards: 0 };
+        let query = tree.statements().next().and_then(|it| it.stmt());
+        query.is_some_and(|it| crate::schemas::is_on(it, shard, &context))
     }
 
     fn judge(&self, view: &ViewRow) -> Option<(Kind, usize)> {

@@ -265,10 +265,7 @@ impl<'c, 't> Walker<'c, 't> {
             return Err(Refusal::new(construct, "If it was just created, try again."));
         };
         match table.kind {
-            Kind::Undeclared => {
-                let hint = "Name it in reference_tables, or its column in sharded_tables.";
-                return Err(Refusal::new(format!("the undeclared table {name}"), hint));
-            }
+            Kind::Undeclared => return Err(table.undeclared()),
             Kind::Opaque if self.views.is_some() && self.catalog.definition(table).is_some() => {
                 self.scopes.add_other(scope, Some(reference).filter(|_| !hidden));
                 let view = Occurrence {

@@ -6,6 +6,8 @@ use crate::catalog::{Kind, Table};
 use crate::edit::{Edit, Tokens, edited};
 use crate::functions::Volatility;
 use crate::gathering::gather;
+use crate::insert::worst_left_out;
+use crate::key::{family, is_key_type};
 use crate::once::{self, Once};
 use crate::outline::{Context, Placed, SYSTEM_COLUMNS, is_placed};
 use crate::plan::{Gather, Plan, Refusal, Replies, Write};
@@ -134,7 +136,16 @@ pub fn in_with<'t>(
             target
         }
         Node::DeleteStmt(it) => Parts::of_delete(it).walk(walker, env, depth)?,
-        Node::InsertStmt(it) => insert_in(walker, it, env, depth)?.target,
+        Node::InsertStmt(it) => {
+            let found = insert_in(walker, it, env, depth)?;
+            let table = walker.scopes.occurrences[found.target].table;
+            if worst_left_out(table, it, &found)? > Volatility::OfSession {
+                return Err(Refusal::over_shards(
+                    "a sequence in a data-modifying statement in WITH",
+                ));
+            }
+            found.target
+        }
         _ => return Err(Refusal::over_shards("a data-modifying statement in WITH")),
     };
     match walker.scopes.occurrences[target].table.kind {
@@ -279,9 +290,14 @@ pub fn apart(walker: &Walker<'_, '_>, target: usize) -> Vec<usize> {
     scopes.occurrences.iter().enumerate().filter_map(of).collect()
 }
 
-/// Equal keys of two tables are on one shard.
+/// Equal keys of two sharded tables are on one shard. One rule places an integer and the same
+/// number as text differently.
 pub fn same_placement(one: &Table, other: &Table) -> bool {
-    one.placement == other.placement
+    let family = |it: &Table| {
+        let key = it.key().and_then(|key| it.columns.get(key)).filter(|it| is_key_type(it));
+        key.map(|key| family(key.type_oid))
+    };
+    one.placement == other.placement && family(one).is_some() && family(one) == family(other)
 }
 
 /// References to what gathered rows do not have, and to what differs between shards.
@@ -339,6 +355,14 @@ impl Several {
             texts: shards.iter().map(|it| (*it, self.text.clone())).collect(),
             replies,
         })
+    }
+
+    /// See [`crate::Outline::stand_in`].
+    pub fn stand_in(&self, target: &Table) -> Option<(Option<usize>, &str, usize)> {
+        match target.kind {
+            Kind::SchemaSharded { shard } => Some((Some(shard), &self.text, self.first_parameter)),
+            _ => None,
+        }
     }
 
     pub fn gathers(&self, shards: &[usize], of_tables: &[Vec<usize>]) -> Vec<Gather> {

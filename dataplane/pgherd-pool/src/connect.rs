@@ -336,7 +336,7 @@ impl Endpoint {
             return Err(ConnectError::Malformed);
         }
         let version = params.get("server_version").unwrap_or_default().to_owned();
-        let info = ServerInfo { cancel: Arc::new(cancel), version };
+        let info = ServerInfo { cancel: Arc::new(cancel), version, library: None };
         Ok(Connected { socket, info, params, reported: reported.into() })
     }
 

@@ -30,6 +30,9 @@ pub struct ServerInfo {
     pub cancel: Arc<CancelTarget>,
     /// `server_version`.
     pub version: String,
+    /// The version of its C library, as it says for collations; empty if it says none. `None` until
+    /// somebody has asked.
+    pub library: Option<Box<str>>,
 }
 
 /// A server connection. It is used by one client at a time, through a [`crate::Lease`].

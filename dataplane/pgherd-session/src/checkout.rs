@@ -46,7 +46,7 @@ fn no_target(failure: NoTarget) -> ErrorResponse<'static> {
 }
 
 /// How far the log of a primary goes.
-async fn lsn_of(mut lease: Lease) -> Option<u64> {
+pub(crate) async fn lsn_of(mut lease: Lease) -> Option<u64> {
     let mut lsn = None;
     let sql = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
     let read = |tag, body: &[u8]| {
@@ -57,7 +57,7 @@ async fn lsn_of(mut lease: Lease) -> Option<u64> {
             lsn = std::str::from_utf8(text).ok().and_then(parse_lsn).map(without_page_header);
         }
     };
-    lease.ask(sql, read).await.ok()?;
+    in_time(lease.ask(sql, read)).await.ok()?;
     lease.release();
     lsn
 }

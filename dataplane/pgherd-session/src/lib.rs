@@ -44,6 +44,6 @@ pub use clients::{ClientEntry, ClientRegistry, ClientState, MAX_PROXY_NUMBER};
 pub use migrant::Migrant;
 pub use pins::Pins;
 pub use session::{resume, serve};
-pub use sharded::{Commits, Tally, settle_transactions};
+pub use sharded::{Commits, Deadlocks, Tally, settle_transactions};
 pub use shared::{Limits, Peer, Phase, Shared, Worker};
 pub use timeouts::{Watches, sweep};

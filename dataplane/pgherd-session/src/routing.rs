@@ -8,7 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod commands;
 pub(crate) mod kept;
 pub(crate) mod survival;
-mod verdict;
+pub(crate) mod verdict;
 pub(crate) mod wishes;
 
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub(crate) enum Written {
 
 /// Where a batch has to go. What asks for more comes later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+pub(crate) enum Place {
     /// Where reads go.
     #[default]
     Reads,
@@ -124,6 +124,34 @@ pub(crate) struct Decision {
     pub(crate) defines: bool,
 }
 
+impl Place {
+    /// Where a statement goes that does this, as somebody asks for it.
+    pub(crate) fn of(wish: Option<RoleWish>, access: Access) -> Self {
+        match (wish, access) {
+            (Some(RoleWish::Primary), _) | (None | Some(RoleWish::Any), Access::Write) => {
+                Self::Primary
+            }
+            (Some(RoleWish::Replica), _) => Self::Replica,
+            (Some(RoleWish::Any), Access::Read) => Self::Any,
+            (None, Access::Read) => Self::Reads,
+        }
+    }
+
+    /// What the instance must be; `None` is what the settings say of reads, but for what the
+    /// session says of reads by the primary.
+    pub(crate) fn role(self, primary_reads: Option<bool>) -> Option<RoleWish> {
+        match self {
+            Self::Primary => Some(RoleWish::Primary),
+            Self::Replica => Some(RoleWish::Replica),
+            Self::Any => Some(RoleWish::Any),
+            Self::Reads => primary_reads.map(|also| match also {
+                true => RoleWish::Any,
+                false => RoleWish::Replica,
+            }),
+        }
+    }
+}
+
 impl Decision {
     fn primary() -> Self {
         Self { place: Place::Primary, ..Self::default() }
@@ -139,18 +167,7 @@ impl Decision {
         let attempt = &routing.attempt;
         let mut need = Need { avoid: attempt.avoid, ..Need::WRITE };
         let place = if attempt.writes { Place::Primary } else { self.place };
-        match place {
-            Place::Primary => need.role = Some(RoleWish::Primary),
-            Place::Replica => need.role = Some(RoleWish::Replica),
-            Place::Any => need.role = Some(RoleWish::Any),
-            Place::Reads => {
-                need.role = match routing.wishes.primary_reads() {
-                    Some(true) => Some(RoleWish::Any),
-                    Some(false) => Some(RoleWish::Replica),
-                    None => None,
-                };
-            }
-        }
+        need.role = place.role(routing.wishes.primary_reads());
         if self.only_reads && !attempt.writes {
             need.access = Access::Read;
             if let Written::UpTo(lsn) = routing.written
@@ -289,14 +306,7 @@ impl Session {
     }
 
     fn place(&self, verdict: Verdict) -> Place {
-        match (verdict.role.unwrap_or_else(|| self.routing.wishes.role()), verdict.access) {
-            (Some(RoleWish::Primary), _) | (None | Some(RoleWish::Any), Access::Write) => {
-                Place::Primary
-            }
-            (Some(RoleWish::Replica), _) => Place::Replica,
-            (Some(RoleWish::Any), Access::Read) => Place::Any,
-            (None, Access::Read) => Place::Reads,
-        }
+        Place::of(verdict.role.unwrap_or_else(|| self.routing.wishes.role()), verdict.access)
     }
 
     /// Whether what the session asks for may be changed by what is under way, or was and is not

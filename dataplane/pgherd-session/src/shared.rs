@@ -67,6 +67,8 @@ pub struct Shared {
     pub(crate) catalogs: crate::sharded::Catalogs,
     /// Transactions over several shards that are being committed, or left to be finished.
     pub commits: Arc<Commits>,
+    /// Transactions over several shards that may wait for each other.
+    pub deadlocks: crate::sharded::Deadlocks,
     /// Limits for logins.
     pub limits: Limits,
     /// Who may use the admin database.
@@ -105,6 +107,7 @@ impl Shared {
             admissions: Arc::default(),
             catalogs: crate::sharded::Catalogs::default(),
             commits: Arc::default(),
+            deadlocks: crate::sharded::Deadlocks::default(),
             limits,
             admins,
             admin,

@@ -68,6 +68,16 @@ pub(crate) enum Expired {
     Silence,
 }
 
+/// What a session over several shards does itself because something has taken too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    Nothing,
+    /// The instances from which it waits for something are to be probed.
+    Probe,
+    /// What it waits for does not come, although it was cancelled.
+    GiveUp,
+}
+
 /// A session with limits, as the sweep sees it.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -152,18 +162,19 @@ impl Watch {
     }
 
     /// For a session over several shards: does what is due because something has taken too long.
-    pub(crate) fn obey(self: &Rc<Self>) -> Result<(), End> {
+    pub(crate) fn obey(self: &Rc<Self>) -> Result<Due, End> {
         match self.expired.take() {
             Some(Expired::Query) => self.cancel_what_runs(),
-            Some(Expired::Cancel) => return Err(End::QueryTimeout),
+            Some(Expired::Cancel) => return Ok(Due::GiveUp),
             Some(Expired::Transaction) => return Err(End::TransactionTimeout),
             Some(Expired::IdleInTransaction) => return Err(End::IdleInTransactionTimeout),
             Some(Expired::Idle) => return Err(End::IdleTimeout),
             Some(Expired::Silence) => return Err(End::ServerSilent),
             // Which of the shards it is that is silent is not known here.
-            Some(Expired::Stall) | None => {}
+            Some(Expired::Stall) => return Ok(Due::Probe),
+            None => {}
         }
-        Ok(())
+        Ok(Due::Nothing)
     }
 
     fn cancel_what_runs(self: &Rc<Self>) {

@@ -42,9 +42,9 @@ pub struct Options {
     /// Measures a cluster of three shards beside one Postgres, and nothing else.
     #[arg(long)]
     pub sharding: bool,
-    /// Rows that the shards have together.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pub rows: u64,
+    /// Rows that the shards have together: 1,000,000, with --quick 100,000.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: Option<u64>,
     /// Where result.md and result.json go.
     #[arg(long, value_name = "DIRECTORY")]
     pub output: Option<PathBuf>,
@@ -98,6 +98,11 @@ impl Options {
     /// Length of one pgbench run.
     pub fn duration(&self) -> Duration {
         Duration::from_secs(if self.quick { 2 } else { self.seconds })
+    }
+
+    /// Rows that the shards have together.
+    pub fn rows(&self) -> u64 {
+        self.rows.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
     }
 
     /// How often everything is measured.

@@ -78,17 +78,19 @@ pub fn start(
     spawn(postgres, contender.addr().port(), arguments)
 }
 
-/// Starts a run of a script of our own, with prepared statements.
+/// Starts a run of a script of our own.
 pub fn start_script(
     options: &Options,
     postgres: &Postgres,
     port: u16,
     script: &Path,
+    protocol: Protocol,
     clients: usize,
 ) -> Result<Running> {
     let (seconds, clients) = (options.duration().as_secs().to_string(), clients.to_string());
     let script = script.display().to_string();
-    let words = ["-n", "-l", "-M", "prepared", "-j", "2", "-T", &seconds, "-c", &clients];
+    let mode = protocol.name();
+    let words = ["-n", "-l", "-M", mode, "-j", "2", "-T", &seconds, "-c", &clients];
     let mut arguments = words.map(str::to_owned).to_vec();
     arguments.extend(["-f".to_owned(), script]);
     spawn(postgres, port, arguments)

@@ -20,7 +20,13 @@ pub fn proportional_memory(pid: u32) -> Result<u64> {
     pss(&text).with_context(|| format!("{path} has no Pss line"))
 }
 
-/// The most memory that a process has had at a time, in bytes.
+/// What a process has now is the most that it has had from now on; clear_refs in proc(5).
+pub fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+}
+
+/// The most memory that a process has had at a time since [`forget_peak`], in bytes.
 pub fn peak_memory(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

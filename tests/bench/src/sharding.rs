@@ -11,12 +11,15 @@ use pgherd_harness::raw::{Client, Login, frontend};
 use pgherd_harness::scratch::Scratch;
 use pgherd_harness::sharded::{ShardedCluster, WHOLE};
 
-use crate::options::Options;
+use crate::options::{Options, Protocol};
 use crate::procfs;
 use crate::{machine, pgbench, window};
 
 const SHARDS: usize = 3;
 const CLIENTS: usize = 16;
+const PROTOCOLS: [Protocol; 3] = [Protocol::Simple, Protocol::Extended, Protocol::Prepared];
+/// What the proxy may need more for rows that it merges, in MiB.
+const MOST_GROWTH: f64 = 16.0;
 /// How often the CPU time of a proxy is read.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Longest answer.
@@ -28,7 +31,7 @@ const GROUPED: &str =
 
 /// One figure against its bar.
 struct Line {
-    what: &'static str,
+    what: String,
     one: String,
     sharded: String,
     /// Ratio of the two, larger is better, and what it must be at least.
@@ -39,53 +42,60 @@ struct Line {
 /// Measures and reports all.
 pub fn run(options: &Options) -> Result<()> {
     let machine = machine::look();
-    eprintln!("bench: loading {} rows into {SHARDS} shards and one database", options.rows);
+    eprintln!("bench: loading {} rows into {SHARDS} shards and one database", options.rows());
     let stand = Stand::start(options)?;
-    let (mut lookups, mut ordered, mut grouped) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lookups, mut ordered, mut grouped) = (vec![Vec::new(); 3], Vec::new(), Vec::new());
+    let mut growth = 0.0_f64;
     for round in 1..=options.rounds() {
-        let one = stand.lookups(options, &stand.unsharded)?;
-        let three = stand.lookups(options, &stand.sharded)?;
-        eprintln!("bench: round {round}: one key: {:.0} and {:.0} tps", one.0, three.0);
-        lookups.push((one, three));
+        for (protocol, lookups) in PROTOCOLS.into_iter().zip(&mut lookups) {
+            let one = stand.lookups(options, protocol, &stand.unsharded)?;
+            let three = stand.lookups(options, protocol, &stand.sharded)?;
+            let name = protocol.name();
+            eprintln!("bench: round {round}: one key, {name}: {:.0} and {:.0}", one.0, three.0);
+            lookups.push((one, three));
+        }
+        let before = procfs::proportional_memory(stand.sharded.pid())?;
+        procfs::forget_peak(stand.sharded.pid())?;
         let pair = stand.pair(ORDERED)?;
+        let peak = procfs::peak_memory(stand.sharded.pid())?;
+        growth = growth.max(mebibytes(peak.saturating_sub(before)));
         eprintln!("bench: round {round}: ORDER BY: {:?} and {:?}", pair.0, pair.1);
         ordered.push(pair);
         let pair = stand.pair(GROUPED)?;
         eprintln!("bench: round {round}: GROUP BY: {:?} and {:?}", pair.0, pair.1);
         grouped.push(pair);
     }
-    let rows = options.rows as f64;
-    let tps = |of: fn(&(Lookup, Lookup)) -> f64| middle(lookups.iter().map(of).collect());
-    let (one, three) = (tps(|it| it.0.0), tps(|it| it.1.0));
-    let (p50_one, p50_three) = (tps(|it| it.0.1), tps(|it| it.1.1));
+    let rows = options.rows() as f64;
     let seconds = |of: &[(Duration, Duration)]| {
         let one = middle(of.iter().map(|it| it.0.as_secs_f64()).collect());
         (one, middle(of.iter().map(|it| it.1.as_secs_f64()).collect()))
     };
     let (ordered, grouped) = (seconds(&ordered), seconds(&grouped));
-    let lines = [
+    let mut lines: Vec<Line> =
+        PROTOCOLS.into_iter().zip(&lookups).map(|(protocol, of)| line(protocol, of)).collect();
+    lines.extend([
         Line {
-            what: "one key, prepared, 16 clients, through pgherd: tps",
-            one: format!("{one:.0}, p50 {p50_one:.0} µs"),
-            sharded: format!("{three:.0}, p50 {p50_three:.0} µs"),
-            ratio: three / one,
-            bar: 0.9,
-        },
-        Line {
-            what: "ORDER BY over all rows: rows a second",
+            what: "ORDER BY over all rows: rows a second".to_owned(),
             one: format!("{:.0}", rows / ordered.0),
             sharded: format!("{:.0}", rows / ordered.1),
             ratio: ordered.0 / ordered.1,
             bar: 0.6,
         },
         Line {
-            what: "grouped aggregates over all rows: seconds",
+            what: format!("the same: MiB that the proxy needs more, at most {MOST_GROWTH}"),
+            one: String::new(),
+            sharded: format!("{growth:.1}"),
+            ratio: MOST_GROWTH / growth.max(0.1),
+            bar: 1.0,
+        },
+        Line {
+            what: "grouped aggregates over all rows: seconds".to_owned(),
             one: format!("{:.3}", grouped.0),
             sharded: format!("{:.3}", grouped.1),
             ratio: grouped.0 / grouped.1,
             bar: 1.0,
         },
-    ];
+    ]);
     let text = report(&machine, options, &lines, stand.memory()?);
     let directory = options.output_directory()?;
     std::fs::create_dir_all(&directory).context("cannot make the output directory")?;
@@ -106,7 +116,7 @@ fn report(
         machine.cores,
         machine.processor,
         machine.load_before,
-        options.rows,
+        options.rows(),
         options.rounds()
     );
     if let Some(profile) = &machine.unoptimized {
@@ -120,7 +130,6 @@ fn report(
         writeln!(text, "| {what} | {one} | {sharded} | {ratio:.2} | {bar} | {outcome} |")
             .expect("a String takes everything");
     }
-    let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let (idle, peak) = memory;
     text.push_str(&format!(
         "\nMemory of the proxy over shards: {:.1} MiB before, {:.1} MiB at its peak.\n",
@@ -130,7 +139,26 @@ fn report(
     text
 }
 
+/// One key, in one protocol.
+fn line(protocol: Protocol, of: &[(Lookup, Lookup)]) -> Line {
+    let median = |of_one: fn(&(Lookup, Lookup)) -> f64| middle(of.iter().map(of_one).collect());
+    let (one, three) = (median(|it| it.0.0), median(|it| it.1.0));
+    let (p50_one, p50_three) = (median(|it| it.0.1), median(|it| it.1.1));
+    Line {
+        what: format!("one key, {}, {CLIENTS} clients, through pgherd: tps", protocol.name()),
+        one: format!("{one:.0}, p50 {p50_one:.0} µs"),
+        sharded: format!("{three:.0}, p50 {p50_three:.0} µs"),
+        ratio: three / one,
+        bar: 0.9,
+    }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// Transactions per second and the median latency in microseconds.
+#[derive(Clone, Copy)]
 struct Lookup(f64, f64);
 
 struct Stand {
@@ -151,7 +179,7 @@ impl Stand {
              INSERT INTO items SELECT i, i, i % 1000 + 0.25, 'item ' || i \
                FROM generate_series(1, {}) i; \
              CREATE INDEX ON items (id)",
-            options.rows
+            options.rows()
         );
         let cluster = ShardedCluster::builder(SHARDS)
             .setting("shared_buffers", "512MB")
@@ -178,7 +206,7 @@ impl Stand {
         let scratch = Scratch::new("bench")?;
         let script = format!(
             "\\set id random(1, {})\nSELECT amount, label FROM items WHERE user_id = :id;\n",
-            options.rows
+            options.rows()
         );
         let script = scratch.write("lookup.sql", &script)?;
         let idle = procfs::proportional_memory(sharded.pid())?;
@@ -186,9 +214,10 @@ impl Stand {
     }
 
     /// Single rows by their key.
-    fn lookups(&self, options: &Options, proxy: &Proxy) -> Result<Lookup> {
+    fn lookups(&self, options: &Options, protocol: Protocol, proxy: &Proxy) -> Result<Lookup> {
         let server = self.cluster.server(0);
-        let running = pgbench::start_script(options, server, proxy.port(), &self.script, CLIENTS)?;
+        let running =
+            pgbench::start_script(options, server, proxy.port(), &self.script, protocol, CLIENTS)?;
         let mut samples = Vec::new();
         let transactions = running.finish(options.duration(), INTERVAL, || {
             samples.push(window::sample(Some(proxy.pid()))?);

@@ -40,3 +40,4 @@ pub mod raw;
 pub mod rest;
 pub mod scratch;
 pub mod sharded;
+pub mod turns;

@@ -40,7 +40,17 @@ pub struct ShardedCluster {
     servers: Vec<Postgres>,
     shards: usize,
     rules: Vec<Rule>,
+    placed: Vec<Placed>,
+    schemas: Vec<(String, usize)>,
     references: Vec<String>,
+}
+
+/// A table whose rule is written out, with the SQL that says the shard of a row.
+#[derive(Clone, Debug)]
+struct Placed {
+    table: String,
+    rule: String,
+    shard: String,
 }
 
 /// A table, or whatever table has the column, is sharded by the hash of that column.
@@ -59,6 +69,8 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     schema: Option<String>,
     rules: Vec<Rule>,
+    placed: Vec<Placed>,
+    schemas: Vec<(String, usize)>,
     references: Vec<String>,
     create: String,
 }
@@ -106,6 +118,20 @@ impl Builder {
         self
     }
 
+    /// A table with a rule in TOML, such as `column = "id", type = "bigint", algorithm = "list", …`,
+    /// and the SQL that says the shard of a row.
+    pub fn placed(mut self, table: &str, rule: &str, shard: &str) -> Self {
+        let [table, rule, shard] = [table, rule, shard].map(str::to_owned);
+        self.placed.push(Placed { table, rule, shard });
+        self
+    }
+
+    /// A schema that is on one shard with all that is in it.
+    pub fn schema_on(mut self, schema: &str, shard: usize) -> Self {
+        self.schemas.push((schema.to_owned(), shard));
+        self
+    }
+
     /// A table that is on every shard in full.
     pub fn reference(mut self, table: &str) -> Self {
         self.references.push(table.to_owned());
@@ -141,8 +167,8 @@ impl Builder {
             login(&server, WHOLE)?.rows(schema).context("the schema")?;
             servers.push(server);
         }
-        let Self { shards, rules, references, .. } = self;
-        let cluster = ShardedCluster { servers, shards, rules, references };
+        let Self { shards, rules, placed, schemas, references, .. } = self;
+        let cluster = ShardedCluster { servers, shards, rules, placed, schemas, references };
         for shard in 0..shards {
             let database = cluster.database(shard);
             let sql = format!("CREATE DATABASE {database} TEMPLATE {WHOLE} OWNER {APP_USER}");
@@ -169,6 +195,8 @@ impl ShardedCluster {
             settings: Vec::new(),
             schema: None,
             rules: Vec::new(),
+            placed: Vec::new(),
+            schemas: Vec::new(),
             references: Vec::new(),
             create: String::new(),
         }
@@ -247,10 +275,30 @@ impl ShardedCluster {
         for shard in 1..self.shards {
             config = config.shard(self.server(shard), &self.database(shard));
         }
-        let rules: Vec<String> = self.rules.iter().map(Rule::to_toml).collect();
+        let mut rules: Vec<String> = self.rules.iter().map(Rule::to_toml).collect();
+        let placed = self.placed.iter();
+        rules.extend(placed.map(|it| format!("{{ table = {:?}, {} }}", it.table, it.rule)));
+        let schema =
+            |(it, shard): &(String, usize)| format!("{{ schema = {it:?}, shard = {shard} }}");
+        let schemas: Vec<String> = self.schemas.iter().map(schema).collect();
         config
+            .cluster_setting("sharded_schemas", &format!("[{}]", schemas.join(", ")))
             .cluster_setting("sharded_tables", &format!("[{}]", rules.join(", ")))
             .cluster_setting("reference_tables", &format!("{:?}", self.references))
+    }
+
+    /// The configuration with one replica for each shard, to which reads go.
+    pub fn config_with(&self, replicas: &[Postgres]) -> ProxyConfig {
+        let with = |config: ProxyConfig, (shard, replica): (usize, &Postgres)| {
+            config.instance_of_shard(shard, replica, &self.database(shard), "replica")
+        };
+        let config = replicas.iter().enumerate().fold(self.config(), with);
+        config.cluster_setting("reads", "\"replicas\"")
+    }
+
+    /// A replica of the server of each shard.
+    pub fn replicas(&self) -> Result<Vec<Postgres>> {
+        (0..self.shards).map(|shard| self.server(shard).streaming_replica()).collect()
     }
 
     /// A proxy with this configuration.
@@ -262,7 +310,15 @@ impl ShardedCluster {
         // As a superuser, for whom foreign keys wait until all rows are gone.
         let mut client = self.server(shard).superuser(&self.database(shard))?;
         client.rows("SET session_replication_role = replica")?;
+        for (schema, _) in self.schemas.iter().filter(|(_, on)| *on != shard) {
+            client.rows(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))?;
+        }
+        for Placed { table, shard: of_row, .. } in &self.placed {
+            let others = format!("({of_row}) IS DISTINCT FROM {shard}");
+            client.rows(&format!("DELETE FROM {table} WHERE {others}"))?;
+        }
         let mut done = self.references.clone();
+        done.extend(self.placed.iter().map(|it| it.table.clone()));
         // Rules for a table go before those for a column.
         let (named, any): (Vec<_>, Vec<_>) = self.rules.iter().partition(|it| it.table.is_some());
         for (number, rule) in named.into_iter().chain(any).enumerate() {

@@ -231,3 +231,17 @@ SELECT u.id, (SELECT count(*) FROM (SELECT 1 FROM orders o WHERE o.user_id = u.i
 SELECT id FROM (SELECT id FROM orders ORDER BY id LIMIT (SELECT count(*) / 10 FROM users)) x ORDER BY id;
 SELECT u.id, (SELECT count(*) FROM ((SELECT 1 FROM orders o WHERE o.user_id = u.id) UNION ALL (SELECT 2) LIMIT (SELECT count(*) / 30 FROM users)) x) FROM users u;
 SELECT u.id, (SELECT count(*) FROM ((SELECT 1 FROM orders o WHERE o.user_id = u.id) UNION ALL (SELECT 2) LIMIT 2) x) FROM users u;
+-- ordered
+SELECT 2 AS a, id, user_id FROM orders ORDER BY 1 DESC, 2 LIMIT 7;
+-- ordered
+SELECT 2 AS a, name, id FROM users ORDER BY 1 DESC, 2, 3 LIMIT 7;
+-- ordered
+SELECT 'x' AS a, name, id FROM users ORDER BY a, 2 DESC, 3 OFFSET 2 LIMIT 5;
+-- ordered
+SELECT NULL AS a, -3 AS b, name, id FROM users ORDER BY 1, b, 3 DESC, 4 LIMIT 5;
+-- ordered
+SELECT 99 AS a, status, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 3;
+-- ordered
+SELECT DISTINCT 99 AS a, status FROM orders ORDER BY 1, 2 LIMIT 3;
+-- ordered
+SELECT 1 AS a, id, rank() OVER (PARTITION BY user_id ORDER BY id) FROM orders ORDER BY 1, 2 LIMIT 3;

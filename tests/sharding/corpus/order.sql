@@ -65,3 +65,12 @@ SELECT users.* FROM users ORDER BY id LIMIT ALL;
 SELECT id FROM events ORDER BY span DESC, uid;
 -- ordered
 SELECT * FROM (SELECT id, name FROM users ORDER BY name LIMIT 4) x ORDER BY id;
+-- ordered
+SELECT id, name FROM users ORDER BY name COLLATE "de_DE.utf8", id;
+-- ordered
+SELECT id, email FROM users ORDER BY email COLLATE "sv_SE.utf8" DESC NULLS LAST, id LIMIT 20 OFFSET 3;
+-- ordered
+SELECT DISTINCT country COLLATE "sv_SE.utf8" AS c FROM users ORDER BY c;
+-- ordered
+SELECT name COLLATE "sv_SE.utf8" AS n, count(*) FROM users GROUP BY n ORDER BY n;
+SELECT max(name COLLATE "sv_SE.utf8"), min(email COLLATE "de_DE.utf8") FROM users;

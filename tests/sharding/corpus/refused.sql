@@ -24,8 +24,6 @@ SELECT id FROM ONLY users;
 SELECT number_of_orders();
 -- refused number_of_orders
 SELECT number_of_orders() FROM users WHERE id = 3;
--- refused data-modifying
-WITH x AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM x;
 -- refused SELECT INTO
 SELECT * INTO copy FROM users;
 -- refused query_to_xml

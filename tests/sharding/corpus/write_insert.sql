@@ -135,3 +135,16 @@ INSERT INTO nowhere VALUES (1);
 INSERT INTO notes (nothing) VALUES (1);
 -- refused view
 INSERT INTO recent_orders SELECT * FROM orders;
+-- refused the time or a sequence in ON CONFLICT
+INSERT INTO accounts (id, email) VALUES (3, 'x') ON CONFLICT (id) DO UPDATE SET created = DEFAULT;
+INSERT INTO tickets (user_id, title) VALUES (3, 'a'), (4, 'b'), (3, 'c') RETURNING id, user_id;
+INSERT INTO tickets (user_id, title) VALUES (3, 'a') RETURNING id;
+INSERT INTO tickets (id, user_id, title) VALUES (DEFAULT, 3, 'a'), (DEFAULT, 4, 'b') RETURNING id;
+INSERT INTO tickets (id, user_id, title) VALUES (700, 3, 'a');
+INSERT INTO tickets (id, user_id, title) OVERRIDING SYSTEM VALUE VALUES (700, 3, 'a'), (DEFAULT, 4, 'b') RETURNING id;
+INSERT INTO tickets (id, user_id, title) OVERRIDING USER VALUE VALUES (700, 3, 'a'), (701, 4, 'b') RETURNING id;
+INSERT INTO accounts (id, email) VALUES (3, 'a'), (DEFAULT, 'b'), (4, 'c') ON CONFLICT (id) DO UPDATE SET email = excluded.email RETURNING id, email;
+INSERT INTO accounts (email) SELECT name FROM users WHERE id < 9 ORDER BY id RETURNING id, email;
+INSERT INTO accounts DEFAULT VALUES RETURNING id;
+INSERT INTO currencies (code) VALUES ('GBP'), ('JPY') RETURNING id;
+WITH i AS (INSERT INTO tickets (user_id, title) VALUES (3, 'x') RETURNING *) SELECT id, user_id FROM i;

@@ -35,11 +35,7 @@ WITH one AS (SELECT 3 AS k) DELETE FROM users USING one WHERE id = one.k;
 WITH one AS (SELECT * FROM users WHERE id = 3) DELETE FROM orders USING one WHERE user_id = one.id;
 WITH d AS (DELETE FROM orders WHERE user_id = 3 RETURNING *) SELECT count(*) FROM d;
 WITH d AS (UPDATE users SET name = 'x' WHERE id = 3 RETURNING *) SELECT d.name, o.id FROM d JOIN orders o ON o.user_id = d.id WHERE o.user_id = 3;
--- refused data-modifying
-WITH d AS (DELETE FROM orders WHERE user_id < 5 RETURNING *) SELECT count(*) FROM d;
 WITH i AS (INSERT INTO notes VALUES (3, 'x') RETURNING *) UPDATE users SET name = 'y' WHERE id = 3 RETURNING name;
--- refused data-modifying
-WITH i AS (INSERT INTO notes VALUES (3, 'x') RETURNING *) UPDATE users SET name = 'y';
 WITH i AS (INSERT INTO notes SELECT user_id, note FROM orders WHERE user_id = 3 RETURNING *) SELECT * FROM i;
 -- with 5|x
 UPDATE users SET name = $2 WHERE id > $1 AND created < now();
@@ -114,3 +110,13 @@ DELETE FROM nowhere;
 DELETE FROM parents WHERE id < 120;
 -- refused foreign keys point to
 UPDATE parents SET user_id = 3 WHERE user_id = 2;
+UPDATE accounts SET plan = DEFAULT, token = DEFAULT;
+UPDATE accounts SET created = DEFAULT WHERE id = 3;
+-- refused default that tells the time
+UPDATE accounts SET created = DEFAULT;
+-- refused default that draws
+UPDATE accounts SET id = DEFAULT WHERE id = 3;
+-- refused nextval
+UPDATE accounts SET balance = nextval('numbers') WHERE id = 3;
+-- refused nextval
+DELETE FROM accounts WHERE id = 3 RETURNING nextval('numbers');

@@ -93,6 +93,12 @@ pub(crate) enum Rule {
     ReferenceAndSharded { table: String },
     #[error("`{name}` is not of the form table or schema.table")]
     TableMalformed { name: String },
+    #[error("`{name}` is neither a schema's name nor the beginning of names with a `*` at the end")]
+    SchemaMalformed { name: String },
+    #[error("`{name}` stands for a schema of Postgres or pgherd, which is on all shards")]
+    SchemaReserved { name: String },
+    #[error("`{table}` is on one shard with all its schema: `sharded_schemas` has `{schema}`")]
+    TableOfShardedSchema { table: String, schema: String },
     #[error("must be at least {least}: less would hold no rows worth gathering")]
     SizeTooSmall { least: crate::ByteSize },
     #[error("there is no shard {shard}: the cluster has {shards}, counted from 0")]
@@ -176,6 +182,9 @@ impl Rule {
             Self::DatabaseOfOtherShard { .. } => "database_of_other_shard",
             Self::ReferenceAndSharded { .. } => "reference_and_sharded",
             Self::TableMalformed { .. } => "bad_table",
+            Self::SchemaMalformed { .. } => "bad_schema",
+            Self::SchemaReserved { .. } => "schema_reserved",
+            Self::TableOfShardedSchema { .. } => "table_of_sharded_schema",
             Self::SizeTooSmall { .. } => "out_of_range",
             Self::UnknownShard { .. } => "unknown_shard",
             Self::HashWithKeys | Self::KeysOfOtherAlgorithm { .. } | Self::DefaultWithRange => {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use pgherd_types::Type;
 
+use crate::sharding::is_reserved;
 use crate::{ByteSize, Cluster, KeyedShard, PoolMode, ShardedTable, ShardingAlgorithm};
 
 use super::{
@@ -32,9 +33,21 @@ pub(super) fn check(cluster: &Cluster, at: &str, findings: &mut Findings) {
     let names = cluster.sharded_schemas.iter().map(|it| it.schema.as_str());
     findings.reject_duplicates("schema", names, |index| format!("{at}/{index}/schema"));
     for (index, schema) in cluster.sharded_schemas.iter().enumerate() {
-        name::check(&schema.schema, &format!("{at}/{index}/schema"), findings);
-        check_shard(schema.shard, shards, &format!("{at}/{index}/shard"), findings);
+        check_schema(&schema.schema, &format!("{at}/{index}/schema"), findings);
+        if let Some(shard) = schema.shard {
+            check_shard(shard, shards, &format!("{at}/{index}/shard"), findings);
+        }
     }
+}
+
+/// A name, or the beginning of names and a star.
+fn check_schema(schema: &str, at: &str, findings: &mut Findings) {
+    name::check(schema, at, findings);
+    let beginning = schema.strip_suffix('*').unwrap_or(schema);
+    let malformed = beginning.contains('*') || beginning.is_empty() && !schema.is_empty();
+    findings.reject_if(malformed, at, Rule::SchemaMalformed { name: schema.to_owned() });
+    let reserved = is_reserved(beginning);
+    findings.reject_if(reserved, at, Rule::SchemaReserved { name: schema.to_owned() });
 }
 
 fn check_shard(shard: usize, shards: usize, at: &str, findings: &mut Findings) {
@@ -140,6 +153,7 @@ fn check_tables(cluster: &Cluster, at: &str, findings: &mut Findings) {
     findings.reject_duplicates("table", names, |index| format!("{references}/{index}"));
     for (index, table) in cluster.reference_tables.iter().enumerate() {
         check_table(table, &format!("{references}/{index}"), findings);
+        check_not_in_schema(cluster, table, &format!("{references}/{index}"), findings);
     }
     let tables = format!("{at}/sharded_tables");
     let mut seen = HashMap::new();
@@ -147,6 +161,7 @@ fn check_tables(cluster: &Cluster, at: &str, findings: &mut Findings) {
         let at = format!("{tables}/{index}");
         if let Some(table) = &rule.table {
             check_table(table, &format!("{at}/table"), findings);
+            check_not_in_schema(cluster, table, &format!("{at}/table"), findings);
             let both = cluster.reference_tables.contains(table);
             let rule = Rule::ReferenceAndSharded { table: table.clone() };
             findings.reject_if(both, format!("{at}/table"), rule);
@@ -162,6 +177,16 @@ fn check_tables(cluster: &Cluster, at: &str, findings: &mut Findings) {
             let name = name.clone();
             findings.reject(format!("{at}/{what}"), Rule::Duplicate { what, name, earlier });
         }
+    }
+}
+
+/// What is in such a schema is on its shard.
+fn check_not_in_schema(cluster: &Cluster, table: &str, at: &str, findings: &mut Findings) {
+    let Some((schema, _)) = table.split_once('.') else { return };
+    let rule = cluster.sharded_schemas.iter().find(|it| it.fits(schema).is_some());
+    if let Some(rule) = rule {
+        let (table, schema) = (table.to_owned(), rule.schema.clone());
+        findings.reject(at, Rule::TableOfShardedSchema { table, schema });
     }
 }
 

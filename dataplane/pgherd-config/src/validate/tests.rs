@@ -558,3 +558,26 @@ fn schemas_are_on_shards_that_exist() {
         /sharded_schemas/2/shard [unknown_shard] there is no shard 7: the cluster has 1, counted from 0"#]],
     );
 }
+
+#[test]
+fn schemas_are_named_or_called_alike() {
+    let schemas = json!([
+        {"schema": "tenant_*"}, {"schema": "tenant_1", "shard": 0}, {"schema": "*"},
+        {"schema": "a*b"}, {"schema": "pg_*"}, {"schema": "pgherd"},
+    ]);
+    let tables = json!([{"table": "tenant_2.t", "column": "id", "type": "bigint"}]);
+    check(
+        json!({
+            "sharded_schemas": schemas, "sharded_tables": tables,
+            "reference_tables": ["tenant_1.countries", "public.countries"],
+        }),
+        expect![[r#"
+            /reference_tables/0 [table_of_sharded_schema] `tenant_1.countries` is on one shard with all its schema: `sharded_schemas` has `tenant_*`
+            /reference_tables/1 [table_of_sharded_schema] `public.countries` is on one shard with all its schema: `sharded_schemas` has `*`
+            /sharded_tables/0/table [table_of_sharded_schema] `tenant_2.t` is on one shard with all its schema: `sharded_schemas` has `tenant_*`
+            /sharded_schemas/2/schema [bad_schema] `*` is neither a schema's name nor the beginning of names with a `*` at the end
+            /sharded_schemas/3/schema [bad_schema] `a*b` is neither a schema's name nor the beginning of names with a `*` at the end
+            /sharded_schemas/4/schema [schema_reserved] `pg_*` stands for a schema of Postgres or pgherd, which is on all shards
+            /sharded_schemas/5/schema [schema_reserved] `pgherd` stands for a schema of Postgres or pgherd, which is on all shards"#]],
+    );
+}

@@ -74,6 +74,10 @@ impl Binary {
         Ok(if data.len() < at { Step::More } else { Step::Row { length: at, lines: 1 } })
     }
 
+    pub(super) fn fields(row: &[u8]) -> usize {
+        count(row).and_then(|it| usize::try_from(it).ok()).unwrap_or(0)
+    }
+
     pub(super) fn key(&self, row: &[u8]) -> Field {
         let Some(wanted) = self.key else { return Field::None };
         let fields = count(row).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);

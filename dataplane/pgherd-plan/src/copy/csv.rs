@@ -94,12 +94,7 @@ impl Csv {
 
     pub(super) fn key(&self, row: &[u8]) -> Field {
         let Some(wanted) = self.key else { return Field::None };
-        let row = match row {
-            [row @ .., b'\r', b'\n'] if self.eol == Eol::Both => row,
-            [row @ .., b'\n'] if self.eol == Eol::Newline => row,
-            [row @ .., b'\r'] if self.eol == Eol::Return => row,
-            row => row,
-        };
+        let row = row.get(..row.len() - self.eol.of(row)).unwrap_or_default();
         let mut rest = row;
         let mut field = 0;
         loop {
@@ -113,6 +108,18 @@ impl Csv {
             }
             field += 1;
         }
+    }
+
+    /// The length of the line's end, and how many fields are before it.
+    pub(super) fn fields(&self, row: &[u8]) -> (usize, usize) {
+        let end = self.eol.of(row);
+        let mut rest = row.get(..row.len() - end);
+        let mut fields = 0;
+        while let Some(row) = rest {
+            rest = self.field(row).2;
+            fields += 1;
+        }
+        (end, fields)
     }
 
     /// A field, whether it had quotes, and what is behind its delimiter.

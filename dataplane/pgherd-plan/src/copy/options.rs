@@ -17,6 +17,8 @@ pub enum CopyFormat {
 pub struct CopyOptions {
     pub format: CopyFormat,
     pub header: bool,
+    /// The header must have the columns' names.
+    pub matches_header: bool,
     pub delimiter: u8,
     pub null: Vec<u8>,
     pub quote: u8,
@@ -26,6 +28,8 @@ pub struct CopyOptions {
     /// Of CSV: NULL in quotes is NULL, and NULL without quotes is none. `*` is all columns.
     pub force_null: Vec<String>,
     pub force_not_null: Vec<String>,
+    /// Of CSV that is written: columns whose values are in quotes.
+    pub force_quote: Vec<String>,
     /// What stands for a column's default.
     pub default: Option<Vec<u8>>,
     pub skips_errors: bool,
@@ -58,11 +62,13 @@ impl CopyOptions {
             Some("binary") => CopyFormat::Binary,
             Some(_) => return Err(Refusal::over_shards("COPY in this format")),
         };
+        let mut matches_header = false;
         let header = match find("header") {
             None => false,
             Some(None) => true,
             Some(Some(Node::String(it))) => {
                 let word = text(it.sval()).to_ascii_lowercase();
+                matches_header = word == "match";
                 !matches!(word.as_str(), "false" | "off" | "0" | "no")
             }
             Some(Some(Node::Boolean(it))) => it.boolval(),
@@ -83,6 +89,7 @@ impl CopyOptions {
         Ok(Self {
             format,
             header,
+            matches_header,
             delimiter: one("delimiter", if csv { b',' } else { b'\t' })?,
             null: null.into_bytes(),
             quote,
@@ -90,6 +97,7 @@ impl CopyOptions {
             encoding: string("encoding"),
             force_null: names("force_null"),
             force_not_null: names("force_not_null"),
+            force_quote: names("force_quote"),
             default: string("default").map(String::into_bytes),
             skips_errors: string("on_error").is_some_and(|it| it != "stop"),
         })

@@ -16,6 +16,10 @@ pub enum Piece<'a> {
         /// How many lines it has, and which is its last.
         lines: u64,
         last_line: u64,
+        /// How many of its bytes end the line, and how many fields are before them; only of a
+        /// splitter that counts.
+        end: usize,
+        fields: usize,
     },
 }
 
@@ -53,6 +57,7 @@ pub struct Splitter {
     reader: Reader,
     line: u64,
     ended: bool,
+    counts: bool,
 }
 
 #[derive(Debug)]
@@ -97,7 +102,12 @@ impl Splitter {
             CopyFormat::Csv => Reader::Csv(Csv::new(options, key, name)),
             CopyFormat::Binary => Reader::Binary(Binary::new(key)),
         };
-        Self { rest: Vec::new(), reader, line: 0, ended: false }
+        Self { rest: Vec::new(), reader, line: 0, ended: false, counts: false }
+    }
+
+    /// The same, which says of each row how many fields it has.
+    pub fn counting(self) -> Self {
+        Self { counts: true, ..self }
     }
 
     /// Takes a chunk; `each` gets what is complete.
@@ -189,7 +199,13 @@ impl Splitter {
                     Reader::Csv(it) => it.key(bytes),
                     Reader::Binary(it) => it.key(bytes),
                 };
-                Piece::Row { bytes, key, lines, last_line: self.line }
+                let (end, fields) = match &self.reader {
+                    _ if !self.counts => (0, 0),
+                    Reader::Text(it) => it.fields(bytes),
+                    Reader::Csv(it) => it.fields(bytes),
+                    Reader::Binary(_) => (0, Binary::fields(bytes)),
+                };
+                Piece::Row { bytes, key, lines, last_line: self.line, end, fields }
             }
         };
         each(piece)?;

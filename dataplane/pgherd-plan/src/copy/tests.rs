@@ -10,6 +10,7 @@ fn options(format: CopyFormat) -> CopyOptions {
     CopyOptions {
         format,
         header: false,
+        matches_header: false,
         delimiter: if csv { b',' } else { b'\t' },
         null: if csv { Vec::new() } else { b"\\N".to_vec() },
         quote: b'"',
@@ -17,6 +18,7 @@ fn options(format: CopyFormat) -> CopyOptions {
         encoding: None,
         force_null: Vec::new(),
         force_not_null: Vec::new(),
+        force_quote: Vec::new(),
         default: None,
         skips_errors: false,
     }
@@ -32,7 +34,7 @@ fn pieces<'a>(
     let mut each = |piece: Piece<'_>| {
         out.push(match piece {
             Piece::Everywhere(bytes, lines) => format!("all {} +{lines}", bytes.escape_ascii()),
-            Piece::Row { bytes, key, lines, last_line } => {
+            Piece::Row { bytes, key, lines, last_line, .. } => {
                 let key = match key {
                     Field::Value(value) => value.escape_ascii().to_string(),
                     other => format!("{other:?}"),

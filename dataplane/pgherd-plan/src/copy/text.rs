@@ -58,6 +58,18 @@ impl Eol {
     }
 }
 
+impl Eol {
+    /// How many bytes of a row are its line's end.
+    pub(super) fn of(self, row: &[u8]) -> usize {
+        match row {
+            [.., b'\r', b'\n'] if self == Self::Both => 2,
+            [.., b'\n'] if self == Self::Newline => 1,
+            [.., b'\r'] if self == Self::Return => 1,
+            _ => 0,
+        }
+    }
+}
+
 // === impl Text ===
 
 impl Text {
@@ -125,12 +137,7 @@ impl Text {
     /// The key of a row.
     pub(super) fn key(&self, row: &[u8]) -> Field {
         let Some(wanted) = self.key else { return Field::None };
-        let row = match row {
-            [row @ .., b'\r', b'\n'] if self.eol == Eol::Both => row,
-            [row @ .., b'\n'] if self.eol == Eol::Newline => row,
-            [row @ .., b'\r'] if self.eol == Eol::Return => row,
-            row => row,
-        };
+        let row = row.get(..row.len() - self.eol.of(row)).unwrap_or_default();
         let (mut start, mut at, mut field) = (0, 0, 0);
         loop {
             let byte = row.get(at).copied();
@@ -154,6 +161,17 @@ impl Text {
             at += 1;
             start = at;
         }
+    }
+
+    /// The length of the line's end, and how many fields are before it.
+    pub(super) fn fields(&self, row: &[u8]) -> (usize, usize) {
+        let end = self.eol.of(row);
+        let (mut fields, mut escaped) = (1, false);
+        for &byte in row.get(..row.len() - end).unwrap_or_default() {
+            fields += usize::from(byte == self.delimiter && !escaped);
+            escaped = byte == b'\\' && !escaped;
+        }
+        (end, fields)
     }
 
     fn value(&self, raw: &[u8]) -> Field {

@@ -158,11 +158,11 @@ impl<'c, 't> Analysis<'c, 't> {
             }
             Node::CollateClause(it) => {
                 let arg = of(it.arg()?).filter(|it| is_text(it.type_oid))?;
-                let bytes = matches!(
-                    texts(it.collname()).as_slice(),
-                    ["C" | "POSIX"] | ["pg_catalog", "C" | "POSIX"]
-                );
-                bytes.then(|| Column { collation: Some("pg_catalog.\"C\"".to_owned()), ..arg })
+                let collation = match texts(it.collname()).as_slice() {
+                    ["C" | "POSIX"] | ["pg_catalog", "C" | "POSIX"] => "pg_catalog.\"C\"",
+                    names => &self.catalog.linguistic_named(names)?.quoted,
+                };
+                Some(Column { collation: Some(collation.to_owned()), ..arg })
             }
             Node::BoolExpr(_) | Node::NullTest(_) | Node::BooleanTest(_) => plain(BOOL),
             Node::SubLink(it) if it.sub_link_type() == c::EXISTS_SUBLINK => plain(BOOL),

@@ -23,7 +23,7 @@ use crate::session::Session;
 /// A client with more statements cannot have a request sent again that changes which ones it has.
 const MAX_STATEMENTS: usize = 1000;
 /// How often a request is sent again.
-const MAX_FAILURES: u32 = 4;
+pub(crate) const MAX_FAILURES: u32 = 4;
 /// Texts that a worker remembers to be refused by replicas.
 const MAX_REFUTED: usize = 1024;
 
@@ -53,7 +53,7 @@ impl Refuted {
         !texts.is_empty() && texts.contains(&self.hasher.hash_one(text))
     }
 
-    fn insert(&self, text: &[u8]) {
+    pub(crate) fn insert(&self, text: &[u8]) {
         let mut texts = self.texts.borrow_mut();
         if texts.len() >= MAX_REFUTED {
             texts.clear();

@@ -15,11 +15,11 @@ use crate::shared::Worker;
 
 /// What one statement needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// By what it does.
-    pub(super) access: Access,
+    pub(crate) access: Access,
     /// By what its comments ask for, if they do; `Some(None)` is what the statement does.
-    pub(super) role: Option<Option<RoleWish>>,
+    pub(crate) role: Option<Option<RoleWish>>,
 }
 
 /// What a session's parameters say of how its texts are read.
@@ -37,7 +37,7 @@ struct Reading {
 pub(super) struct ReadingOf(Arc<ParamSet>, Reading);
 
 /// What decides how texts are read.
-pub(super) struct Judge<'s> {
+pub(crate) struct Judge<'s> {
     worker: &'s Worker,
     volatilities: Option<Arc<Volatilities>>,
     reading: Reading,
@@ -59,7 +59,7 @@ impl Volatility for Catalog<'_> {
 
 impl Verdict {
     /// It may write.
-    pub(super) const WRITES: Self = Self { access: Access::Write, role: None };
+    pub(crate) const WRITES: Self = Self { access: Access::Write, role: None };
     /// It only reads.
     pub(super) const READS: Self = Self { access: Access::Read, role: None };
 
@@ -105,9 +105,20 @@ impl Reading {
     }
 }
 
+impl<'s> Judge<'s> {
+    /// For texts of a session with these parameters.
+    pub(crate) fn new(
+        worker: &'s Worker,
+        volatilities: Option<Arc<Volatilities>>,
+        params: &ParamSet,
+    ) -> Self {
+        Self { worker, volatilities, reading: Reading::of(params) }
+    }
+}
+
 impl Judge<'_> {
     /// What a text needs.
-    pub(super) fn text(&self, text: &[u8]) -> Verdict {
+    pub(crate) fn text(&self, text: &[u8]) -> Verdict {
         let directive = pgherd_sql::directive(text);
         let role = directive.and_then(|directive| directive.role).map(|wish| {
             Some(match wish {
@@ -159,7 +170,7 @@ impl Judge<'_> {
 
 impl Judge<'_> {
     /// What a statement needs that was prepared by the protocol: found out once, not at each Bind.
-    fn statement(&self, statement: &Statement) -> Verdict {
+    pub(crate) fn statement(&self, statement: &Statement) -> Verdict {
         let text = definition_text(&statement.definition);
         if self.worker.refuted.contains(text) {
             return self.text(text);

@@ -22,8 +22,8 @@ pub(crate) struct Settings {
     pub(crate) shard: Option<u32>,
     pub(crate) key: Option<String>,
     traceparent: Option<String>,
-    read_your_writes: Option<bool>,
-    primary_reads: Option<bool>,
+    pub(crate) read_your_writes: Option<bool>,
+    pub(crate) primary_reads: Option<bool>,
 }
 
 /// What a session asks for. Takes no room while that is nothing.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use pgherd_config::EvidenceClass;
 use pgherd_pool::{Lease, Need, ServerError, WorkerStats, note_parameter};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::frame::{HEADER_LEN, Header};
@@ -24,6 +25,7 @@ use tokio::io::AsyncWriteExt;
 use super::failure::{Failure, Report};
 use super::front::Front;
 use super::oids::Translation;
+use super::presence::{Cut, Presence};
 use super::sites::Sites;
 use crate::buffer::Buffer;
 use crate::patience::in_time;
@@ -63,6 +65,10 @@ pub(crate) struct Branch {
     /// Nothing that the server says unasked is for the client.
     pub(crate) is_quiet: bool,
     pub(crate) wrote: Wrote,
+    /// Its instance is the primary of the shard, and perhaps the only one.
+    pub(crate) on_primary: bool,
+    pub(crate) is_alone: bool,
+    presence: Rc<Presence>,
     /// Where its OIDs are not those that clients know.
     pub(crate) translation: Option<Arc<Translation>>,
     leased_at: Instant,
@@ -95,6 +101,8 @@ impl Branch {
             let lease = sites.lease(shard, need).await?;
             let stats = lease.pool().worker_stats(front.worker.index);
             WorkerStats::add(&stats.assignments, 1);
+            let is_alone = sites.is_alone(shard);
+            let presence = front.presences.add(&lease, shard, is_alone);
             let mut branch = Self {
                 shard,
                 lease: Some(lease),
@@ -108,6 +116,9 @@ impl Branch {
                 has_tag: false,
                 is_quiet: false,
                 wrote: Wrote::No,
+                on_primary: presence.on_primary,
+                is_alone,
+                presence,
                 translation: None,
                 leased_at: Instant::now(),
             };
@@ -164,6 +175,11 @@ impl Branch {
         !self.is_broken && self.lease.is_some()
     }
 
+    /// The process id of its backend.
+    pub(crate) fn pid(&self) -> i32 {
+        self.presence.pid
+    }
+
     /// What the shard said last of its transaction.
     pub(crate) fn status(&self) -> TransactionStatus {
         self.lease.as_ref().map_or(TransactionStatus::Idle, |lease| lease.owed.status())
@@ -203,7 +219,40 @@ impl Branch {
         if self.passing > 0 && !self.is_quiet {
             self.front.is_cut.set(true);
         }
+        self.front.blamed.set(Some(self.presence.blamed()));
         Failure::Broken(self.shard)
+    }
+
+    /// Its wait is over, although nothing came.
+    fn cut_off(&mut self, cut: Cut) -> Failure {
+        let refused = match cut {
+            Cut::Refused(error) => return Failure::Refused(error),
+            Cut::TookTooLong => {
+                let text = "canceling statement due to query_timeout";
+                let detail = format!("Shard {} does not answer.", self.shard);
+                Some(ErrorResponse::error(sqlstate::QUERY_CANCELED, text).detail(detail))
+            }
+            Cut::Silent => None,
+        };
+        let instance = &self.presence.instance;
+        // What was cut off because it is silent says nothing new.
+        if !instance.is_silent() {
+            let since = self.lease.as_ref().map(|lease| lease.connected_at);
+            instance.report(EvidenceClass::QueryTimeout, "the server is silent", since);
+        }
+        let _ = self.broken();
+        refused.map_or(Failure::Silent(self.shard), Failure::refused)
+    }
+
+    /// The connection has ended: says so of its instance.
+    fn lost(&mut self) -> Failure {
+        let instance = &self.presence.instance;
+        if !instance.is_silent() {
+            let since = self.lease.as_ref().map(|lease| lease.connected_at);
+            let text = "the server closed the connection unexpectedly";
+            instance.report(EvidenceClass::ConnectionReset, text, since);
+        }
+        self.broken()
     }
 
     // === bytes ===
@@ -216,11 +265,31 @@ impl Branch {
         self.has_tag = false;
         self.has_parsed = false;
         self.is_cut = true;
-        let written = lease.socket.write_all(bytes).await;
-        self.is_cut = false;
+        self.presence.rest();
+        let presence = &self.presence;
+        let written = {
+            let write = lease.socket.write_all(bytes);
+            tokio::pin!(write);
+            poll_fn(|cx| match write.as_mut().poll(cx) {
+                Poll::Pending => match presence.take_cut() {
+                    Some(cut) => Poll::Ready(Some(cut)),
+                    None => {
+                        presence.wait(cx.waker());
+                        Poll::Pending
+                    }
+                },
+                // It may have said why before it closed: that is read next.
+                Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(None),
+            })
+            .await
+        };
+        self.presence.rest();
         match written {
-            // It may have said why before it closed: that is read next.
-            Ok(()) | Err(_) => Ok(()),
+            None => {
+                self.is_cut = false;
+                Ok(())
+            }
+            Some(cut) => Err(self.cut_off(cut)),
         }
     }
 
@@ -234,23 +303,32 @@ impl Branch {
             self.input.compact();
         }
         let (input, socket) = (&mut self.input, &mut lease.socket);
-        let buffers = &self.front.worker.buffers;
+        let (buffers, presence) = (&self.front.worker.buffers, &self.presence);
         let read = poll_fn(|cx| match input.poll_fill(cx, socket, buffers) {
             Poll::Pending => {
                 input.park(buffers);
+                if let Some(cut) = presence.take_cut() {
+                    return Poll::Ready(Err(cut));
+                }
+                presence.wait(cx.waker());
                 Poll::Pending
             }
-            ready => ready,
+            Poll::Ready(read) => Poll::Ready(Ok(read)),
         })
         .await;
+        let read = match read {
+            Ok(read) => read,
+            Err(cut) => return Err(self.cut_off(cut)),
+        };
         match read {
             Ok(n) if n > 0 => {
+                self.presence.hear();
                 if let Some(watch) = &*self.front.watch.borrow() {
                     watch.server_spoke();
                 }
                 Ok(())
             }
-            _ => Err(self.broken()),
+            _ => Err(self.lost()),
         }
     }
 
@@ -367,8 +445,18 @@ impl Branch {
         }
         if report.is_fatal() {
             tracing::info!(shard, "a shard has ended a connection: {}", report.message());
+            let instance = &self.presence.instance;
+            match &*report.code() {
+                "57P02" | "57P03" if !instance.is_silent() => {
+                    let since = self.lease.as_ref().map(|lease| lease.connected_at);
+                    instance.report(EvidenceClass::ServerShutdown, &report.message(), since);
+                }
+                // Perhaps somebody has ended this one connection.
+                _ => instance.look_now(),
+            }
             return Err(self.broken());
         }
+        self.front.blamed.set(Some(self.presence.blamed()));
         Ok(Reply::Error(report))
     }
 }

@@ -10,17 +10,20 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use parking_lot::Mutex;
 use pgherd_config::Cluster;
+use pgherd_parser::StringSyntax;
 use pgherd_plan::{
-    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, Rules, TABLES_QUERY, TableRow,
-    VIEWS_QUERY, ViewRow,
+    COLUMNS_QUERY, Catalog, ColumnRow, FUNCTIONS_QUERY, FunctionRow, OBJECTS_QUERY, Rules,
+    TABLES_QUERY, TableRow, VIEWS_QUERY, ViewRow,
 };
 use pgherd_pool::{Lease, Need, ServerError};
-use pgherd_types::{Collation, CollationFacts};
+use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
 use super::failure::Failure;
 use super::oids::{OIDS_QUERY, OidRow, Oids};
+use super::orders::{Offered, Orders};
+use super::own_schemas::OfSchemas;
 use super::places::Places;
 use super::sites::Sites;
 
@@ -46,6 +49,7 @@ pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
     pub(crate) places: Places,
     pub(crate) oids: Arc<Oids>,
+    pub(crate) orders: Orders,
     generation: u64,
     /// What each shard said that changes with it.
     fingerprints: Vec<String>,
@@ -54,17 +58,28 @@ pub(crate) struct Loaded {
     /// Milliseconds since then, when the fingerprints were compared last.
     checked: AtomicU64,
     /// The schemas of a user's search path that exist, by user and path.
-    paths: Mutex<Paths>,
+    pub(super) paths: Mutex<Paths>,
+}
+
+/// The catalog that a session saw last, so that it need not look for it.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    loaded: Option<Arc<Loaded>>,
+    /// The search path under that catalog and these parameters, which do not change in place as
+    /// long as they are held here. Under them strings are written as the standard says.
+    path: Option<(u64, Arc<ParamSet>, Arc<[String]>)>,
 }
 
 type Paths = AHashMap<(Arc<str>, String), Arc<[String]>>;
 
 /// How often the shards are asked whether somebody else has changed the catalog.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a shard may take over its catalog.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// OIDs from here on are the database's own, and differ between shards.
 const FIRST_OWN_OID: u32 = 16_384;
 
-/// Changes with every change of a table, view, function, index or trigger.
+/// Changes with every change of a table, view, function, index, trigger or collation.
 const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
      FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.>=) 16384 \
@@ -80,18 +95,21 @@ const FINGERPRINT: &str = "SELECT pg_catalog.concat_ws(' ', \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
      FROM pg_catalog.pg_rewrite WHERE oid OPERATOR(pg_catalog.>=) 16384), \
     (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
-     FROM pg_catalog.pg_trigger WHERE oid OPERATOR(pg_catalog.>=) 16384))";
+     FROM pg_catalog.pg_trigger WHERE oid OPERATOR(pg_catalog.>=) 16384), \
+    (SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(xmin::text::bigint)) \
+     FROM pg_catalog.pg_collation WHERE oid OPERATOR(pg_catalog.>=) 16384))";
 
 /// What one shard says.
 #[derive(Debug, Default)]
-struct Reading {
-    columns: Vec<ColumnRow>,
-    functions: Vec<FunctionRow>,
-    tables: Vec<TableRow>,
-    views: Vec<ViewRow>,
+pub(super) struct Reading {
+    pub(super) columns: Vec<ColumnRow>,
+    pub(super) functions: Vec<FunctionRow>,
+    pub(super) tables: Vec<TableRow>,
+    pub(super) views: Vec<ViewRow>,
     oids: Vec<OidRow>,
-    /// Text under the database's default collation is ordered by bytes.
-    is_by_bytes: bool,
+    collations: Offered,
+    /// Schemas and names of all that is in schemas, if some are on one shard.
+    pub(super) objects: Vec<(String, String)>,
     fingerprint: String,
 }
 
@@ -103,6 +121,9 @@ impl Loaded {
     fn new(readings: Vec<Reading>, cluster: &Cluster, generation: u64) -> Self {
         static VERSIONS: AtomicU64 = AtomicU64::new(1);
         let fingerprints = readings.iter().map(|it| it.fingerprint.clone()).collect();
+        let rules = Rules::of(cluster);
+        let mut readings = readings;
+        let of_schemas = OfSchemas::take(&mut readings, &rules);
         let differing = differing(&readings);
         let oids: Vec<Vec<OidRow>> = readings.iter().map(|it| it.oids.clone()).collect();
         for (schema, table) in &differing {
@@ -111,29 +132,47 @@ impl Loaded {
                 "table {schema}.{table} is not the same on all shards: it is not used"
             );
         }
-        let is_by_bytes = readings.iter().all(|it| it.is_by_bytes);
+        let is_by_bytes = readings.iter().all(|it| it.collations.is_by_bytes());
+        let offered: Vec<&Offered> = readings.iter().map(|it| &it.collations).collect();
+        let (orders, linguistic) = Orders::new(&offered);
         let first = readings.into_iter().next().unwrap_or_default();
         let same = |it: &ColumnRow| !differing.contains(&(it.schema.clone(), it.table.clone()));
-        let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).collect();
+        let own = of_schemas.columns;
+        let columns: Vec<ColumnRow> = first.columns.into_iter().filter(same).chain(own).collect();
         let tables: BTreeSet<(String, String)> =
             columns.iter().map(|it| (it.schema.clone(), it.table.clone())).collect();
         let tables: Vec<_> = tables.into_iter().collect();
-        let mut catalog = Catalog::new(columns, first.functions, &Rules::of(cluster));
-        catalog.add_tables(first.tables);
-        catalog.add_views(first.views);
+        let functions = [first.functions, of_schemas.functions].concat();
+        let mut catalog = Catalog::new(columns, functions, &rules);
+        for (shard, objects) in of_schemas.objects.into_iter().enumerate() {
+            catalog.add_objects(shard, objects);
+        }
+        catalog.add_tables([first.tables, of_schemas.tables].concat());
+        // Views over tables that are refused are refused as well.
+        let places = Places::new(&mut catalog, &tables, cluster);
+        catalog.add_views([first.views, of_schemas.views].concat());
         catalog.set_default_by_bytes(is_by_bytes);
-        let places = Places::new(&catalog, &tables, cluster);
+        catalog.set_linguistic(linguistic);
         Self {
             version: VERSIONS.fetch_add(1, Ordering::Relaxed),
             catalog,
             places,
             oids: Arc::new(Oids::new(&oids)),
+            orders,
             generation,
             fingerprints,
             is_stale: AtomicBool::new(false),
             read_at: Instant::now(),
             checked: AtomicU64::new(0),
             paths: Mutex::default(),
+        }
+    }
+
+    /// Says what holds on each shard only, as far as it was not said before.
+    fn warn(&self, before: Option<&Self>, cluster: &str) {
+        let said = before.map(|it| it.catalog.doubts()).unwrap_or_default();
+        for doubt in self.catalog.doubts().into_iter().filter(|it| !said.contains(it)) {
+            tracing::warn!(cluster, "{doubt}");
         }
     }
 
@@ -200,7 +239,7 @@ async fn rows(lease: &mut Lease, sql: &str) -> Result<Vec<Row>, ServerError> {
 }
 
 /// Reads the catalog of one shard in the transaction that is open.
-async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
+async fn read(lease: &mut Lease, has_schemas: bool) -> Result<Reading, ServerError> {
     lease
         .execute(
             "SET LOCAL search_path = pg_catalog; SET LOCAL client_encoding = 'UTF8'; \
@@ -215,12 +254,14 @@ async fn read(lease: &mut Lease) -> Result<Reading, ServerError> {
     let tables = rows(lease, TABLES_QUERY).await?.into_iter().filter_map(table).collect();
     let views = rows(lease, VIEWS_QUERY).await?.into_iter().filter_map(view).collect();
     let oids = rows(lease, OIDS_QUERY).await?.into_iter().filter_map(oid).collect();
+    let mut objects = Vec::new();
+    if has_schemas {
+        objects = rows(lease, OBJECTS_QUERY).await?.into_iter().filter_map(object).collect();
+    }
     let major = lease.info.version.split(|it: char| !it.is_ascii_digit()).next();
     let major = major.and_then(|it| it.parse().ok()).unwrap_or_default();
-    let collations = rows(lease, &pgherd_types::catalog::collations(major)).await?;
-    let mut collations = collations.into_iter().filter_map(collation);
-    let is_by_bytes = collations.any(|it| matches!(it.resolve(), Collation::Bytes));
-    Ok(Reading { columns, functions, tables, views, oids, is_by_bytes, fingerprint })
+    let collations = Offered::read(rows(lease, &Offered::query(major)).await?);
+    Ok(Reading { columns, functions, tables, views, oids, collations, objects, fingerprint })
 }
 
 fn column(row: Row) -> Option<ColumnRow> {
@@ -256,28 +297,20 @@ fn table(row: Row) -> Option<TableRow> {
 }
 
 fn oid(row: Row) -> Option<OidRow> {
-    let [kind, schema, name, oid, has_oids] = <[Option<String>; 5]>::try_from(row).ok()?;
+    let [kind, schema, name, oid, has_oids, element] = <[Option<String>; 6]>::try_from(row).ok()?;
     let (is_type, has_oids) = (kind? == "t", has_oids? == "t");
-    Some(OidRow { is_type, schema: schema?, name: name?, oid: oid?.parse().ok()?, has_oids })
-}
-
-/// The database's default collation; `None` of any other.
-fn collation(row: Row) -> Option<CollationFacts> {
-    let [oid, name, provider, locale, deterministic, version] =
-        <[Option<String>; 6]>::try_from(row).ok()?;
-    (oid? == "0").then_some(())?;
-    Some(CollationFacts {
-        name: name?,
-        provider: provider?.chars().next()?,
-        locale: locale.unwrap_or_default(),
-        deterministic: deterministic? == "t",
-        version: version.unwrap_or_default(),
-    })
+    let (oid, element) = (oid?.parse().ok()?, element?.parse().ok()?);
+    Some(OidRow { is_type, schema: schema?, name: name?, oid, has_oids, element })
 }
 
 fn view(row: Row) -> Option<ViewRow> {
     let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
     Some(ViewRow { schema: schema?, name: name?, definition: definition? })
+}
+
+fn object(row: Row) -> Option<(String, String)> {
+    let [schema, name] = <[Option<String>; 2]>::try_from(row).ok()?;
+    Some((schema?, name?))
 }
 
 fn unreadable(shard: usize, error: &ServerError) -> Failure {
@@ -306,30 +339,75 @@ impl Coordinator {
             self.private = Some(Arc::clone(&loaded));
             return Ok(loaded);
         }
+        if let Some(loaded) = self.seen_catalog() {
+            return Ok(Arc::clone(loaded));
+        }
         let cell = self.cell();
         let usable = || {
             let current = cell.current.lock().clone();
             current.filter(|it| !it.is_stale() && it.generation == generation)
         };
-        if let Some(loaded) = usable() {
-            if loaded.is_check_due() {
-                // It ends by itself, or with the worker.
-                tokio::task::spawn_local(check(Rc::clone(&self.sites), Arc::clone(&loaded)));
+        let loaded = match usable() {
+            Some(loaded) => loaded,
+            None => {
+                let _reads = cell.loading.lock().await;
+                match usable() {
+                    Some(loaded) => loaded,
+                    None => {
+                        let loaded = Arc::new(self.read_catalog().await?);
+                        let before = cell.current.lock().replace(Arc::clone(&loaded));
+                        loaded.warn(before.as_deref(), &self.sites.cluster().name);
+                        loaded
+                    }
+                }
             }
-            return Ok(loaded);
-        }
-        let _reads = cell.loading.lock().await;
-        if let Some(loaded) = usable() {
-            return Ok(loaded);
-        }
-        let loaded = Arc::new(self.read_catalog().await?);
-        *cell.current.lock() = Some(Arc::clone(&loaded));
+        };
+        self.check_if_due(&loaded);
+        self.seen.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    fn check_if_due(&self, loaded: &Arc<Loaded>) {
+        if loaded.is_check_due() {
+            // It ends by itself, or with the worker.
+            tokio::task::spawn_local(check(Rc::clone(&self.sites), Arc::clone(loaded)));
+        }
+    }
+
+    /// The catalog that this session saw last, if it is still to be used.
+    pub(crate) fn seen_catalog(&self) -> Option<&Arc<Loaded>> {
+        let loaded = self.seen.loaded.as_ref()?;
+        let is_good = loaded.generation == self.sites.generation() && !loaded.is_stale();
+        if !is_good || self.transaction.defines {
+            return None;
+        }
+        self.check_if_due(loaded);
+        Some(loaded)
+    }
+
+    /// The search path that this session saw last, if it is still that and strings are standard.
+    pub(crate) fn seen_path(&self, loaded: &Loaded) -> Option<&Arc<[String]>> {
+        let (version, params, path) = self.seen.path.as_ref()?;
+        // A SET LOCAL shows in no parameter.
+        let is_same = *version == loaded.version && self.front.has_params(params);
+        (is_same && !self.transaction.has_settings()).then_some(path)
+    }
+
+    /// Keeps the search path for the next statement under the same parameters.
+    pub(super) fn see_path(
+        &mut self,
+        loaded: &Loaded,
+        params: Arc<ParamSet>,
+        path: &Arc<[String]>,
+    ) {
+        let is_standard = self.strings() == StringSyntax::Standard;
+        self.seen.path = is_standard.then(|| (loaded.version, params, Arc::clone(path)));
     }
 
     /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.
     pub(crate) async fn catalog_has_changed(&mut self) -> bool {
-        let current = self.cell().current.lock().clone();
+        let seen = self.seen.loaded.clone();
+        let current = seen.or_else(|| self.cell().current.lock().clone());
         let Some(loaded) = current else { return true };
         check(Rc::clone(&self.sites), Arc::clone(&loaded)).await;
         loaded.is_stale()
@@ -348,13 +426,14 @@ impl Coordinator {
     async fn read_catalog(&mut self) -> Result<Loaded, Failure> {
         let generation = self.sites.generation();
         let cluster = self.sites.cluster();
+        let has_schemas = !cluster.sharded_schemas.is_empty();
         let mut readings = Vec::new();
         for shard in 0..self.sites.count() {
             let own = self.transaction.is_open().then(|| self.branches.get(shard)).flatten();
             if let Some(lease) = own.and_then(|branch| branch.connection()) {
                 let reading = async {
                     lease.execute("SAVEPOINT pgherd_catalog").await?;
-                    let reading = read(lease).await;
+                    let reading = read(lease, has_schemas).await;
                     let end = "ROLLBACK TO SAVEPOINT pgherd_catalog; \
                                RELEASE SAVEPOINT pgherd_catalog";
                     lease.execute(end).await?;
@@ -366,11 +445,14 @@ impl Coordinator {
             let mut lease = self.sites.lease(shard, Need::WRITE).await?;
             let reading = async {
                 lease.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY").await?;
-                let reading = read(&mut lease).await;
+                let reading = read(&mut lease, has_schemas).await;
                 lease.execute("ROLLBACK").await?;
                 reading
             };
-            let reading = reading.await.map_err(|error| unreadable(shard, &error))?;
+            // A shard that is frozen must not hold everybody who needs the catalog.
+            let reading = tokio::time::timeout(PATIENCE, reading).await;
+            let reading = reading.unwrap_or(Err(ServerError::Closed));
+            let reading = reading.map_err(|error| unreadable(shard, &error))?;
             lease.release();
             readings.push(reading);
         }
@@ -380,6 +462,11 @@ impl Coordinator {
     /// The schema has been changed by this session.
     pub(crate) fn forget_catalog(&mut self) {
         self.private = None;
+        if let Some(loaded) = self.seen.loaded.take() {
+            loaded.invalidate();
+        }
+        // What its functions do may have changed.
+        self.sites.shards().all().iter().for_each(|targets| targets.refresh_catalog());
         if let Some(loaded) = &*self.cell().current.lock() {
             loaded.invalidate();
         }
@@ -388,29 +475,6 @@ impl Coordinator {
     /// What only this transaction has seen is gone with it.
     pub(crate) fn forget_private_catalog(&mut self) {
         self.private = None;
-    }
-
-    /// The schemas along which names without schema are looked for.
-    pub(crate) async fn search_path(&mut self, loaded: &Loaded) -> Result<Arc<[String]>, Failure> {
-        let params = self.front.params();
-        let role = params.get("role").unwrap_or_default();
-        let path = format!("{role}\0{}", params.get("search_path").unwrap_or("\0"));
-        let key = (Arc::clone(&self.front.entry.user), path);
-        // A SET LOCAL shows in no parameter.
-        let is_cached = !self.transaction.has_settings();
-        if is_cached && let Some(path) = loaded.paths.lock().get(&key) {
-            return Ok(Arc::clone(path));
-        }
-        let sql = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))";
-        let answer = self.ask_any(sql).await?;
-        let schema = |row: &Vec<Option<Vec<u8>>>| {
-            row.first()?.as_deref().map(|it| String::from_utf8_lossy(it).into_owned())
-        };
-        let path: Arc<[String]> = answer.rows.iter().filter_map(schema).collect();
-        if is_cached {
-            loaded.paths.lock().insert(key, Arc::clone(&path));
-        }
-        Ok(path)
     }
 }
 

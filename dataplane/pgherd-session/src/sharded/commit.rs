@@ -65,7 +65,7 @@ pub(crate) async fn finish(
             let Some(branch) = branches.get(*shard) else { return Ok(()) };
             match commit(branch).await {
                 // Nobody has written down what became of it.
-                Err(Failure::Broken(shard)) => Err(unknown(shard)),
+                Err(Failure::Broken(shard) | Failure::Silent(shard)) => Err(unknown(shard)),
                 committed => committed,
             }
         }

@@ -34,10 +34,14 @@ pub(crate) struct Coordinator {
     pub(crate) private: Option<Arc<Loaded>>,
     /// Where the catalog is that all sessions share.
     pub(crate) cell: Option<Arc<super::catalog::Cell>>,
+    /// The catalog that was seen last, and the search path under it and these parameters.
+    pub(crate) seen: super::catalog::Seen,
     /// What clients are told instead of the shards' own OIDs.
     pub(crate) oids: Arc<Oids>,
     /// What the client asks of the proxy itself.
     pub(crate) wishes: Wishes,
+    /// Where statements go by what they do.
+    pub(crate) reads: super::reads::Reads,
     pub(crate) extended: super::extended::Extended,
     pub(crate) cursors: super::cursors::Cursors,
     pub(crate) shapes: super::shapes::Shapes,
@@ -45,6 +49,8 @@ pub(crate) struct Coordinator {
     pub(crate) custom: Vec<String>,
     /// Where statements go that any shard can answer.
     pub(crate) home: usize,
+    /// The shard of the schemas of the search path, if they are on one.
+    pub(crate) shard_of_path: Option<usize>,
     _registration: Registration,
     _admission: Admission,
 }
@@ -73,13 +79,16 @@ impl Coordinator {
             transaction: Transaction::default(),
             private: None,
             cell: None,
+            seen: super::catalog::Seen::default(),
             oids: Arc::default(),
             wishes,
+            reads: super::reads::Reads::default(),
             extended: super::extended::Extended::default(),
             cursors: super::cursors::Cursors::default(),
             shapes: super::shapes::Shapes::default(),
             custom: Vec::new(),
             home: rand::random::<u32>() as usize,
+            shard_of_path: None,
             _registration: login.registration,
             _admission: login.admission,
         };
@@ -117,7 +126,14 @@ impl Coordinator {
             }
             front.note_activity(Activity::Running);
             front.entry.set_state(ClientState::Active);
-            match front.guarding(self.handle(message)).await {
+            if let Some(party) = &*front.party.borrow() {
+                party.begin();
+            }
+            let handled = front.guarding(self.handle_all(message)).await;
+            if let Some(party) = &*front.party.borrow() {
+                party.end();
+            }
+            match handled {
                 Ok(Ok(())) => {}
                 Ok(Err(end)) | Err(end) => return end,
             }
@@ -132,7 +148,28 @@ impl Coordinator {
         usize::try_from(self.sites.cluster().gather_limit.0).unwrap_or(usize::MAX)
     }
 
-    async fn handle(&mut self, message: Message) -> Result<(), End> {
+    /// A message, and those behind it that have come already: up to the end of a batch, where
+    /// the process may want something else.
+    async fn handle_all(&mut self, first: Message) -> Result<(), End> {
+        use frontend::tag;
+        let front = Rc::clone(&self.front);
+        let most = self.longest_message();
+        let mut message = first;
+        loop {
+            self.handle(&message).await?;
+            let is_over = matches!(message.tag, tag::SYNC | tag::QUERY | tag::FUNCTION_CALL);
+            front.recycle(message);
+            if is_over || front.is_cut.get() {
+                return Ok(());
+            }
+            match front.message_ahead(most) {
+                Some(next) => message = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: &Message) -> Result<(), End> {
         use frontend::tag;
         match message.tag {
             tag::TERMINATE => Err(End::Terminated),
@@ -146,7 +183,7 @@ impl Coordinator {
                 self.fail(&failure).await;
                 self.ready().await
             }
-            _ => self.extended_message(&message).await,
+            _ => self.extended_message(message).await,
         }
     }
 
@@ -177,6 +214,7 @@ impl Coordinator {
         }
         self.front.put(|out| failure.put(out));
         self.note_failure().await;
+        self.let_go(failure).await;
     }
 
     /// Says that the session is ready, and what has been put before.
@@ -205,6 +243,7 @@ impl Coordinator {
             WorkerStats::add(&stats.bytes_sent, sent);
         }
         if !self.transaction.is_open() {
+            self.reads.end();
             self.release_branches();
         }
     }
@@ -219,7 +258,12 @@ impl Coordinator {
 
     /// A question of the proxy that any shard can answer, in the transaction if one has begun.
     pub(crate) async fn ask_any(&mut self, sql: &str) -> Result<Answer, Failure> {
-        let branch = self.branch(self.any_shard()).await?;
+        self.ask(self.any_shard(), sql).await
+    }
+
+    /// The same of one shard.
+    pub(crate) async fn ask(&mut self, shard: usize, sql: &str) -> Result<Answer, Failure> {
+        let branch = self.branch(shard).await?;
         branch.is_quiet = true;
         let answer = branch.simple(sql).await;
         branch.is_quiet = false;

@@ -1,6 +1,8 @@
 //! COPY over shards: rows go to their shards as they come, and come from one shard after the other.
 
 mod load;
+mod query;
+mod supply;
 
 use std::rc::Rc;
 
@@ -12,6 +14,7 @@ use pgherd_wire::{ErrorResponse, backend, frame, frontend};
 
 use super::branch::{Arguments, Branch, CopyOut, Question, Wrote};
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::execute::{Done, Job};
 use super::failure::{Failure, Report};
 use super::places::Places;
@@ -29,22 +32,25 @@ impl Coordinator {
                 _ => self.copy_from(from, job).await,
             },
             Copy::To(to) => self.copy_to(to).await,
+            Copy::Query(query) => self.copy_query(query, job).await,
         }
     }
 
     async fn copy_from(&mut self, from: &CopyFrom, job: &Job<'_>) -> Result<Done, Failure> {
-        self.check_encoding(&from.options)?;
+        let encoding = self.encoding_of(from)?;
         self.may_write(&from.shards).await?;
         let loaded = self.catalog().await?;
         let begun = self.begin_own();
         for shard in &from.shards {
             self.branch(*shard).await?;
         }
+        let constant = self.constant(from).await?;
+        let text = from.supply.as_ref().map_or(job.text, |it| it.text.as_str());
         let mut response = None;
         for (index, shard) in from.shards.iter().enumerate() {
             let branch = self.branch(*shard).await?;
             branch.wrote = branch.wrote.max(Wrote::Perhaps);
-            match branch.begin_copy(job.text).await {
+            match branch.begin_copy(text).await {
                 Ok(body) => response = Some(response.unwrap_or(body)),
                 Err(failure) => {
                     self.give_up(from.shards.get(..index).unwrap_or_default()).await?;
@@ -52,28 +58,36 @@ impl Coordinator {
                 }
             }
         }
-        let body = response.unwrap_or_default();
+        let body = supply::response(from, response.unwrap_or_default());
         self.front.put(|out| {
             frame::put(out, backend::tag::COPY_IN, |out| out.extend_from_slice(&body));
         });
         self.front.flush().await?;
-        let tag = self.take_rows(from, &loaded.places).await?;
+        let tag = self.take_rows(from, constant, encoding, &loaded.places).await?;
         self.end_own(begun).await?;
         Ok(Done { tag })
     }
 
-    /// The borders of rows are bytes of ASCII; there are encodings where they can be parts of
-    /// other characters.
-    fn check_encoding(&self, options: &CopyOptions) -> Result<(), Failure> {
+    /// The encoding of the data. The borders of rows are bytes of ASCII; there are encodings where
+    /// they can be parts of other characters.
+    fn encoding_of(&self, from: &CopyFrom) -> Result<Encoding, Failure> {
+        let options = &from.options;
         let params = self.front.params();
-        let encoding = options.encoding.as_deref().or(params.get("client_encoding"));
-        let name = encoding.unwrap_or("UTF8").to_ascii_uppercase();
-        let is_utf8 = matches!(name.as_str(), "UTF8" | "UTF-8" | "UNICODE");
-        if is_utf8 || options.format == CopyFormat::Binary && options.encoding.is_none() {
-            return Ok(());
+        let own = Encoding::of(&params);
+        let encoding = options.encoding.as_deref().map_or(own, Encoding::named);
+        let is_plain =
+            options.null.is_ascii() && options.default.as_ref().is_none_or(|it| it.is_ascii());
+        let is_readable = match encoding {
+            Encoding::Utf8 => true,
+            Encoding::Latin1 => is_plain,
+            Encoding::Other => options.format == CopyFormat::Binary,
+        };
+        if is_readable && (from.supply.is_none() || encoding == own) {
+            return Ok(encoding);
         }
+        let name = options.encoding.as_deref().or(params.get("client_encoding"));
         Err(Failure::unsupported(
-            format!("COPY FROM in the encoding {name}"),
+            format!("COPY FROM in the encoding {}", name.unwrap_or_default()),
             "Set client_encoding to UTF8 and convert the data.",
         ))
     }
@@ -92,12 +106,22 @@ impl Coordinator {
     }
 
     /// Takes the client's data to its end. The command tag.
-    async fn take_rows(&mut self, from: &CopyFrom, places: &Places) -> Result<Vec<u8>, Failure> {
+    async fn take_rows(
+        &mut self,
+        from: &CopyFrom,
+        constant: Option<load::Values>,
+        encoding: Encoding,
+        places: &Places,
+    ) -> Result<Vec<u8>, Failure> {
         use frontend::tag;
         let name = from.key.and_then(|_| from.table.columns.get(from.table.key()?));
         let mut splitter =
             Splitter::new(&from.options, from.key, name.map_or("", |it| it.name.as_str()));
-        let mut load = Load::new(from, places);
+        if from.supply.is_some() {
+            splitter = splitter.counting();
+        }
+        let mut load = Load::new(from, places, encoding);
+        load.constant = constant;
         loop {
             let message = self.front.message(MOST).await?;
             let stopped = match message.tag {
@@ -113,6 +137,14 @@ impl Coordinator {
                 other => return Err(End::UnknownMessage(other).into()),
             };
             let ends = message.tag == tag::COPY_DONE;
+            // Rows before one that is wrong may be wrong themselves.
+            let stopped = match self.supply(&mut load, ends || stopped.is_err()).await? {
+                Err(stop) => Err(stop),
+                Ok(()) => stopped,
+            };
+            if ends {
+                load.end();
+            }
             if let Err(stop) = stopped {
                 return self.stop_load(load, Some(stop)).await;
             }
@@ -151,24 +183,30 @@ impl Coordinator {
         stop: Option<Stop>,
     ) -> Result<Vec<u8>, Failure> {
         self.send_rows(&mut load, true).await?;
-        for target in load.targets.iter_mut().filter(|it| it.failed.is_none()) {
+        for target in load.targets.iter_mut().filter(|it| it.failed.is_none() && it.is_open) {
             let Some(branch) = self.branches.get(target.shard) else { continue };
             branch.end_copy(None).await?;
         }
         let (mut rows, mut failure) = (Vec::new(), None::<(u64, Failure)>);
         for target in &mut load.targets {
             let Some(branch) = self.branches.get(target.shard) else { continue };
-            let failed = match branch.copy_ended().await {
-                Ok(completed) => {
-                    rows.push(completed.tag);
-                    target.failed.take()
+            let failed = if target.is_open {
+                match branch.copy_ended().await {
+                    Ok(completed) => {
+                        target.tags.push(completed.tag);
+                        target.failed.take()
+                    }
+                    // Reported before the end, if at all, was the first error.
+                    Err(Failure::Reported(report)) => Some(target.failed.take().unwrap_or(report)),
+                    Err(failure) => return Err(failure),
                 }
-                // Reported before the end, if at all, was the first error.
-                Err(Failure::Reported(report)) => Some(target.failed.take().unwrap_or(report)),
-                Err(failure) => return Err(failure),
+            } else {
+                target.failed.take()
             };
+            let of_target = std::mem::take(&mut target.tags).into_iter();
+            rows.extend(of_target.reduce(|sum, tag| super::execute::added(&sum, &tag)));
             let Some(report) = failed else { continue };
-            let (line, report) = target.about_client(report);
+            let (line, report) = target.about_client(load.from, report);
             if failure.as_ref().is_none_or(|(first, _)| line < *first) {
                 failure = Some((line, Failure::Reported(report)));
             }
@@ -187,12 +225,12 @@ impl Coordinator {
 
     /// The client gives up.
     async fn fail_load(&mut self, load: &mut Load<'_>, reason: &[u8]) -> Result<Vec<u8>, Failure> {
-        for target in load.targets.iter().filter(|it| it.failed.is_none()) {
+        for target in load.targets.iter().filter(|it| it.failed.is_none() && it.is_open) {
             let Some(branch) = self.branches.get(target.shard) else { continue };
             branch.end_copy(Some(reason)).await?;
         }
         let mut failure = None;
-        for target in &mut load.targets {
+        for target in load.targets.iter_mut().filter(|it| it.is_open) {
             let Some(branch) = self.branches.get(target.shard) else { continue };
             match branch.copy_ended().await {
                 Ok(_) => {}
@@ -221,6 +259,12 @@ impl Coordinator {
                     body = body.hint(hint);
                 }
                 Ok(Failure::Reported(Report::of(&body).with_context(&context)))
+            }
+            Stop::Fields { given, expected, line } => {
+                let text = format!("row field count is {given}, expected {expected}");
+                let error = ErrorResponse::error("22P04", text);
+                let context = format!("COPY {table}, line {line}");
+                Ok(Failure::Reported(Report::of(&error).with_context(&context)))
             }
             Stop::Unplaced { key, line } => self.unplaced(key, line, from).await,
         }

@@ -1,5 +1,6 @@
 //! The execution of a planned statement: on one shard, on several, or finished over their rows.
 
+mod chain;
 mod everywhere;
 mod finish;
 mod gather;
@@ -19,6 +20,7 @@ use pgherd_wire::{backend, frame};
 use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::catalog::Loaded;
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::front::Front;
 use super::transaction::State;
@@ -103,22 +105,44 @@ impl Coordinator {
     /// Plans a statement and runs it; its rows go to the client.
     pub(crate) async fn execute(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
         let said = self.front.said();
-        match self.execute_once(job).await {
-            // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
-            Err(failure)
-                if self.transaction.state == State::None
-                    && is_about_names(&failure)
-                    && self.front.said() == said
-                    && self.catalog_has_changed().await =>
-            {
-                self.release_branches();
-                self.execute_once(job).await
+        let mut attempts = self.attempts();
+        loop {
+            match self.execute_once(job).await {
+                // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
+                Err(failure)
+                    if self.transaction.state == State::None
+                        && is_about_names(&failure.code())
+                        && self.front.said() == said
+                        && self.catalog_has_changed().await =>
+                {
+                    self.release_branches();
+                    return self.execute_once(job).await;
+                }
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
             }
-            executed => executed,
+        }
+    }
+
+    /// The same for what is known to be for one shard.
+    pub(crate) async fn execute_on(
+        &mut self,
+        shard: usize,
+        job: &Job<'_>,
+    ) -> Result<Done, Failure> {
+        let mut attempts = self.attempts();
+        loop {
+            match self.on_one(shard, job).await {
+                Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
+                executed => return executed,
+            }
         }
     }
 
     async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
+        if let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
+            return self.on_one(shard, job).await;
+        }
         let plan = self.plan(job).await?;
         self.carry_out(plan, job).await
     }
@@ -129,7 +153,8 @@ impl Coordinator {
         }
         self.provide_unique_ids(job.text).await?;
         let (outline, loaded) = self.outline(job.text).await?;
-        let plan = outline.plan(job.parameters, &loaded.places);
+        let encoding = Encoding::of(&self.front.params());
+        let plan = encoding.with_parameters(job.parameters, |it| outline.plan(it, &loaded.places));
         self.improved(plan, &outline, &loaded, job).await
     }
 
@@ -155,7 +180,9 @@ impl Coordinator {
             if let Some(text) = moment.text(&values)
                 && let Some(begun) = self.outline_once(&text, loaded).await?
             {
-                let better = begun.plan(job.parameters, &loaded.places);
+                let encoding = Encoding::of(&self.front.params());
+                let better =
+                    encoding.with_parameters(job.parameters, |it| begun.plan(it, &loaded.places));
                 if matches!(better, Plan::Merge(_) | Plan::Finish(_)) {
                     plan = better;
                 }
@@ -193,6 +220,7 @@ impl Coordinator {
                 self.shape(job.text, job.types).await?;
                 self.scatter_plan(&scatter, job).await
             }
+            Plan::Chain(chain) => Box::pin(self.chain_plan(&chain, job)).await,
             Plan::Move(change) => self.move_plan(&change, job).await,
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
             Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
@@ -225,24 +253,36 @@ impl Coordinator {
         if wrote == Wrote::Yes {
             self.may_write(&[shard]).await?;
         }
+        if job.nature == Nature::Defines && self.transaction.is_open() {
+            self.transaction.defines = true;
+            self.forget_private_catalog();
+        }
+        let encoding = Encoding::of(&self.front.params());
         let branch = self.branch(shard).await?;
-        branch.wrote = branch.wrote.max(wrote);
+        if branch.on_primary {
+            branch.wrote = branch.wrote.max(wrote);
+        }
         let is_its_own = |it: &&Arc<Statement>| {
-            !job.is_simple && definition_text(&it.definition) == job.text.as_bytes()
+            let is_readable = job.text.is_ascii() || encoding == Encoding::Utf8;
+            !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
         match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        Ok(Done::of(branch.forward(job.passing()).await?))
+        let done = branch.forward(job.passing()).await;
+        if job.nature == Nature::Defines && !self.transaction.is_open() {
+            self.forget_catalog();
+        }
+        Ok(Done::of(done?))
     }
 }
 
 /// Whether a failure may come of a catalog that is not up to date.
-fn is_about_names(failure: &Failure) -> bool {
+pub(crate) fn is_about_names(code: &str) -> bool {
     // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
     const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
-    CODES.contains(&&*failure.code())
+    CODES.contains(&code)
 }
 
 /// Sends a text as the client has: by itself, or with its parameters.

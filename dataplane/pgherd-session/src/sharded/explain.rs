@@ -166,6 +166,11 @@ impl Coordinator {
                     Part::node(format!("Update of the sharding key on {}", listed(&change.shards)))
                         .with("Query", one_line(&change.update));
             }
+            Plan::Chain(chain) => {
+                part = Part::node("Two statements, one after the other")
+                    .with("First", one_line(&chain.first))
+                    .with("Then", one_line(&chain.rest));
+            }
             _ => part = Part::node("On all shards"),
         }
         Ok(part)

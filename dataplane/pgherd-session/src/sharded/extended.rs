@@ -91,6 +91,15 @@ impl Extended {
         Ok(())
     }
 
+    pub(crate) fn known(&self, name: &[u8]) -> Option<&Statement> {
+        self.statements.get(name).map(Rc::as_ref)
+    }
+
+    /// The statements of all portals.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = &Statement> {
+        self.portals.values().map(Portal::statement)
+    }
+
     pub(super) fn statement(&self, name: &[u8]) -> Result<Rc<Statement>, Failure> {
         self.statements.get(name).cloned().ok_or_else(|| no_statement(name))
     }
@@ -230,7 +239,16 @@ impl Coordinator {
         let (_, types) = parse.definition.split_at(parse.text().len() + 3);
         let (types, _) = types.as_chunks::<4>();
         let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
-        let statement = Rc::new(self.prepare(parse.text(), &types).await?);
+        let statement = match self.known_statement(parse.text(), &types) {
+            Some(statement) => statement,
+            None => {
+                let statement = Rc::new(self.prepare(parse.text(), &types).await?);
+                if statement.server.is_some() {
+                    self.keep_statement(&types, &statement);
+                }
+                statement
+            }
+        };
         self.extended.keep(parse.name, statement)?;
         self.front.put(|out| backend::put_empty(out, backend::tag::PARSE_COMPLETE));
         Ok(())
@@ -242,7 +260,16 @@ impl Coordinator {
         text: &[u8],
         types: &[u32],
     ) -> Result<Statement, Failure> {
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
+        if Self::is_command(text.as_bytes()) {
+            if self.transaction.state == State::Failed {
+                return Err(in_failed_transaction());
+            }
+            let shape = Rc::new(Self::shape_of_command(text.as_bytes()));
+            let verb = Some(Verb::Command);
+            return Ok(Statement { text: text.into(), verb, shape, server: None });
+        }
         let pieces = self.pieces(text).await?;
         let verb = match pieces.as_slice() {
             [] => None,
@@ -386,10 +413,7 @@ impl Coordinator {
     /// Whether what is executed now is all that the batch does, so that it is a transaction by
     /// itself.
     pub(super) fn is_alone(&self) -> bool {
-        let ahead = self.front.tags_ahead();
-        let sync = ahead.iter().position(|&it| it == tag::SYNC);
-        let rest = sync.and_then(|at| ahead.get(..at));
-        rest.is_some_and(|rest| rest.iter().all(|it| matches!(*it, tag::CLOSE | tag::FLUSH)))
+        self.front.tag_ahead(&[tag::CLOSE, tag::FLUSH]) == Some(tag::SYNC)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Refused(Box<ErrorResponse<'static>>),
     /// The connection to a shard broke while it was needed.
     Broken(usize),
+    /// A shard does not answer; its connection is closed.
+    Silent(usize),
     /// The session ends.
     End(End),
 }
@@ -67,7 +69,7 @@ impl Failure {
         match self {
             Self::Reported(report) => report.code(),
             Self::Refused(error) => Cow::Borrowed(&*error.code),
-            Self::Broken(_) => sqlstate::CONNECTION_FAILURE.into(),
+            Self::Broken(_) | Self::Silent(_) => sqlstate::CONNECTION_FAILURE.into(),
             Self::End(_) => sqlstate::ADMIN_SHUTDOWN.into(),
         }
     }
@@ -82,6 +84,12 @@ impl Failure {
             Self::Broken(shard) => {
                 let text = format!("the connection to shard {shard} broke");
                 ErrorResponse::error(sqlstate::CONNECTION_FAILURE, text).put(out);
+            }
+            Self::Silent(shard) => {
+                let text = format!("shard {shard} does not answer");
+                let detail = "The statement may have been executed there; an open transaction is \
+                              rolled back.";
+                ErrorResponse::error(sqlstate::CONNECTION_FAILURE, text).detail(detail).put(out);
             }
             Self::End(end) => {
                 if let Some(error) = end.for_client() {

@@ -19,18 +19,23 @@ use pgherd_wire::{ParamSet, backend, frame, frontend};
 use tokio::io::AsyncWrite;
 
 use super::branch::Budget;
+use super::deadlocks::Party;
 use super::failure::Failure;
+use super::presence::{Cut, Presences};
+use super::reads::Blamed;
 use crate::buffer::Buffer;
 use crate::clients::ClientEntry;
 use crate::end::End;
 use crate::session::is_frontend_tag;
 use crate::shared::{Phase, Worker};
-use crate::timeouts::{Activity, Watch};
+use crate::timeouts::{Activity, Due, Watch};
 
 /// What is collected before it is written, where nobody waits for it.
 const ENOUGH: usize = 16 * 1024;
 /// What the client may send ahead before it is not read any more.
 const MAX_AHEAD: usize = 64 * 1024;
+/// What is kept of memory for messages.
+const MOST_SPARE: usize = 512;
 
 /// The client of a sharded session.
 pub(crate) struct Front {
@@ -38,6 +43,8 @@ pub(crate) struct Front {
     pub(crate) entry: Arc<ClientEntry>,
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     inner: RefCell<Inner>,
+    /// Room for the next message.
+    spare: Cell<Vec<u8>>,
     capture: RefCell<Option<Capture>>,
     /// Parameters that have changed and what the client knows of them.
     changed: RefCell<Vec<(String, Option<String>)>>,
@@ -48,6 +55,18 @@ pub(crate) struct Front {
     pub(crate) is_cut: Cell<bool>,
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
+    /// The branches that the session has.
+    pub(crate) presences: Presences,
+    /// The transaction that is open, if it is one over several shards.
+    pub(crate) party: RefCell<Option<Arc<Party>>>,
+    /// Whose answer was an error, or none at all.
+    pub(crate) blamed: Cell<Option<Blamed>>,
+}
+
+/// How much has been said, and kept, at some moment.
+pub(crate) struct Mark {
+    said: u64,
+    kept: Option<(u64, Option<Budget>)>,
 }
 
 struct Inner {
@@ -62,11 +81,16 @@ struct Inner {
     at_end: bool,
 }
 
-/// Rows that are kept for a portal or cursor.
-pub(crate) struct Capture {
-    rows: VecDeque<Vec<u8>>,
-    budget: Budget,
+/// Where rows go instead of to the client.
+pub(crate) enum Capture {
+    /// They are kept for a portal or cursor.
+    Kept { rows: VecDeque<Vec<u8>>, budget: Budget },
+    /// They become data of a COPY; `None` of a row that is malformed.
+    Copied { data: Box<CopyData>, rows: u64 },
 }
+
+/// The data of a COPY for a row.
+pub(crate) type CopyData = dyn FnMut(&[u8]) -> Option<Vec<u8>>;
 
 /// What a row that is kept costs beside its bytes.
 const ROW_OVERHEAD: usize = 32;
@@ -99,6 +123,7 @@ impl Front {
             entry,
             watch: RefCell::default(),
             inner: RefCell::new(inner),
+            spare: Cell::default(),
             capture: RefCell::default(),
             changed: RefCell::default(),
             params: RefCell::new(Arc::clone(&params)),
@@ -106,6 +131,9 @@ impl Front {
             is_cut: Cell::new(false),
             received: Cell::new(0),
             sent: Cell::new(0),
+            presences: Presences::default(),
+            party: RefCell::default(),
+            blamed: Cell::default(),
         })
     }
 
@@ -158,12 +186,28 @@ impl Front {
     /// From now on rows are kept instead, within a budget.
     /// Returns where they went before.
     pub(crate) fn begin_capture(&self, budget: Budget) -> Option<Capture> {
-        self.capture.replace(Some(Capture { rows: VecDeque::new(), budget }))
+        self.capture.replace(Some(Capture::Kept { rows: VecDeque::new(), budget }))
     }
 
     /// The bodies of the rows that were kept; rows go again where they went before.
     pub(crate) fn end_capture(&self, outer: Option<Capture>) -> VecDeque<Vec<u8>> {
-        self.capture.replace(outer).map(|it| it.rows).unwrap_or_default()
+        match self.capture.replace(outer) {
+            Some(Capture::Kept { rows, .. }) => rows,
+            _ => VecDeque::new(),
+        }
+    }
+
+    /// From now on rows go to the client as data of a COPY. Returns where they went before.
+    pub(crate) fn begin_copy_data(&self, data: Box<CopyData>) -> Option<Capture> {
+        self.capture.replace(Some(Capture::Copied { data, rows: 0 }))
+    }
+
+    /// How many rows went as data of a COPY; they go again where they went before.
+    pub(crate) fn end_copy_data(&self, outer: Option<Capture>) -> u64 {
+        match self.capture.replace(outer) {
+            Some(Capture::Copied { rows, .. }) => rows,
+            _ => 0,
+        }
     }
 
     pub(crate) fn is_capturing(&self) -> bool {
@@ -172,10 +216,22 @@ impl Front {
 
     /// A row for the client, by the body of its message: goes to it, or is kept.
     pub(crate) fn put_row(&self, row: &[u8]) -> Result<(), Failure> {
-        if let Some(capture) = &mut *self.capture.borrow_mut() {
-            capture.budget.take(row.len() + ROW_OVERHEAD)?;
-            capture.rows.push_back(row.to_vec());
-            return Ok(());
+        match &mut *self.capture.borrow_mut() {
+            Some(Capture::Kept { rows, budget }) => {
+                budget.take(row.len() + ROW_OVERHEAD)?;
+                rows.push_back(row.to_vec());
+                return Ok(());
+            }
+            Some(Capture::Copied { data, rows }) => {
+                let malformed = || Failure::error("XX000", "a shard has sent a malformed row");
+                let line = data(row).ok_or_else(malformed)?;
+                *rows += 1;
+                self.put(|out| {
+                    frame::put(out, backend::tag::COPY_DATA, |out| out.extend_from_slice(&line));
+                });
+                return Ok(());
+            }
+            None => {}
         }
         self.put(|out| frame::put(out, backend::tag::DATA_ROW, |out| out.extend_from_slice(row)));
         Ok(())
@@ -185,6 +241,39 @@ impl Front {
     pub(crate) fn said(&self) -> u64 {
         let inner = self.inner.borrow();
         self.sent.get() + (inner.output.len() - inner.written) as u64
+    }
+
+    /// To come back to by [`Front::retract`].
+    pub(crate) fn mark(&self) -> Mark {
+        let capture = self.capture.borrow();
+        let kept = capture.as_ref().map(|it| match it {
+            Capture::Kept { rows, budget } => (rows.len() as u64, Some(budget.clone())),
+            Capture::Copied { rows, .. } => (*rows, None),
+        });
+        Mark { said: self.said(), kept }
+    }
+
+    /// Nothing of what was said since then was said, unless some of it is on its way.
+    pub(crate) fn retract(&self, mark: &Mark) -> bool {
+        let mut inner = self.inner.borrow_mut();
+        let Some(pending) = mark.said.checked_sub(self.sent.get()) else { return false };
+        let length = inner.written + usize::try_from(pending).unwrap_or(usize::MAX);
+        if length > inner.output.len() || inner.held.is_some_and(|held| held > length) {
+            return false;
+        }
+        match (&mut *self.capture.borrow_mut(), &mark.kept) {
+            (Some(Capture::Kept { rows, budget }), Some((before, Some(left)))) => {
+                rows.truncate(usize::try_from(*before).unwrap_or(usize::MAX));
+                *budget = left.clone();
+            }
+            // What makes data of rows may have a memory of them.
+            (Some(Capture::Copied { rows, .. }), Some((before, _))) if rows != before => {
+                return false;
+            }
+            _ => {}
+        }
+        inner.output.truncate(length);
+        true
     }
 
     /// What is put from now on is not sent before [`Front::release`], and can be taken back.
@@ -222,15 +311,35 @@ impl Front {
         while self.inner.borrow().input.unscanned().len() < header.total_len() {
             self.fill().await?;
         }
+        Ok(self.take_message(header))
+    }
+
+    /// The next message, if all of it has come and there is nothing wrong with it.
+    pub(crate) fn message_ahead(&self, most: usize) -> Option<Message> {
+        let header = self.peek_header().ok()??;
+        let has_come = self.inner.borrow().input.unscanned().len() >= header.total_len();
+        (has_come && header.body_len <= most).then(|| self.take_message(header))
+    }
+
+    fn take_message(&self, header: Header) -> Message {
         let inner = &mut *self.inner.borrow_mut();
         let message = inner.input.unscanned().get(HEADER_LEN..header.total_len());
-        let body = message.unwrap_or_default().to_vec();
+        let mut body = self.spare.take();
+        body.clear();
+        body.extend_from_slice(message.unwrap_or_default());
         inner.input.advance(header.total_len());
         if inner.input.is_empty() {
             inner.input.compact();
             inner.input.park(&self.worker.buffers);
         }
-        Ok(Message { tag: header.tag, body, is_too_long: false })
+        Message { tag: header.tag, body, is_too_long: false }
+    }
+
+    /// The room of a message that was dealt with is used for the next one.
+    pub(crate) fn recycle(&self, message: Message) {
+        if message.body.capacity() <= MOST_SPARE {
+            self.spare.set(message.body);
+        }
     }
 
     async fn throw_away(&self, header: Header) -> Result<Message, End> {
@@ -259,18 +368,40 @@ impl Front {
         }
     }
 
-    /// The tags of the messages that have come whole and were not taken.
-    pub(crate) fn tags_ahead(&self) -> Vec<u8> {
+    /// The first of the messages that have come whole and were not taken whose tag is none of
+    /// these.
+    pub(crate) fn tag_ahead(&self, but: &[u8]) -> Option<u8> {
         let inner = self.inner.borrow();
         let mut rest = inner.input.unscanned();
-        let mut tags = Vec::new();
         while let Ok(Some(header)) = Header::peek(rest)
             && let Some(next) = rest.get(header.total_len()..)
         {
-            tags.push(header.tag);
+            if !but.contains(&header.tag) {
+                return Some(header.tag);
+            }
             rest = next;
         }
-        tags
+        None
+    }
+
+    /// Whether a goodbye has come.
+    fn says_goodbye(&self) -> bool {
+        let inner = self.inner.borrow();
+        let mut rest = inner.input.unscanned();
+        while let Ok(Some(header)) = Header::peek(rest)
+            && let Some(next) = rest.get(header.total_len()..)
+        {
+            if header.tag == frontend::tag::TERMINATE {
+                return true;
+            }
+            rest = next;
+        }
+        false
+    }
+
+    /// Looks at what has come and was not taken.
+    pub(crate) fn look_ahead(&self, look: impl FnOnce(&[u8])) {
+        look(self.inner.borrow().input.unscanned());
     }
 
     /// Whether a message begins in what has come.
@@ -325,7 +456,7 @@ impl Front {
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(()) => {}
-                Err(_) if self.tags_ahead().contains(&frontend::tag::TERMINATE) => {
+                Err(_) if self.says_goodbye() => {
                     return Poll::Pending;
                 }
                 Err(end) => return Poll::Ready(end),
@@ -337,6 +468,11 @@ impl Front {
 
     pub(crate) fn params(&self) -> Arc<ParamSet> {
         Arc::clone(&self.params.borrow())
+    }
+
+    /// Whether the session has these very parameters.
+    pub(crate) fn has_params(&self, params: &Arc<ParamSet>) -> bool {
+        Arc::ptr_eq(params, &self.params.borrow())
     }
 
     pub(crate) fn set_params(&self, params: Arc<ParamSet>) {
@@ -397,8 +533,16 @@ impl Front {
                 return Poll::Ready(Ok(result));
             }
             let watch = self.watch.borrow().clone();
-            if let Some(watch) = watch {
-                watch.obey()?;
+            match watch.map_or(Ok(Due::Nothing), |watch| watch.obey())? {
+                Due::Nothing => {}
+                Due::Probe => self.presences.probe(),
+                Due::GiveUp if self.presences.give_up() => {}
+                Due::GiveUp => return Poll::Ready(Err(End::QueryTimeout)),
+            }
+            let sentence = self.party.borrow().as_ref().and_then(|it| it.take_sentence());
+            if let Some(sentence) = sentence {
+                let (shard, pid) = (sentence.shard, sentence.pid);
+                self.presences.cut(shard, pid, Cut::Refused(sentence.error()));
             }
             match self.poll_departure(cx) {
                 Poll::Ready(end) => Poll::Ready(Err(end)),

@@ -1,6 +1,7 @@
 //! Simple queries that differ only in their literals: the shard of one is found without parsing it,
 //! by what is known of its text with parameters in their place.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use pgherd_plan::{Parameter, Plan};
@@ -21,21 +22,21 @@ const MOST_LITERALS: usize = 32;
 
 /// A text with parameters in the place of literals.
 #[derive(Debug, PartialEq, Eq)]
-struct Normal {
+struct Normal<'t> {
     text: String,
     /// Type and value of each.
-    values: Vec<(u32, String)>,
+    values: Vec<(u32, &'t str)>,
 }
 
 /// `None` where literals are not as simple as that.
-fn normalised(text: &str) -> Option<Normal> {
+fn normalised(text: &str) -> Option<Normal<'_>> {
     let mut lexer = Lexer::new(text.as_bytes());
-    let mut normal = Normal { text: String::with_capacity(text.len()), values: Vec::new() };
+    let mut normal = Normal { text: String::with_capacity(text.len() + 8), values: Vec::new() };
     let mut copied = 0;
-    let mut copy = |normal: &mut Normal, range: Range<usize>| {
+    let mut copy = |normal: &mut Normal<'_>, range: Range<usize>| {
         normal.text.push_str(text.get(copied..range.start)?);
-        normal.text.push('$');
-        normal.text.push_str(&normal.values.len().to_string());
+        let number = normal.values.len();
+        write!(normal.text, "${number}").ok()?;
         copied = range.end;
         Some(())
     };
@@ -43,7 +44,7 @@ fn normalised(text: &str) -> Option<Normal> {
         let written = text.get(range.clone())?;
         match token {
             Token::Integer => {
-                normal.values.push((INT8, written.to_owned()));
+                normal.values.push((INT8, written));
                 copy(&mut normal, range)?;
             }
             Token::String => {
@@ -51,7 +52,7 @@ fn normalised(text: &str) -> Option<Normal> {
                 if inner.contains('\'') {
                     return None;
                 }
-                normal.values.push((TEXT, inner.to_owned()));
+                normal.values.push((TEXT, inner));
                 copy(&mut normal, range)?;
             }
             // The numbers of parameters would be others, and comments may ask for something.
@@ -78,14 +79,11 @@ impl Coordinator {
             && text.len() <= LONGEST
             && self.strings() == pgherd_parser::StringSyntax::Standard
             && self.wishes.shard().is_none()
-            && self.wishes.sharding_key().is_none();
+            && !self.wishes.has_sharding_key();
         if !is_plain || self.is_text_known(text) {
             return Ok(None);
         }
         let Some(normal) = normalised(text) else { return Ok(None) };
-        let verb = self.verb_of(&normal.text);
-        let Verb::Plan(nature @ (Nature::Reads | Nature::Writes)) = verb else { return Ok(None) };
-        let (outline, loaded) = self.outline(&normal.text).await?;
         let parameters: Vec<Parameter<'_>> = normal
             .values
             .iter()
@@ -95,8 +93,19 @@ impl Coordinator {
                 binary: false,
             })
             .collect();
-        let Plan::Single(shard) = outline.plan(&parameters, &loaded.places) else {
-            return Ok(None);
+        let (shard, nature) = match self.quick_shard(&normal.text, &parameters) {
+            Some((shard, nature)) => (shard, nature),
+            None => {
+                let verb = self.verb_of(&normal.text);
+                let Verb::Plan(nature @ (Nature::Reads | Nature::Writes)) = verb else {
+                    return Ok(None);
+                };
+                let (outline, loaded) = self.outline(&normal.text).await?;
+                let Plan::Single(shard) = outline.plan(&parameters, &loaded.places) else {
+                    return Ok(None);
+                };
+                (shard, nature)
+            }
         };
         static NOTHING: Arguments = Arguments::NONE;
         let job = Job {
@@ -109,7 +118,7 @@ impl Coordinator {
             nature,
             statement: None,
         };
-        self.on_one(shard, &job).await.map(Some)
+        self.execute_on(shard, &job).await.map(Some)
     }
 }
 
@@ -121,8 +130,7 @@ mod tests {
     fn literals_become_parameters() {
         let normal = normalised("SELECT a FROM t1 WHERE id = 42 AND n = 'x' LIMIT 1;").unwrap();
         assert_eq!(normal.text, "SELECT a FROM t1 WHERE id = $1 AND n = $2 LIMIT $3;");
-        assert_eq!(normal.values[0], (INT8, "42".to_owned()));
-        assert_eq!(normal.values[1], (TEXT, "x".to_owned()));
+        assert_eq!(normal.values, [(INT8, "42"), (TEXT, "x"), (INT8, "1")]);
         for text in ["SELECT 1", "SELECT $1, 2", "SELECT 1 /* x */", "SELECT 'it''s'", "SELECT a"] {
             let expected = text == "SELECT 1";
             assert_eq!(normalised(text).is_some(), expected, "{text}");

@@ -1,17 +1,17 @@
 //! From the values of sharding keys, as statements and parameters give them, to shards.
 
-use std::collections::HashMap;
-
+use ahash::AHashMap;
 use bytes::Bytes;
-use pgherd_config::{Cluster, ShardedTable};
-use pgherd_plan::{Catalog, Column, Kind, Parameter, Placement, Table, family};
+use pgherd_config::{Cluster, ShardedTable, ShardingAlgorithm};
+use pgherd_plan::{Catalog, Column, KeyType, Kind, Parameter, Placement, Table, family};
+use pgherd_sharding::PlacementError;
 use pgherd_types::{Collation, Format, Settings, Type, Value};
 
 /// The placements of all sharded tables of a database.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     /// By schema, then by table.
-    tables: HashMap<String, HashMap<String, pgherd_sharding::Placement>>,
+    tables: AHashMap<String, AHashMap<String, pgherd_sharding::Placement>>,
     /// Of the first rule: what `SET SHARDING KEY` means.
     any: Option<pgherd_sharding::Placement>,
 }
@@ -19,30 +19,29 @@ pub(crate) struct Places {
 // === impl Places ===
 
 impl Places {
-    pub(crate) fn new(catalog: &Catalog, tables: &[(String, String)], cluster: &Cluster) -> Self {
+    /// Tables whose rules cannot be followed are refused from then on.
+    pub(crate) fn new(
+        catalog: &mut Catalog,
+        tables: &[(String, String)],
+        cluster: &Cluster,
+    ) -> Self {
         let mut places = Self::default();
         for (schema, name) in tables {
             let Some(table) = catalog.table(Some(schema), name, &[]) else { continue };
             let Kind::Sharded { column } = table.kind else { continue };
             let Some(column) = table.columns.get(column) else { continue };
             let Some(rule) = rule_of(cluster, table, column) else { continue };
-            let placement = Type::builtin(column.type_oid)
-                .and_then(|it| placement(rule, cluster.shards.len(), &it, column.deterministic));
-            match placement {
-                Some(placement) => {
+            match placement_of(rule, cluster.shards.len(), table, column) {
+                Ok(placement) => {
                     let of_schema = places.tables.entry(schema.clone()).or_default();
                     of_schema.insert(name.clone(), placement);
                 }
-                None => tracing::warn!(
-                    cluster = cluster.name,
-                    table = format!("{schema}.{name}"),
-                    "the sharding rule cannot be followed for this column"
-                ),
+                Err(problem) => catalog.refuse(schema, name, problem),
             }
         }
         places.any = cluster.sharded_tables.first().and_then(|rule| {
             let data_type = Type::named(&rule.column_type)?;
-            placement(rule, cluster.shards.len(), &data_type, true)
+            placement(rule, cluster.shards.len(), &data_type, true).ok()
         });
         places
     }
@@ -68,7 +67,8 @@ impl Placement for Places {
             return placement.place(None).ok();
         }
         let read_as = match key.binary {
-            true => Type::builtin(key.type_oid)?,
+            // A type of the database's own comes as what it is placed as.
+            true => Type::builtin(key.type_oid).unwrap_or_else(|| placement.data_type().clone()),
             false => placement.data_type().clone(),
         };
         let format = if key.binary { Format::Binary } else { Format::Text };
@@ -104,12 +104,40 @@ fn placement(
     shards: usize,
     data_type: &Type,
     deterministic: bool,
-) -> Option<pgherd_sharding::Placement> {
+) -> Result<pgherd_sharding::Placement, PlacementError> {
     let collation = match deterministic {
         true => Collation::Bytes,
         false => Collation::Unknown { name: "nondeterministic".into(), deterministic: false },
     };
-    pgherd_sharding::Placement::new(rule, shards, data_type, &collation).ok()
+    pgherd_sharding::Placement::new(rule, shards, data_type, &collation)
+}
+
+/// The placement of a table, or why there is none.
+fn placement_of(
+    rule: &ShardedTable,
+    shards: usize,
+    table: &Table,
+    column: &Column,
+) -> Result<pgherd_sharding::Placement, String> {
+    let hashes = rule.algorithm == ShardingAlgorithm::Hash;
+    let data_type = match table.key_type {
+        KeyType::Own => Type::builtin(column.type_oid),
+        KeyType::Domain(base) => Type::builtin(base),
+        KeyType::Enum if hashes => {
+            let type_name = column.sql_type.clone().into();
+            return Err(PlacementError::HashOfEnum { type_name }.to_string());
+        }
+        KeyType::Enum if rule.algorithm == ShardingAlgorithm::Range => {
+            let name = &column.sql_type;
+            return Err(format!("keys of enum {name} have no order of their own; use a list"));
+        }
+        KeyType::Enum => Type::named("text"),
+    };
+    let Some(data_type) = data_type else {
+        let type_name = column.sql_type.clone().into();
+        return Err(PlacementError::NotHashable { type_name }.to_string());
+    };
+    placement(rule, shards, &data_type, column.deterministic).map_err(|it| it.to_string())
 }
 
 /// Rules that name the table go before those that name only a column.

@@ -43,6 +43,10 @@ impl Portal {
         (Rc::clone(&self.statement), Rc::clone(&self.arguments))
     }
 
+    pub(super) fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
     /// The body of its RowDescription.
     pub(super) fn row(&self) -> Option<Vec<u8>> {
         self.statement.shape.row_in(&self.formats)
@@ -90,7 +94,9 @@ impl Coordinator {
             self.front.put(|out| backend::put_empty(out, backend::tag::EMPTY_QUERY));
             return Ok(());
         };
-        if !self.is_alone() {
+        let is_alone = self.is_alone();
+        self.route_batch(&statement, is_alone);
+        if !is_alone {
             self.begin_implicit();
         }
         let nature = match verb {

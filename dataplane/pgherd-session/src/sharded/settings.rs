@@ -11,6 +11,7 @@ use super::execute::Done;
 use super::failure::Failure;
 use super::transaction::State;
 use super::verb::Setting;
+use crate::patience::in_time;
 use crate::pins::Pins;
 use crate::settle::Answer;
 use crate::settle::question::question;
@@ -30,6 +31,9 @@ impl Coordinator {
             None => text.to_owned(),
         };
         let is_reset = setting.reset.is_some();
+        if setting.reset.as_deref() == Some("all") {
+            self.wishes.reset_all(self.transaction.is_open());
+        }
         let shards: Vec<usize> = self.branches.iter().map(|it| it.shard).collect();
         for shard in shards {
             let Some(branch) = self.branches.get(shard) else { continue };
@@ -97,7 +101,7 @@ impl Coordinator {
         let Some(branch) = self.branches.get(shard) else { return Ok(()) };
         let Some(lease) = branch.connection() else { return Err(Failure::Broken(shard)) };
         let mut answer = Answer::default();
-        let asked = answer.ask(lease, &question(Pins::SETTINGS, &names)).await;
+        let asked = in_time(answer.ask(lease, &question(Pins::SETTINGS, &names))).await;
         if let Err(error) = asked {
             tracing::warn!(shard, "cannot ask for the session's parameters: {error}");
             branch.taint();

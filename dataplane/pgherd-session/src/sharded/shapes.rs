@@ -10,7 +10,10 @@ use pgherd_wire::ParamSet;
 
 use super::branch::{Branch, Question};
 use super::coordinator::Coordinator;
+use super::execute::about_own_text;
+use super::extended::Statement;
 use super::failure::Failure;
+use super::transaction::State;
 
 /// What a statement takes and returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,15 +26,18 @@ pub(crate) struct Shape {
 /// The shapes that a session has asked for, by text and declared types.
 #[derive(Default)]
 pub(crate) struct Shapes {
-    known: AHashMap<(Box<str>, Box<[u32]>), Known>,
+    known: AHashMap<Box<str>, Vec<Known>>,
     bytes: usize,
 }
 
 struct Known {
+    types: Box<[u32]>,
     /// Of the catalog.
     version: u64,
     params: Arc<ParamSet>,
     shape: Rc<Shape>,
+    /// What Parse has made of it.
+    statement: Option<Rc<Statement>>,
 }
 
 /// Bytes of texts that a session keeps.
@@ -40,15 +46,29 @@ const MAX_BYTES: usize = 256 * 1024;
 // === impl Shapes ===
 
 impl Shapes {
-    fn keep(&mut self, text: &str, types: &[u32], known: Known) {
-        self.bytes += text.len();
+    fn keep(&mut self, text: &str, known: Known) {
+        self.bytes += text.len() + size_of::<Known>();
         if self.bytes > MAX_BYTES {
             self.known.clear();
-            self.bytes = text.len();
+            self.bytes = text.len() + size_of::<Known>();
         }
         if self.bytes <= MAX_BYTES {
-            self.known.insert((text.into(), types.into()), known);
+            let all = self.known.entry(text.into()).or_default();
+            all.retain(|it| it.types != known.types);
+            all.push(known);
         }
+    }
+
+    fn get(
+        &self,
+        text: &str,
+        types: &[u32],
+        version: u64,
+        params: &Arc<ParamSet>,
+    ) -> Option<&Known> {
+        let known = self.known.get(text)?.iter().find(|it| *it.types == *types)?;
+        let is_same = Arc::ptr_eq(&known.params, params) || known.params == *params;
+        (known.version == version && is_same).then_some(known)
     }
 }
 
@@ -100,37 +120,74 @@ impl Coordinator {
         self.provide_unique_ids(text).await?;
         let version = self.catalog().await?.version;
         let params = self.front.params();
-        let key = (Box::from(text), Box::from(types));
         let is_cached = !self.transaction.has_settings();
-        if is_cached
-            && let Some(known) = self.shapes.known.get(&key)
-            && known.version == version
-            && (Arc::ptr_eq(&known.params, &params) || known.params == params)
-        {
+        if is_cached && let Some(known) = self.shapes.get(text, types, version, &params) {
             return Ok(Rc::clone(&known.shape));
         }
         let shape = Rc::new(self.judge(text, types).await?);
         if is_cached {
-            let known = Known { version, params, shape: Rc::clone(&shape) };
-            self.shapes.keep(text, types, known);
+            let (types, shape) = (types.into(), Rc::clone(&shape));
+            self.shapes.keep(text, Known { types, version, params, shape, statement: None });
         }
         Ok(shape)
     }
 
+    /// What this session has made of a text before, if nothing has changed that it depends on.
+    pub(super) fn known_statement(&self, text: &[u8], types: &[u32]) -> Option<Rc<Statement>> {
+        let text = std::str::from_utf8(text).ok()?;
+        if self.transaction.state == State::Failed || self.transaction.has_settings() {
+            return None;
+        }
+        let (version, params) = (self.seen_catalog()?.version, self.front.params());
+        self.shapes.get(text, types, version, &params)?.statement.clone()
+    }
+
+    /// Keeps what was made of a text, beside its shape.
+    pub(super) fn keep_statement(&mut self, types: &[u32], statement: &Rc<Statement>) {
+        let Some(all) = self.shapes.known.get_mut(&*statement.text) else { return };
+        let known = all.iter_mut().find(|it| *it.types == *types);
+        if let Some(known) = known.filter(|it| Rc::ptr_eq(&it.shape, &statement.shape)) {
+            known.statement = Some(Rc::clone(statement));
+        }
+    }
+
     /// The same without looking at what is known.
     pub(crate) async fn judge(&mut self, text: &str, types: &[u32]) -> Result<Shape, Failure> {
+        let (shard, stand_in) = self.home_of(text).await?;
+        if let Some((text, parameters)) = stand_in {
+            let shape = self.judge_on(shard, &text, types).await.map_err(about_own_text)?;
+            let parameters = shape.parameters.into_iter().take(parameters).collect();
+            return Ok(Shape { parameters, ..shape });
+        }
+        self.judge_on(shard, text, types).await
+    }
+
+    async fn judge_on(
+        &mut self,
+        shard: Option<usize>,
+        text: &str,
+        types: &[u32],
+    ) -> Result<Shape, Failure> {
         let question = Question { types, ..Question::plain(text) };
         let is_apart = match self.transaction.state {
-            super::transaction::State::Failed => true,
+            State::Failed => true,
+            // A replica may not have heard of the schema that is known here.
+            _ if self.reads.is_elsewhere() => true,
             _ => self.transaction.is_open() && self.branches.is_empty(),
         };
         if is_apart {
             // Nothing of the transaction matters to it, and it need not begin there.
-            let shard = self.home % self.sites.count().max(1);
-            let mut branch = Branch::open(&self.front, &self.sites, shard, Need::WRITE).await?;
+            let shard = shard.unwrap_or(self.home % self.sites.count().max(1));
+            // Reads can go on without a primary.
+            let need = match !self.reads.is_elsewhere() || self.sites.has_primary(shard) {
+                true => Need::WRITE,
+                false => self.need(shard).await?,
+            };
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
             return branch.describe(&question).await;
         }
-        self.branch(self.any_shard()).await?.describe(&question).await
+        let shard = shard.unwrap_or_else(|| self.any_shard());
+        self.branch(shard).await?.describe(&question).await
     }
 }
 

@@ -35,10 +35,13 @@ impl Coordinator {
     }
 
     async fn run_query(&mut self, text: &[u8]) -> Result<(), Failure> {
-        if self.run_command(text)? {
+        if let Some(done) = self.run_command(text, true)? {
+            done.put(&self.front);
             return Ok(());
         }
-        let text = self.readable(text)?;
+        let readable = self.readable(text)?;
+        let text = &*readable;
+        self.route(text.as_bytes());
         if self.run_directed(text).await? {
             return Ok(());
         }
@@ -75,6 +78,9 @@ impl Coordinator {
         if self.transaction.state == State::Failed && !piece.verb.ends_failure() {
             return Err(in_failed_transaction());
         }
+        if let Some(done) = self.run_command(piece.text.as_bytes(), true)? {
+            return Ok(done);
+        }
         static NOTHING: Arguments = Arguments::NONE;
         let nature = match piece.verb {
             Verb::Plan(nature) => nature,
@@ -102,6 +108,10 @@ impl Coordinator {
         let tag: Cow<'static, str> = match verb {
             Verb::Transaction(control) => self.control(control, text).await?.into(),
             Verb::Set(setting) => self.set(setting, text).await?.into(),
+            Verb::Command => {
+                let done = self.run_command(text.as_bytes(), job.is_simple)?;
+                return done.ok_or_else(super::coordinator::not_understood);
+            }
             Verb::Show => return self.show(text, job.is_simple).await,
             Verb::DiscardAll => self.discard_all().await?.into(),
             Verb::Nothing(tag) => (*tag).into(),

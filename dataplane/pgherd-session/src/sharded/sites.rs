@@ -30,6 +30,9 @@ struct Found {
     generation: u64,
     shards: Arc<Shards>,
     rules: ClientRules,
+    /// Some shard has several instances; reads may go elsewhere than writes by themselves.
+    has_choice: bool,
+    splits_reads: bool,
 }
 
 // === impl Sites ===
@@ -66,12 +69,40 @@ impl Sites {
         self.found.borrow().rules
     }
 
+    /// Whether there is anything to choose.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.found.borrow().has_choice
+    }
+
+    /// Whether a shard has one instance only.
+    pub(crate) fn is_alone(&self, shard: usize) -> bool {
+        self.found.borrow().shards.targets(shard).is_none_or(|it| it.is_single())
+    }
+
+    /// Whether a shard has a primary, as far as is known.
+    pub(crate) fn has_primary(&self, shard: usize) -> bool {
+        self.shards().targets(shard).is_some_and(|it| it.choose(&Need::WRITE, 0).is_ok())
+    }
+
+    /// Whether reads go elsewhere than writes without being told so.
+    pub(crate) fn splits_reads(&self) -> bool {
+        self.found.borrow().splits_reads
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.found.borrow().generation
     }
 
     /// A server connection of a shard, as soon as one is to be had. Cancel safe.
     pub(crate) async fn lease(&self, shard: usize, need: Need) -> Result<Lease, Failure> {
+        self.refresh()?;
+        // Nearly always there is one, and nothing else is to be prepared.
+        if let Some(targets) = self.found.borrow().shards.targets(shard)
+            && let Ok(pool) = targets.choose(&need, rand::random())
+            && let Some(lease) = pool.try_checkout(self.worker.index)
+        {
+            return Ok(lease);
+        }
         let begun = Instant::now();
         let mut need = need;
         let mut last: Option<ErrorResponse<'static>> = None;
@@ -136,6 +167,8 @@ impl Found {
         let shards = directory.shards(&entry.database, &entry.user);
         let shards = shards.map_err(|_| End::NotServed)?;
         let rules = directory.rules(&entry.database, &entry.user);
-        Ok(Self { generation, shards, rules })
+        let has_choice = shards.all().iter().any(|it| !it.is_single());
+        let splits_reads = shards.all().iter().any(|it| it.splits_reads());
+        Ok(Self { generation, shards, rules, has_choice, splits_reads })
     }
 }

@@ -1,16 +1,18 @@
 //! Texts of SQL, parsed and outlined once for all sessions of a worker.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use pgherd_parser::{ParseError, StringSyntax, Tree};
-use pgherd_plan::{Context, Outline, outline};
+use pgherd_plan::{Context, Outline, Parameter, outline};
 
 use super::catalog::Loaded;
 use super::coordinator::{Coordinator, not_understood};
+use super::encoding::Encoding;
 use super::failure::Failure;
-use super::verb::Verb;
+use super::verb::{Nature, Verb};
 
 /// What a worker knows of texts.
 #[derive(Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Texts {
 /// One statement.
 struct Known {
     verb: Verb,
+    /// Nothing in it asks the proxy for something of its own.
+    is_plain: bool,
     outline: std::cell::RefCell<Option<Outlined>>,
 }
 
@@ -55,7 +59,9 @@ const MOST_COMMENTS: usize = 10_000;
 
 impl Texts {
     fn keep(&mut self, text: &str, verb: Verb) -> Rc<Known> {
-        let known = Rc::new(Known { verb, outline: std::cell::RefCell::default() });
+        let is_plain =
+            !text.contains("unique_id") && pgherd_sql::directive(text.as_bytes()).is_none();
+        let known = Rc::new(Known { verb, is_plain, outline: std::cell::RefCell::default() });
         if text.len() <= LONGEST_KEPT {
             // An outline holds several copies of the text.
             self.bytes += 8 * text.len() + 512;
@@ -106,11 +112,12 @@ impl Coordinator {
     }
 
     /// A text of the client as the parser can read it.
-    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<&'t str, Failure> {
+    pub(crate) fn readable<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Failure> {
         let params = self.front.params();
         let is_utf8 = params.get("client_encoding").is_none_or(|it| it == "UTF8");
-        match std::str::from_utf8(text) {
-            Ok(text) if is_utf8 || text.is_ascii() => Ok(text),
+        let encoding = Encoding::of(&params);
+        match encoding.decode(text) {
+            Some(text) if is_utf8 || encoding == Encoding::Latin1 || text.is_ascii() => Ok(text),
             _ if is_utf8 => {
                 Err(Failure::error("22021", "invalid byte sequence for encoding \"UTF8\""))
             }
@@ -144,6 +151,32 @@ impl Coordinator {
 
     fn known(&self, text: &str) -> Option<Rc<Known>> {
         self.front.worker.texts.borrow().known.get(text).cloned()
+    }
+
+    /// The one shard of a statement and what it does there, where all that this depends on is known
+    /// already.
+    pub(crate) fn quick_shard(
+        &self,
+        text: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Option<(usize, Nature)> {
+        if self.wishes.shard().is_some() || self.wishes.has_sharding_key() {
+            return None;
+        }
+        let loaded = self.seen_catalog()?;
+        let path = self.seen_path(loaded)?;
+        let texts = self.front.worker.texts.borrow();
+        let known = texts.known.get(text).filter(|it| it.is_plain)?;
+        let Verb::Plan(nature @ (Nature::Reads | Nature::Writes)) = known.verb else { return None };
+        let outlined = known.outline.borrow();
+        let outlined = outlined.as_ref()?;
+        let is_same = outlined.version == loaded.version
+            && outlined.shards == self.sites.count()
+            && (Arc::ptr_eq(&outlined.path, path) || outlined.path == *path);
+        if !is_same {
+            return None;
+        }
+        Some((outlined.outline.single(parameters, &loaded.places)?, nature))
     }
 
     /// Whether a text was parsed before.
@@ -190,6 +223,11 @@ impl Coordinator {
             NoTree::Syntax => not_understood(),
         })?;
         let statement = tree.statements().next().ok_or_else(not_understood)?;
+        // Statements live longer than what is known of their texts.
+        let known = known.or_else(|| {
+            let is_kept = strings == StringSyntax::Standard && tree.statements().count() == 1;
+            is_kept.then(|| self.front.worker.texts.borrow_mut().keep(text, Verb::of(statement)))
+        });
         let names: Vec<&str> = path.iter().map(String::as_str).collect();
         let context = Context { catalog: &loaded.catalog, search_path: &names, shards };
         let outline = Rc::new(outline(statement, text, &context));

@@ -3,6 +3,8 @@
 //! BEGIN opens nothing: a branch begins when a statement needs its shard, with all that the
 //! transaction has set and its savepoints so far.
 
+use std::time::SystemTime;
+
 use pgherd_pool::Need;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{ErrorResponse, Severity, TransactionStatus, sqlstate};
@@ -39,8 +41,12 @@ pub(crate) struct Transaction {
     pub(crate) sets: bool,
     /// The schema was changed.
     pub(crate) defines: bool,
+    /// The search path that it has set, with the version of the catalog.
+    pub(crate) path: Option<(u64, std::sync::Arc<[String]>)>,
     /// A branch broke, and with it what it had done: no savepoint brings that back.
     has_lost: bool,
+    /// When it had its first branch.
+    pub(crate) began: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +54,9 @@ enum Logged {
     Savepoint(String),
     Set(String),
 }
+
+/// Connections that break before the transaction has begun there.
+const MAX_BROKEN: usize = 3;
 
 /// `no_active_sql_transaction`
 const NO_TRANSACTION: &str = "25P01";
@@ -86,8 +95,17 @@ impl Transaction {
         })
     }
 
+    /// The name of the innermost savepoint.
+    pub(crate) fn last_savepoint(&self) -> Option<&str> {
+        self.log.iter().rev().find_map(|it| match it {
+            Logged::Savepoint(name) => Some(name.as_str()),
+            Logged::Set(_) => None,
+        })
+    }
+
     /// A SET inside of the transaction, for branches that begin later.
     pub(crate) fn log_set(&mut self, text: &str) {
+        self.path = None;
         self.log.push(Logged::Set(text.trim().trim_end_matches(';').to_owned()));
     }
 
@@ -174,6 +192,7 @@ impl Coordinator {
                 }
                 let sql = format!("ROLLBACK TO SAVEPOINT {}", quoted(name));
                 self.transaction.log.truncate(at + 1);
+                self.transaction.path = None;
                 self.tell_branches(&sql).await?;
                 self.transaction.state = State::Block;
                 Ok("ROLLBACK")
@@ -256,6 +275,8 @@ impl Coordinator {
 
     /// Commits on all branches, and gives them back.
     pub(crate) async fn finish_transaction(&mut self) -> Result<(), Failure> {
+        // From here on it is all or nothing: nobody ends a statement of it.
+        self.front.party.take();
         let committed = if self.branches.is_empty() {
             Ok(())
         } else {
@@ -328,13 +349,24 @@ impl Coordinator {
     /// Nothing of the transaction is left but what it has done.
     pub(crate) fn end_transaction(&mut self) {
         self.transaction = Transaction::default();
+        self.reads.end();
+        self.front.party.take();
         self.release_branches();
         self.extended.close_portals();
         self.cursors.clear();
     }
 
+    /// What an error has left unfinished on other shards is cancelled.
+    pub(crate) async fn give_up_unfinished(&mut self) {
+        let unfinished = self.branches.iter_mut().filter(|it| it.is_alive() && !it.is_idle());
+        futures_util::future::join_all(unfinished.map(Branch::give_up)).await;
+    }
+
     /// An error outside of a block ends what was implicit; inside, the block has failed.
     pub(crate) async fn note_failure(&mut self) {
+        if self.transaction.is_open() {
+            self.give_up_unfinished().await;
+        }
         match self.transaction.state {
             State::None => self.release_branches(),
             State::Implicit => self.abort_transaction().await,
@@ -350,20 +382,35 @@ impl Coordinator {
     /// The branch of a shard, which takes part in the transaction if one is open.
     pub(crate) async fn branch(&mut self, shard: usize) -> Result<&mut Branch, Failure> {
         if !self.branches.has(shard) {
-            let need = Need { role: self.wishes.role(), ..Need::WRITE };
-            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
-            if self.transaction.is_open() {
-                branch.is_quiet = true;
-                let begun = branch.simple(&self.transaction.prologue()).await;
-                branch.is_quiet = false;
-                begun?;
-            }
+            let need = self.need(shard).await?;
+            let branch = self.begin_branch(shard, need).await?;
             self.branches.add(branch);
+            self.note_branch();
         }
         let translation = self.oids.of(shard);
         let branch = self.branches.get(shard).ok_or(Failure::Broken(shard))?;
         branch.translation = translation;
         Ok(branch)
+    }
+
+    /// A connection to a shard, in the transaction if one is open.
+    async fn begin_branch(&mut self, shard: usize, need: Need) -> Result<Branch, Failure> {
+        let mut broken = 0;
+        loop {
+            let mut branch = Branch::open(&self.front, &self.sites, shard, need).await?;
+            if !self.transaction.is_open() {
+                return Ok(branch);
+            }
+            branch.is_quiet = true;
+            let begun = branch.simple(&self.transaction.prologue()).await;
+            branch.is_quiet = false;
+            match begun {
+                Ok(_) => return Ok(branch),
+                // Nothing of the client's was sent.
+                Err(Failure::Broken(_)) if broken < MAX_BROKEN => broken += 1,
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// The branches of several shards, opened in their order.
@@ -379,12 +426,13 @@ impl Coordinator {
     /// A shard for what any of them can do: one that takes part already, if there is one.
     pub(crate) fn any_shard(&self) -> usize {
         let own = self.transaction.is_open().then(|| self.branches.first()).flatten();
+        let own = self.shard_of_path.filter(|it| *it < self.sites.count()).or(own);
         own.unwrap_or_else(|| self.home % self.sites.count().max(1))
     }
 
     /// A statement has run on a branch.
     pub(crate) fn note_write(&mut self, shard: usize, wrote: Wrote) {
-        if let Some(branch) = self.branches.get(shard) {
+        if let Some(branch) = self.branches.get(shard).filter(|it| it.on_primary) {
             branch.wrote = branch.wrote.max(wrote);
         }
     }

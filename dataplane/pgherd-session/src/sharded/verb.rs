@@ -17,6 +17,8 @@ pub(crate) enum Verb {
     Set(Setting),
     /// SHOW: any shard knows.
     Show,
+    /// `SET pgherd.…` and its kin, which the proxy answers itself.
+    Command,
     DiscardAll,
     /// Of what no connection keeps anything: answered with this tag.
     Nothing(&'static str),

@@ -30,6 +30,16 @@ impl Wishes {
         self.now.role
     }
 
+    /// Whether primaries are to serve reads.
+    pub(crate) fn primary_reads(&self) -> Option<bool> {
+        self.now.primary_reads
+    }
+
+    /// Whether reads must see what the session has written.
+    pub(crate) fn reads_own_writes(&self) -> bool {
+        self.now.read_your_writes == Some(true)
+    }
+
     /// The shard that is asked for.
     pub(crate) fn shard(&self) -> Option<u32> {
         self.now.shard
@@ -38,6 +48,10 @@ impl Wishes {
     /// The sharding key whose shard is asked for.
     pub(crate) fn sharding_key(&self) -> Option<String> {
         self.now.key.clone()
+    }
+
+    pub(crate) fn has_sharding_key(&self) -> bool {
+        self.now.key.is_some()
     }
 
     /// Takes a setting over.

@@ -107,6 +107,56 @@ fn hash_is_that_of_partitions() -> Result<()> {
     Ok(())
 }
 
+/// No type is taken for a key without a row above.
+#[test]
+fn every_type_that_is_taken_is_tested() -> Result<()> {
+    let postgres = Postgres::start()?;
+    let mut client = postgres.superuser(DATABASE)?;
+    let mut tested = Vec::new();
+    for (name, ..) in HASHED {
+        tested.push(Type::named(name).with_context(|| format!("the type {name}"))?.oid());
+    }
+    let types = client.rows(
+        "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid < 16384 AND typtype <> 'p' \
+         AND typrelid = 0 ORDER BY oid",
+    )?;
+    ensure!(types.len() > 100, "{} types", types.len());
+    for row in types {
+        let (oid, name) = (row[0].parse()?, &row[1]);
+        let Some(data_type) = Type::builtin(oid) else { continue };
+        let rule = rule(name, ShardingAlgorithm::Hash, Vec::new());
+        match Placement::new(&rule, 3, &data_type, &Collation::Bytes) {
+            Ok(_) => ensure!(tested.contains(&oid), "{name} is taken, but not tested"),
+            Err(error) => {
+                ensure!(!tested.contains(&oid), "{name} is tested, but refused");
+                let text = error.to_string();
+                ensure!(text.contains("cannot be"), "{name}: {text}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Names of schemas without a shard of their own are placed as texts are.
+#[test]
+fn schemas_are_placed_as_their_names_are() -> Result<()> {
+    let postgres = Postgres::start()?;
+    let mut client = postgres.superuser(DATABASE)?;
+    client.rows("CREATE TABLE p (name text) PARTITION BY HASH (name)")?;
+    let rules = [pgherd_config::ShardedSchema { schema: "tenant_*".to_owned(), shard: None }];
+    let placement = pgherd_sharding::SchemaPlacement::new(&rules, 5);
+    for number in 0..200 {
+        let name = format!("tenant_{number}");
+        let sql = format!(
+            "SELECT r FROM generate_series(0, 4) r WHERE \
+             satisfies_hash_partition('p'::regclass, 5, r, '{name}'::text)"
+        );
+        let shard: usize = client.value(&sql)?.parse()?;
+        ensure!(placement.place(&name) == Some(shard), "{name}");
+    }
+    Ok(())
+}
+
 #[test]
 fn list_is_that_of_partitions() -> Result<()> {
     let postgres = Postgres::start()?;

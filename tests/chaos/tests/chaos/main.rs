@@ -22,6 +22,7 @@ mod proxies;
 mod replicas;
 mod report;
 mod servers;
+mod shards;
 mod stand;
 mod victims;
 mod volume;

@@ -138,6 +138,25 @@ impl ProxyConfig {
         self
     }
 
+    /// Adds an instance to a shard, counted from 0.
+    pub fn instance_of_shard(
+        mut self,
+        shard: usize,
+        server: &Postgres,
+        database: &str,
+        role: &'static str,
+    ) -> Self {
+        match shard.checked_sub(1) {
+            None => return self.instance(server, role),
+            Some(at) => {
+                if let Some(shard) = self.more_shards.get_mut(at) {
+                    shard.push(ShardInstance::new(server, database, role));
+                }
+            }
+        }
+        self
+    }
+
     /// Gives the first instance another role than that of the primary.
     pub fn role(mut self, role: &'static str) -> Self {
         if let Some((_, _, first)) = self.instances.first_mut() {

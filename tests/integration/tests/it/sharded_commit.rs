@@ -1,6 +1,7 @@
 //! Transactions over several shards: whole or not there at all, whatever dies at which step.
 
 mod bank;
+mod deadlocks;
 mod faults;
 mod locks;
 mod refusals;

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use pgherd_config::{ShardedTable, ShardingAlgorithm};
 use pgherd_harness::postgres::Postgres;
 use pgherd_plan::{COLUMNS_QUERY, FUNCTIONS_QUERY, TABLES_QUERY, TableRow, VIEWS_QUERY, ViewRow};
-use pgherd_plan::{Catalog, Column, ColumnRow, FunctionRow, Parameter, Placement, Rules, Table};
-use pgherd_types::{Collation, Format, Settings, Type};
+use pgherd_plan::{
+    Catalog, Column, ColumnRow, FunctionRow, Linguistic, Parameter, Placement, Rules, Table,
+};
+use pgherd_types::{Collation, CollationFacts, Format, Settings, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 const SCHEMA: &str = concat!(
@@ -37,6 +39,8 @@ pub struct Cluster {
     pub shards: Vec<Client>,
     pub catalog: Catalog,
     pub places: Places,
+    /// Of collations that are merged by, by their quoted names.
+    pub orders: HashMap<String, Collation>,
 }
 
 /// The shard of each key, as pgherd says it; where the rows are says Postgres.
@@ -112,8 +116,42 @@ impl Cluster {
         }
         let mut catalog = catalog(first, shards).await?;
         catalog.set_default_by_bytes(whole == "whole_c");
-        Ok(Self { shards: clients, catalog, places: Places(places) })
+        let (linguistic, orders) = linguistic(first).await?;
+        catalog.set_linguistic(linguistic);
+        Ok(Self { shards: clients, catalog, places: Places(places), orders })
     }
+}
+
+/// The collations of a few languages, where this machine's library has them in the server's version.
+async fn linguistic(client: &Client) -> Result<(Vec<Linguistic>, HashMap<String, Collation>)> {
+    let version = rows(client, "SHOW server_version_num").await?;
+    let version = version.into_iter().flatten().flatten().next().context("a version")?;
+    let major = version.parse::<u32>()? / 10_000;
+    let (mut all, mut orders) = (Vec::new(), HashMap::new());
+    for row in rows(client, &pgherd_types::catalog::collations(major)).await? {
+        let [oid, name, provider, locale, deterministic, version] =
+            <[Option<String>; 6]>::try_from(row).ok().context("a row of collations")?;
+        let (oid, name) = (oid.context("an OID")?, name.context("a name")?);
+        if oid != "0" && !["de_DE.utf8", "sv_SE.utf8"].contains(&name.as_str()) {
+            continue;
+        }
+        let facts = CollationFacts {
+            name: name.clone(),
+            provider: provider.and_then(|it| it.chars().next()).context("a provider")?,
+            locale: locale.unwrap_or_default(),
+            deterministic: deterministic.as_deref() == Some("t"),
+            version: version.unwrap_or_default(),
+        };
+        let collation = facts.resolve_with(pgherd_collation::library);
+        let Collation::Library { .. } = collation else { continue };
+        let (name, quoted) = match oid.as_str() {
+            "0" => ("default".to_owned(), Linguistic::DEFAULT.to_owned()),
+            _ => (name.clone(), format!("pg_catalog.\"{name}\"")),
+        };
+        orders.insert(quoted.clone(), collation);
+        all.push(Linguistic { schema: "pg_catalog".to_owned(), name, quoted, is_alone: true });
+    }
+    Ok((all, orders))
 }
 
 async fn catalog(client: &Client, shards: usize) -> Result<Catalog> {

@@ -171,6 +171,7 @@ impl Planned<'_> {
             Plan::Scatter(scatter) => {
                 Ok((self.scatter(&scatter, &types, parameters).await?, "scatter"))
             }
+            Plan::Chain(chain) => Ok((self.chain(&chain, described, parameters).await?, "chain")),
             Plan::Move(change) => {
                 Ok((self.change_keys(&change, &types, parameters).await?, "move"))
             }

@@ -30,7 +30,11 @@ impl Planned<'_> {
     ) -> Result<Outcome> {
         let orders = merge.keys.iter().map(|key| {
             let of = pgherd_types::Type::builtin(key.type_oid).context("a built-in type")?;
-            let comparator = Comparator::new(&of, &Collation::Bytes, &Collations::bytes())?;
+            let collation = match &key.collation {
+                None => &Collation::Bytes,
+                Some(name) => self.0.orders.get(&**name).context("a collation")?,
+            };
+            let comparator = Comparator::new(&of, collation, &Collations::bytes())?;
             let (descending, nulls_first) = (key.descending, key.nulls_first);
             Ok((of, SortOrder { comparator, descending, nulls_first }))
         });

@@ -5,7 +5,7 @@ use crate::corpus::Case;
 
 impl Random {
     pub fn write(&mut self) -> Case {
-        let sql = match self.below(12) {
+        let sql = match self.below(16) {
             0 => {
                 let filter = self.condition(&["u1"], 2);
                 format!(
@@ -57,7 +57,9 @@ impl Random {
                      WHERE o1.user_id = u1.id) WHERE {filter}"
                 )
             }
-            _ => self.insert_values(),
+            10..=11 => self.insert_values(),
+            12..=13 => self.chain(),
+            _ => self.merge(),
         };
         Case { file: "write_random".to_owned(), sql, ..Case::default() }
     }
@@ -90,6 +92,49 @@ impl Random {
         format!(
             "INSERT INTO accounts (id, plan, balance) VALUES {} {conflict} \
              RETURNING id, plan, balance, label",
+            rows.join(", ")
+        )
+    }
+
+    /// A data-modifying statement in WITH, and what is done with its rows.
+    fn chain(&mut self) -> String {
+        let filter = self.condition(&["o1"], 2);
+        let first = match self.below(5) {
+            0 => format!("DELETE FROM orders o1 WHERE {filter} RETURNING *"),
+            1 => format!("UPDATE orders o1 SET total = total + 1 WHERE {filter} RETURNING o1.*"),
+            2 => format!(
+                "UPDATE orders o1 SET note = note || 'x' WHERE {filter} RETURNING id, user_id, status, total, note, placed"
+            ),
+            3 => format!(
+                "INSERT INTO archive SELECT * FROM orders o1 WHERE {filter} ON CONFLICT DO NOTHING RETURNING *"
+            ),
+            _ => format!(
+                "DELETE FROM orders o1 USING users u1 WHERE u1.id = o1.user_id AND {filter} RETURNING o1.*"
+            ),
+        };
+        let limit = 10 * self.below(40);
+        let rest = match self.below(7) {
+            0 => format!("SELECT status, count(*), sum(total) FROM x WHERE total > {limit} GROUP BY status"),
+            1 => format!("SELECT x.id, u.name FROM x JOIN users u ON u.id = x.user_id WHERE x.total > {limit}"),
+            2 => "INSERT INTO notes SELECT user_id, note FROM x RETURNING *".to_owned(),
+            3 => format!("INSERT INTO notes SELECT id % 40, upper(note) FROM x WHERE total > {limit}"),
+            4 => "DELETE FROM items i USING x WHERE i.user_id = x.user_id AND i.order_id = x.id RETURNING i.id".to_owned(),
+            5 => "UPDATE users SET name = name || '!' WHERE id IN (SELECT user_id FROM x) RETURNING id, name".to_owned(),
+            _ => "SELECT * FROM x".to_owned(),
+        };
+        format!("WITH x AS ({first}) {rest}")
+    }
+
+    fn merge(&mut self) -> String {
+        let rows: Vec<String> = (0..1 + self.below(6))
+            .map(|at| format!("({}, 'm{}')", 30 * self.below(4) + 5 * at, self.below(9)))
+            .collect();
+        let matched = self.pick(&["DELETE", "UPDATE SET name = v.name || u.name", "DO NOTHING"]);
+        let more = self.pick(&["", " AND u.active", " AND v.name <> 'm3'"]);
+        format!(
+            "MERGE INTO users u USING (VALUES {}) AS v(id, name) ON u.id = v.id{more} \
+             WHEN MATCHED AND v.id > 10 THEN {matched} WHEN NOT MATCHED THEN \
+             INSERT (id, name, created) VALUES (v.id, v.name, '2024-01-01')",
             rows.join(", ")
         )
     }

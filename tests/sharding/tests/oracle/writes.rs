@@ -204,6 +204,34 @@ impl Planned<'_> {
         Ok(together(answers, &[]))
     }
 
+    pub async fn chain(
+        &self,
+        chain: &pgherd_plan::Chain,
+        described: &tokio_postgres::Statement,
+        parameters: &[Bound],
+    ) -> Result<Outcome> {
+        let home = &self.0.shards[0];
+        let types = described.params();
+        let part = async |sql: &str, plan: &pgherd_plan::Plan, types: &[Type], values: &[Bound]| {
+            let case = Case { sql: sql.to_owned(), ..Case::default() };
+            let described = match home.prepare_typed(sql, types).await {
+                Ok(described) => described,
+                Err(error) => return failed(&error),
+            };
+            Ok(Box::pin(self.carry_out(plan.clone(), &case, &described, values)).await?.0)
+        };
+        let of = |count: usize| (&types[..count], &parameters[..count]);
+        let (first_types, values) = of(chain.first_parameters);
+        let outcome = part(&chain.first, &chain.first_plan, first_types, values).await?;
+        let Outcome::Rows { rows, .. } = outcome else { return Ok(outcome) };
+        let (rest_types, values) = of(chain.rest_parameters);
+        let mut values = values.to_vec();
+        if !chain.columns.is_empty() {
+            values.extend(arrays(&chain.columns, &rows));
+        }
+        part(&chain.rest, &chain.rest_plan, rest_types, &values).await
+    }
+
     pub async fn everywhere(&self, sql: &str) -> Result<Outcome> {
         let mut answers = Vec::new();
         for shard in 0..self.0.shards.len() {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
 use pgherd_wire::backend::{self, tag};
@@ -11,9 +12,10 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, frontend};
 
 use super::{Branch, Question, Reply};
-use crate::end::End;
 use crate::salvage;
+use crate::sharded::encoding::Encoding;
 use crate::sharded::failure::{Failure, Report};
+use crate::sharded::oids::row_with_arrays;
 use crate::sharded::shapes::Shape;
 
 /// What came of statements that the proxy runs for itself.
@@ -50,6 +52,9 @@ pub(crate) struct Completed {
     pub(crate) status: TransactionStatus,
 }
 
+/// How long what is cancelled may take to end.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// Takes the body of a DataRow.
 type Each<'e> = dyn FnMut(&[u8]) -> Option<Result<(), Failure>> + 'e;
 
@@ -84,7 +89,7 @@ impl Branch {
         audience: Audience,
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(sql.len() + 6);
-        frontend::put_query(&mut out, sql);
+        frontend::put_query(&mut out, &self.encoding().encode(sql)?);
         self.owes(Request::Query, audience);
         self.send(&out).await
     }
@@ -122,7 +127,7 @@ impl Branch {
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
         self.put_parse(question, &mut out)?;
-        question.put_bind(&mut out, b"");
+        self.put_bind(question, &mut out);
         frontend::put_target(&mut out, frontend::tag::DESCRIBE, frontend::Target::Portal, b"");
         frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
         frontend::put_empty(&mut out, frontend::tag::SYNC);
@@ -213,7 +218,7 @@ impl Branch {
     pub(crate) async fn try_bind(&mut self, question: &Question<'_>) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + question.arguments.size() + 128);
         self.put_parse(question, &mut out)?;
-        question.put_bind(&mut out, b"");
+        self.put_bind(question, &mut out);
         frontend::put_empty(&mut out, frontend::tag::SYNC);
         for request in [Request::Parse, Request::Bind, Request::Sync] {
             self.owes(request, Audience::Proxy);
@@ -224,6 +229,8 @@ impl Branch {
 
     /// A Parse with the OIDs of this shard.
     fn put_parse(&self, question: &Question<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let sql = self.encoding().encode(question.sql)?;
+        let question = &Question { sql: &sql, ..*question };
         let Some(translation) = &self.translation else {
             question.put_parse(out);
             return Ok(());
@@ -233,6 +240,18 @@ impl Branch {
         let types: Vec<u32> = types.collect();
         Question { types: &types, ..*question }.put_parse(out);
         Ok(())
+    }
+
+    /// A Bind with the OIDs of this shard.
+    fn put_bind(&self, question: &Question<'_>, out: &mut Vec<u8>) {
+        let there = self.translation.as_ref().and_then(|it| it.arguments_there(question));
+        let arguments = there.as_ref().unwrap_or(question.arguments);
+        Question { arguments, ..*question }.put_bind(out, b"");
+    }
+
+    /// What the shard takes texts to be in.
+    fn encoding(&self) -> Encoding {
+        Encoding::of(&self.front.params())
     }
 
     /// Notes what is about to be sent.
@@ -277,6 +296,7 @@ impl Branch {
     /// returned, not passed.
     pub(crate) async fn forward(&mut self, passing: Passing<'_>) -> Result<Completed, Failure> {
         let mut reading = Reading::new();
+        let mut arrays = Vec::new();
         loop {
             let header = match self.reply().await? {
                 Reply::Error(report) => {
@@ -290,9 +310,12 @@ impl Branch {
                 self.front.release();
             }
             let passes = match header.tag {
-                tag::DATA_ROW if passing.rows && self.front.is_capturing() => {
+                tag::DATA_ROW
+                    if passing.rows && (self.front.is_capturing() || !arrays.is_empty()) =>
+                {
                     let front = Rc::clone(&self.front);
-                    let kept = front.put_row(self.body(header).await?);
+                    let row = self.body(header).await?;
+                    let kept = front.put_row(&row_with_arrays(row, &arrays));
                     if let Err(failure) = kept {
                         self.abandon().await?;
                         return Err(failure);
@@ -319,6 +342,8 @@ impl Branch {
                             "Cast them to the type that they shall have.",
                         ));
                     }
+                    let translation = self.translation.as_ref();
+                    arrays = translation.map_or_else(Vec::new, |it| it.arrays_in(&body));
                     if passing.description {
                         self.put_message(header.tag, passing.expected.unwrap_or(&body));
                     }
@@ -405,6 +430,18 @@ impl Branch {
         }
     }
 
+    /// The same within a time, after which the connection is closed.
+    pub(crate) async fn give_up(&mut self) {
+        let is_done = match self.is_cut || self.connection().is_none_or(|it| it.owed.is_copy_in()) {
+            // Half of something was sent, or the server waits for data.
+            true => false,
+            false => tokio::time::timeout(ENDING, self.abandon()).await.is_ok(),
+        };
+        if !is_done {
+            let _ = self.broken();
+        }
+    }
+
     /// The proxy has no data for a COPY that it has not foreseen.
     async fn refuse_copy(&mut self) -> Result<(), Failure> {
         let mut out = Vec::new();
@@ -413,43 +450,6 @@ impl Branch {
             lease.owed.push_copy_end();
         }
         self.send(&out).await
-    }
-
-    /// The Sync that was sent before is part of what the shard has ignored.
-    pub(super) async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
-        if !self.connection().is_some_and(|lease| lease.owed.needs_sync()) {
-            return Ok(());
-        }
-        let mut out = Vec::new();
-        frontend::put_empty(&mut out, frontend::tag::SYNC);
-        self.owes(Request::Sync, Audience::Proxy);
-        self.send(&out).await
-    }
-
-    /// The shard reads copy data: passes on what the client sends up to its end.
-    async fn copy_from_client(&mut self) -> Result<(), Failure> {
-        use frontend::tag;
-        self.front.flush().await?;
-        loop {
-            let message = self.front.message(frame::MAX_BODY_LEN).await?;
-            match message.tag {
-                tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
-                    let mut out = Vec::with_capacity(message.body.len() + 5);
-                    frame::put(&mut out, message.tag, |out| out.extend_from_slice(&message.body));
-                    let ends = message.tag != tag::COPY_DATA;
-                    if let Some(lease) = self.connection().filter(|_| ends) {
-                        lease.owed.push_copy_end();
-                    }
-                    self.send(&out).await?;
-                    if ends {
-                        return self.sync_behind_copy().await;
-                    }
-                }
-                // Postgres ignores them in the middle of a copy.
-                tag::SYNC | tag::FLUSH => {}
-                other => return Err(End::UnknownMessage(other).into()),
-            }
-        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use futures_util::FutureExt;
 use pgherd_wire::backend::tag;
-use pgherd_wire::owed::Audience;
+use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{frame, frontend};
 
 use super::{Branch, Completed, Passing, Reply};
+use crate::end::End;
 use crate::sharded::failure::{Failure, Report};
 
 /// What comes of COPY TO STDOUT.
@@ -104,6 +105,43 @@ impl Branch {
                     }
                     _ => self.drop_message(header).await?,
                 },
+            }
+        }
+    }
+
+    /// The Sync that was sent before is part of what the shard has ignored.
+    pub(super) async fn sync_behind_copy(&mut self) -> Result<(), Failure> {
+        if !self.connection().is_some_and(|lease| lease.owed.needs_sync()) {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        self.owes(Request::Sync, Audience::Proxy);
+        self.send(&out).await
+    }
+
+    /// The shard reads copy data: passes on what the client sends up to its end.
+    pub(super) async fn copy_from_client(&mut self) -> Result<(), Failure> {
+        use frontend::tag;
+        self.front.flush().await?;
+        loop {
+            let message = self.front.message(frame::MAX_BODY_LEN).await?;
+            match message.tag {
+                tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {
+                    let mut out = Vec::with_capacity(message.body.len() + 5);
+                    frame::put(&mut out, message.tag, |out| out.extend_from_slice(&message.body));
+                    let ends = message.tag != tag::COPY_DATA;
+                    if let Some(lease) = self.connection().filter(|_| ends) {
+                        lease.owed.push_copy_end();
+                    }
+                    self.send(&out).await?;
+                    if ends {
+                        return self.sync_behind_copy().await;
+                    }
+                }
+                // Postgres ignores them in the middle of a copy.
+                tag::SYNC | tag::FLUSH => {}
+                other => return Err(End::UnknownMessage(other).into()),
             }
         }
     }

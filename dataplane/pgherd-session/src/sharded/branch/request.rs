@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 /// How much may be gathered for one statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Budget {
     most: u64,
     left: Cell<u64>,
@@ -114,6 +114,13 @@ impl Arguments {
             rest = behind;
             Some((*format == [0, 1], size.map(|_| value)))
         })
+    }
+
+    /// The first so many of them.
+    pub(crate) fn first(&self, count: usize) -> Self {
+        let mut first = Self::default();
+        self.iter().take(count).for_each(|(binary, value)| first.push(binary, value));
+        first
     }
 
     /// Bytes that they take.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::book::{Commits, Tally};
 use super::cleaner;
 use super::roles::{ANSWER, CONNECT, RoleError, open_as};
+use crate::sharded::deadlocks::Detector;
 use crate::shared::Shared;
 
 /// How often the shards are asked what is prepared.
@@ -37,8 +38,8 @@ const STILL_OPEN: [&str; 2] = ["55P03", "57014"];
 /// just doing that.
 const NOT_OURS: [&str; 2] = ["42704", "55000"];
 
-/// Finishes transactions over several shards that were left prepared, in all clusters, for as long
-/// as it is polled. One task of the process does that, best on a thread that nothing else keeps
+/// Finishes transactions over several shards that were left prepared, and ends those that wait for
+/// each other, in all clusters, for as long as it is polled. One task of the process does that, best on a thread that nothing else keeps
 /// busy; that several processes do it at once is harmless.
 ///
 /// Cancel safe: what was begun is done by whoever comes next.
@@ -57,7 +58,11 @@ pub async fn settle_transactions(shared: Arc<Shared>) {
         });
         for name in names {
             if !running.contains_key(&name) {
-                let task = tasks.spawn(Resolver::new(Arc::clone(&shared), &name).run());
+                let resolver = Resolver::new(Arc::clone(&shared), &name);
+                let detector = Detector::new(Arc::clone(&shared), &name);
+                let task = tasks.spawn(async {
+                    tokio::join!(resolver.run(), detector.run());
+                });
                 running.insert(name, task);
             }
         }

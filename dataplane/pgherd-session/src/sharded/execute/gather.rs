@@ -1,8 +1,10 @@
 //! Rows of shards, held in memory column by column for one Postgres to finish a query over them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use pgherd_plan::{Gather, Locks};
 use pgherd_types::Type;
 use pgherd_wire::backend;
@@ -30,6 +32,8 @@ struct Column {
 
 /// What a row costs beside its values.
 const ROW_OVERHEAD: usize = 16;
+/// How long other shards may go on when one has failed.
+const A_MOMENT: Duration = Duration::from_millis(50);
 
 // === impl Gathered ===
 
@@ -126,11 +130,11 @@ impl Coordinator {
             let indexes = of_shard.get(&branch.shard)?;
             Some(gather_on(branch, indexes, gathers, job, &budget))
         });
-        let answers = join_all(asked.collect::<Vec<_>>()).await;
+        let answers = until_failure(asked.collect::<Vec<_>>()).await?;
         let mut all: Vec<Gathered> =
             gathers.iter().map(|it| Gathered::new(it.columns.len())).collect();
         for answer in answers {
-            add(&mut all, answer?);
+            add(&mut all, answer);
         }
         Ok(all)
     }
@@ -198,6 +202,38 @@ fn add(all: &mut [Gathered], answer: Vec<(usize, Gathered)>) {
         if let Some(own) = all.get_mut(index) {
             own.append(gathered);
         }
+    }
+}
+
+/// All answers, or the failure of the first of those that fail. The others have a moment to end by
+/// themselves: they are not needed any more.
+async fn until_failure<T>(
+    asked: Vec<impl Future<Output = Result<T, Failure>>>,
+) -> Result<Vec<T>, Failure> {
+    let numbered = asked.into_iter().enumerate().map(|(at, it)| async move { (at, it.await) });
+    let mut asked: FuturesUnordered<_> = numbered.collect();
+    let mut answers = BTreeMap::new();
+    let mut failed: BTreeMap<usize, Failure> = BTreeMap::new();
+    while let Some((at, answer)) = asked.next().await {
+        match answer {
+            Ok(answer) => drop(answers.insert(at, answer)),
+            Err(failure) => {
+                failed.insert(at, failure);
+                let rest = async {
+                    while let Some((at, answer)) = asked.next().await {
+                        if let Err(failure) = answer {
+                            failed.insert(at, failure);
+                        }
+                    }
+                };
+                let _all_or_not = tokio::time::timeout(A_MOMENT, rest).await;
+                break;
+            }
+        }
+    }
+    match failed.pop_first() {
+        Some((_, failure)) => Err(failure),
+        None => Ok(answers.into_values().collect()),
     }
 }
 

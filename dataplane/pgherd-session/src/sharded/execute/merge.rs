@@ -3,12 +3,13 @@
 //! A shard is read no further than its next row is needed, and no row is taken while the client does
 //! not take those before it: memory is that of a row and a buffer for each shard.
 
+use std::cmp::Ordering;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use pgherd_plan::{Merge, MergeKey};
 use pgherd_types::merge::{Cut, Keys, Merger, Verdict};
-use pgherd_types::{Collation, Collations, Comparator, Format, Settings, SortOrder, Type};
+use pgherd_types::{Collations, Comparator, Format, Settings, SortOrder, Type};
 use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::frame;
@@ -20,6 +21,7 @@ use crate::sharded::branch::{Branch, Passing, Question, Reply};
 use crate::sharded::coordinator::Coordinator;
 use crate::sharded::failure::{Failure, Report};
 use crate::sharded::front::Front;
+use crate::sharded::orders::Orders;
 use crate::sharded::shapes::{Shape, column_types};
 
 /// Types from here on have other OIDs on other shards.
@@ -44,6 +46,14 @@ struct Sorting {
     hidden: usize,
 }
 
+/// Each shard's rows must come in the order in which they are merged: a library whose locales were
+/// changed would say otherwise.
+struct Guard<'s> {
+    orders: &'s [SortOrder],
+    /// Of each source.
+    last: Vec<Option<Keys>>,
+}
+
 /// One shard's rows.
 struct Source<'b> {
     branch: &'b mut Branch,
@@ -60,12 +70,15 @@ impl Coordinator {
     ) -> Result<Done, Failure> {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
-        let Some(sorting) = Sorting::new(&merge, &shape, job.formats) else {
+        let loaded = self.catalog().await?;
+        let Some(sorting) = Sorting::new(&merge, &shape, job.formats, &loaded.orders) else {
             return Box::pin(self.carry_out(*merge.otherwise, job)).await;
         };
         self.open_branches(&merge.shards).await?;
         let is_raw = self.gets_raw_text();
-        if !sorting.is_readable(&self.front.params(), is_raw) {
+        if !sorting.is_readable(&self.front.params(), is_raw)
+            || sorting.is_linguistic() && !self.orders_as_shards_do(&merge.shards).await?
+        {
             return Box::pin(self.carry_out(*merge.otherwise, job)).await;
         }
         let front = Rc::clone(&self.front);
@@ -104,6 +117,20 @@ impl Coordinator {
             welcome.is_some_and(|it| it.get("server_encoding") == Some(asked))
         })
     }
+
+    /// Whether text is compared here as by the servers of the open branches: in UTF-8, by the same
+    /// version of the library.
+    async fn orders_as_shards_do(&mut self, shards: &[usize]) -> Result<bool, Failure> {
+        if self.front.params().get("client_encoding") != Some("UTF8") {
+            return Ok(false);
+        }
+        for branch in self.branches.iter_mut().filter(|it| shards.contains(&it.shard)) {
+            if !branch.has_own_library().await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// The rows of one shard behind those of another, byte by byte. Returns how many they were.
@@ -140,6 +167,7 @@ async fn merged(
     let mut cut = Cut::new(sorting.orders.clone(), merge.offset, merge.limit, merge.with_ties);
     let mut heads: Vec<Option<Bytes>> = vec![None; sources.len()];
     let mut wanted: Vec<usize> = merger.wanted().collect();
+    let mut guard = sorting.is_linguistic().then(|| Guard::new(sorting, sources.len()));
     let (mut sent, mut is_described) = (0, false);
     loop {
         for index in wanted.drain(..) {
@@ -149,6 +177,9 @@ async fn merged(
                 Some(row) => {
                     let keys = sorting.keys_of(&row);
                     let keys = keys.ok_or_else(|| Failure::malformed(shard, tag::DATA_ROW))?;
+                    if let Some(guard) = &mut guard {
+                        guard.check(index, &keys)?;
+                    }
                     merger.offer(index, keys).map_err(|_| Failure::malformed(shard, b'D'))?;
                     if let Some(head) = heads.get_mut(index) {
                         *head = Some(row);
@@ -226,11 +257,36 @@ impl Source<'_> {
     }
 }
 
+// === impl Guard ===
+
+impl<'s> Guard<'s> {
+    fn new(sorting: &'s Sorting, sources: usize) -> Self {
+        Self { orders: &sorting.orders, last: vec![None; sources] }
+    }
+
+    fn check(&mut self, source: usize, keys: &Keys) -> Result<(), Failure> {
+        let Some(last) = self.last.get_mut(source) else { return Ok(()) };
+        if let Some(last) = last {
+            let orders = self.orders.iter().zip(last.iter().zip(keys));
+            let order = orders.map(|(it, (a, b))| it.compare(a.as_ref(), b.as_ref()));
+            let is_behind = order.map(|it| it.unwrap_or(Ordering::Greater)).find(|it| it.is_ne());
+            if is_behind == Some(Ordering::Greater) {
+                return Err(Failure::unsupported(
+                    "an order of text in which the shards are not what they say",
+                    "Install the same version of the C library and its locales everywhere.",
+                ));
+            }
+        }
+        *last = Some(keys.clone());
+        Ok(())
+    }
+}
+
 // === impl Sorting ===
 
 impl Sorting {
     /// `None` when the rows mean something else on each shard, or have an order that is not known.
-    fn new(merge: &Merge, shape: &Shape, formats: &[i16]) -> Option<Self> {
+    fn new(merge: &Merge, shape: &Shape, formats: &[i16], known: &Orders) -> Option<Self> {
         let types = column_types(shape.row.as_deref()?)?;
         let format = |column: usize| match formats {
             [one] => *one,
@@ -245,16 +301,22 @@ impl Sorting {
         let (mut keys, mut orders) = (Vec::new(), Vec::new());
         for key in &merge.keys {
             let of = Type::builtin(key.type_oid)?;
-            let comparator = Comparator::new(&of, &Collation::Bytes, &Collations::bytes()).ok()?;
+            let collation = known.of(key)?;
+            let comparator = Comparator::new(&of, &collation, &Collations::bytes()).ok()?;
             let (descending, nulls_first) = (key.descending, key.nulls_first);
             orders.push(SortOrder { comparator, descending, nulls_first });
             let format = match all.get(key.column)? {
                 0 => Format::Text,
                 _ => Format::Binary,
             };
-            keys.push((*key, of, format));
+            keys.push((key.clone(), of, format));
         }
         Some(Self { keys, orders, formats: all, hidden: merge.hidden })
+    }
+
+    /// Whether a library says how its texts are ordered.
+    fn is_linguistic(&self) -> bool {
+        self.keys.iter().any(|(key, ..)| key.collation.is_some())
     }
 
     /// Whether the values that are sorted by can be read as this session gets them, and texts are
@@ -311,7 +373,9 @@ mod tests {
     #[test]
     fn what_a_session_shows_otherwise_is_not_sorted_by() {
         let readable = |oid: u32, format, is_raw, date_style| {
-            let key = MergeKey { column: 0, type_oid: oid, descending: false, nulls_first: false };
+            let (collation, descending) = (None, false);
+            let key =
+                MergeKey { column: 0, type_oid: oid, collation, descending, nulls_first: false };
             let of = Type::builtin(oid).expect("a type");
             let (keys, orders) = (vec![(key, of, format)], Vec::new());
             let sorting = Sorting { keys, orders, formats: vec![0], hidden: 0 };

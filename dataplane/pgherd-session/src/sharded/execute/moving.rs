@@ -9,6 +9,7 @@ use super::gather::{Gathered, about_own_text};
 use super::{Done, Job, added, refused};
 use crate::sharded::branch::{Arguments, Question, Wrote};
 use crate::sharded::coordinator::Coordinator;
+use crate::sharded::encoding::{Encoding, unreadable};
 use crate::sharded::failure::Failure;
 
 const TID: u32 = 27;
@@ -72,6 +73,9 @@ impl Coordinator {
         let loaded = self.catalog().await?;
         let budget = self.budget();
         let malformed = || Failure::error("XX000", "a shard has sent a malformed row");
+        let encoding = Encoding::of(&self.front.params());
+        let column = change.table.key().and_then(|it| change.table.columns.get(it));
+        let type_of_key = column.map_or(0, |it| it.type_oid);
         let mut updated = Updated::default();
         for shard in change.shards.iter().copied() {
             let branch = self.branch(shard).await?;
@@ -83,7 +87,13 @@ impl Coordinator {
                     let (own, behind) = values.split_at_checked(columns).ok_or_else(malformed)?;
                     let [ctid, key, moved @ ..] = behind else { return Err(malformed()) };
                     updated.rows.push(data_row(own));
-                    let to = change.shard(*key, &loaded.places).map_err(refused)?;
+                    let key = match key {
+                        Some(key) => {
+                            Some(encoding.key(type_of_key, true, key).ok_or_else(unreadable)?)
+                        }
+                        None => None,
+                    };
+                    let to = change.shard(key.as_deref(), &loaded.places).map_err(refused)?;
                     if to != shard {
                         let gone = updated.gone.entry(shard);
                         gone.or_insert_with(|| Gathered::new(1)).push(&[*ctid]);

@@ -10,6 +10,7 @@ use super::write::{Part, Together, check_count};
 use super::{Done, Job, refused};
 use crate::sharded::branch::{Arguments, Question, Wrote};
 use crate::sharded::coordinator::Coordinator;
+use crate::sharded::encoding::{Encoding, unreadable};
 use crate::sharded::failure::Failure;
 use crate::sharded::verb::Nature;
 
@@ -108,6 +109,11 @@ impl Coordinator {
         let loaded = self.catalog().await?;
         let count = self.sites.count();
         let malformed = || Failure::error("XX000", "a shard has sent a malformed row");
+        let encoding = Encoding::of(&self.front.params());
+        let type_of_key = match &scatter.to {
+            To::Key { at, .. } => scatter.columns.get(*at).map_or(0, |it| it.type_oid),
+            To::All | To::One(_) => 0,
+        };
         let (mut of_shard, mut given) = (BTreeMap::<usize, Gathered>::new(), Vec::new());
         for (row, more) in rows {
             let mut values = backend::parse_data_row(row).ok_or_else(malformed)?;
@@ -121,7 +127,11 @@ impl Coordinator {
                 To::Key { at, .. } => values.get(*at).copied().flatten(),
                 To::All | To::One(_) => None,
             };
-            let shards = match scatter.shard(key, &loaded.places).map_err(refused)? {
+            let key = match key {
+                Some(key) => Some(encoding.key(type_of_key, true, key).ok_or_else(unreadable)?),
+                None => None,
+            };
+            let shards = match scatter.shard(key.as_deref(), &loaded.places).map_err(refused)? {
                 Some(shard) => shard..shard + 1,
                 None => 0..count,
             };

@@ -98,3 +98,69 @@ fn a_reader_sees_each_shard_as_it_was_in_one_moment() -> Result<()> {
     assert_eq!(balances, [[(1000 + TURNS).to_string()]]);
     bank.settle()
 }
+
+/// Adds one to two accounts on each shard again and again while `read` is called, until it has been
+/// called a few times.
+fn while_written(bank: &Bank, mut read: impl FnMut(&mut Client, &str) -> Result<()>) -> Result<()> {
+    let proxy = bank.proxy()?;
+    let accounts: Vec<String> =
+        (0..SHARDS).flat_map(|s| [0, 1].map(|n| bank.account(s, n).to_string())).collect();
+    let list = accounts.join(", ");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| -> Result<usize> {
+            let mut client = Client::login(proxy.addr())?;
+            let mut turns = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                client.rows(&format!(
+                    "UPDATE accounts SET balance = balance + 1 WHERE id IN ({list})"
+                ))?;
+                turns += 1;
+            }
+            Ok(turns)
+        });
+        let mut reader = Client::login(proxy.addr())?;
+        let done = (0..15).try_for_each(|_| read(&mut reader, &list));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let turns = writing.join().expect("the writer's thread")?;
+        println!("{turns} writes meanwhile");
+        done
+    })?;
+    bank.settle()
+}
+
+#[test]
+fn repeatable_read_keeps_what_it_has_seen_on_each_shard() -> Result<()> {
+    let bank = Bank::open()?;
+    while_written(&bank, |reader, list| {
+        reader.rows("BEGIN ISOLATION LEVEL REPEATABLE READ")?;
+        let sql = format!("SELECT id, balance FROM accounts WHERE id IN ({list}) ORDER BY id");
+        let first = reader.rows(&sql)?;
+        let again = reader.rows(&sql)?;
+        reader.rows("COMMIT")?;
+        assert_eq!(first, again);
+        for shard in 0..SHARDS {
+            let of = |n: usize| {
+                let id = bank.account(shard, n).to_string();
+                first.iter().find(|row| row[0] == id).map(|row| row[1].clone())
+            };
+            assert!(of(0).is_some() && of(0) == of(1), "half of a write on shard {shard}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_statement_that_reads_a_shard_twice_sees_one_moment_of_it() -> Result<()> {
+    let bank = Bank::open()?;
+    while_written(&bank, |reader, list| {
+        // Not joined by its key as far as anybody can see: both sides are gathered.
+        let rows = reader.rows(&format!(
+            "SELECT a.id, a.balance - b.balance FROM accounts a JOIN accounts b \
+             ON a.id + 0 = b.id + 0 WHERE a.id IN ({list}) AND b.id IN ({list})"
+        ))?;
+        assert_eq!(rows.len(), 2 * SHARDS);
+        assert!(rows.iter().all(|row| row[1] == "0"), "two moments of one shard: {rows:?}");
+        Ok(())
+    })
+}
