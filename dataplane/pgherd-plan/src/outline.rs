@@ -285,6 +285,9 @@ impl Outline {
     pub fn rights(&self) -> Option<&str> {
         match &self.shape {
             Shape::Copy(copy) => copy.rights(),
+            Shape::Chain { whole, parts } => {
+                whole.rights().or_else(|| parts.as_ref().ok().and_then(|it| it.rights()))
+            }
             _ => self.rights.as_deref(),
         }
     }
