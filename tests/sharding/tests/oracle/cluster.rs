@@ -13,7 +13,11 @@ use pgherd_plan::{
 use pgherd_types::{Collation, CollationFacts, Format, Settings, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("schema_writes.sql"));
+const SCHEMA: &str = concat!(
+    include_str!("schema.sql"),
+    include_str!("schema_views.sql"),
+    include_str!("schema_writes.sql")
+);
 /// Sharded tables, their keys, and a partitioned table that shows where Postgres has such keys.
 pub const SHARDED: &[(&str, &str, &str)] = &[
     ("users", "id", "placement"),
