@@ -101,7 +101,7 @@ impl Reading {
                 standard_conforming_strings: !is("standard_conforming_strings", "off"),
             },
             begins_read_only: is("default_transaction_read_only", "on"),
-            is_serializable: is("default_transaction_isolation", "serializable"),
+            is_serializable: params.is_serializable(),
         }
     }
 }
@@ -109,7 +109,9 @@ impl Reading {
 impl Judge<'_> {
     /// What a text needs.
     pub(super) fn text(&self, text: &[u8]) -> Verdict {
-        if pgherd_sql::begins_with_write(text) {
+        // Serializable: whatever follows a transaction there, the proxy's own questions too, would
+        // be refused by a replica.
+        if self.reading.is_serializable || pgherd_sql::begins_with_write(text) {
             return Verdict { access: Access::Write, role: role(text) };
         }
         // It is meant for the proxy.
@@ -145,9 +147,6 @@ impl Judge<'_> {
         let analysis = analysis();
         if marks.is_plain_set() {
             return only_sets(&analysis);
-        }
-        if self.reading.is_serializable {
-            return false;
         }
         let catalog = Catalog(self.volatilities.as_deref());
         if analysis.access(&catalog) == pgherd_sql::Access::Read {
