@@ -48,7 +48,7 @@ mod write;
 
 pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind,
-    Linguistic, Rules, Table, Transport, VIEWS_QUERY, ViewRow,
+    Linguistic, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
