@@ -7,3 +7,4 @@ mod life;
 mod simple;
 mod sql;
 mod transactions;
+mod wire;

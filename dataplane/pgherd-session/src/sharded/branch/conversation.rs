@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::description::row_type;
@@ -11,9 +12,8 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{TransactionStatus, frontend};
 
 use super::{Branch, Question, Reply};
-use crate::end::End;
 use crate::salvage;
-use crate::sharded::failure::{Failure, Report};
+use crate::sharded::failure::{Failure, Report, result_type_changed};
 use crate::sharded::shapes::Shape;
 
 /// What came of statements that the proxy runs for itself.
@@ -147,10 +147,16 @@ impl Branch {
     ) -> Result<(), Failure> {
         let mut out = Vec::with_capacity(question.arguments.size() + 128);
         let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
-        let doomed = lease.statements.take_doomed();
         let known = lease.statements.name(statement.id);
-        let is_new = known.is_none();
+        let mut is_new = known.is_none();
         let name = known.unwrap_or_else(|| lease.statements.add(statement.id));
+        let columns = statement.shape.as_ref().map(|it| &it.columns).filter(|it| !it.is_empty());
+        if is_new && let Some(columns) = columns {
+            self.parse_named(statement, &name, columns).await?;
+            is_new = false;
+        }
+        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
+        let doomed = lease.statements.take_doomed();
         for name in &doomed {
             let target = frontend::Target::Statement;
             frontend::put_target(&mut out, frontend::tag::CLOSE, target, name);
@@ -168,6 +174,36 @@ impl Branch {
         }
         self.send(&out).await?;
         self.parsing = is_new.then_some(statement.id);
+        Ok(())
+    }
+
+    /// Parses a statement by itself, to see whether its columns are still those that the client was
+    /// told: somebody may have changed the schema, and it is not to be run then.
+    async fn parse_named(
+        &mut self,
+        statement: &Statement,
+        name: &[u8],
+        columns: &[u8],
+    ) -> Result<(), Failure> {
+        let mut out = Vec::with_capacity(statement.definition.len() + 64);
+        frontend::put_parse(&mut out, name, &statement.definition);
+        let target = frontend::Target::Statement;
+        frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, name);
+        frontend::put_empty(&mut out, frontend::tag::SYNC);
+        for request in [Request::Parse, Request::DescribeStatement, Request::Sync] {
+            self.owes(request, Audience::Client);
+        }
+        self.send(&out).await?;
+        self.parsing = Some(statement.id);
+        let described = self.forward(Passing::NOTHING).await?.description;
+        self.parsing = None;
+        if described.as_deref().and_then(row_type).as_deref() != Some(columns) {
+            if let Some(lease) = self.connection() {
+                lease.statements.remove(statement.id);
+                lease.statements.doom(Bytes::copy_from_slice(name));
+            }
+            return Err(result_type_changed());
+        }
         Ok(())
     }
 
@@ -299,7 +335,11 @@ impl Branch {
                     }
                     continue;
                 }
-                tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
+                tag::DATA_ROW
+                | tag::COPY_OUT
+                | tag::COPY_DATA
+                | tag::COPY_DONE
+                | tag::FUNCTION_CALL_RESPONSE => passing.rows,
                 tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
                 tag::ROW_DESCRIPTION => {
                     let body = self.body(header).await?.to_vec();
@@ -447,7 +487,7 @@ impl Branch {
                 }
                 // Postgres ignores them in the middle of a copy.
                 tag::SYNC | tag::FLUSH => {}
-                other => return Err(End::UnknownMessage(other).into()),
+                other => return Err(self.front.lost_in_copy(other).into()),
             }
         }
     }

@@ -75,7 +75,7 @@ impl Coordinator {
 
     /// The client's arguments with the gathered arrays behind them; `None` where nothing is
     /// gathered.
-    pub(super) async fn with_gathered(
+    pub(crate) async fn with_gathered(
         &mut self,
         gathers: &[Gather],
         first_parameter: usize,
@@ -89,6 +89,12 @@ impl Coordinator {
         let mut arguments = job.arguments.clone();
         for (gather, gathered) in gathers.iter().zip(&gathered) {
             gathered.push_to(&mut arguments, gather.columns.iter().map(|it| it.type_oid));
+        }
+        if arguments.len() > usize::from(u16::MAX) {
+            return Err(Failure::unsupported(
+                "a query of so many parameters that those of its gathered rows find no place",
+                "Pass an array instead.",
+            ));
         }
         Ok(Some(arguments))
     }
