@@ -41,7 +41,7 @@ pub use catalog::{
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
-pub use key::{Key, Parameter, Placement};
+pub use key::{Key, Parameter, Placement, family};
 pub use outline::{Context, Outline, outline};
 pub use plan::{
     Block, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,

@@ -17,7 +17,7 @@ use crate::merging::{Count, count, shown};
 use crate::outline::Context;
 use crate::plan::{Finish, Gather, GatheredColumn};
 use crate::quote;
-use crate::walk::{column, texts};
+use crate::walk::{asks, column, texts};
 
 /// The table that the final query reads.
 const TABLE: &str = "\"pgherd\"";
@@ -175,6 +175,9 @@ impl<'t> Rewriter<'_, 't> {
         }
         let mut first = None;
         let limit = (self.select.limit_count(), self.select.limit_offset());
+        if [limit.0, limit.1].into_iter().flatten().any(asks) {
+            return None;
+        }
         // A function that gives no row for some would need more rows.
         let plain = !aggregated && !windows && distinct.is_empty() && !self.gives_sets();
         if plain
@@ -353,6 +356,11 @@ impl<'t> Rewriter<'_, 't> {
                 Some(_) if self.clauses.targets.len() != outputs.len() => return None,
                 Some(position) => {
                     let target = self.select.target_list().iter().nth(position)?;
+                    let Node::ResTarget(value) = target else { return None };
+                    // By itself it would be a position; as a value it orders nothing.
+                    if let Some(Node::A_Const(_)) = value.val() {
+                        continue;
+                    }
                     without_alias(target, self.clauses.targets.get(position)?, self.tokens)
                 }
             };

@@ -48,3 +48,15 @@ pub fn type_name<'t>(node: Node<'t>) -> Option<&'t str> {
         _ => None,
     }
 }
+
+/// Whether an expression has a query in it.
+pub fn asks(node: Node<'_>) -> bool {
+    let mut stack = vec![node];
+    while let Some(node) = stack.pop() {
+        if matches!(node, Node::SubLink(_)) {
+            return true;
+        }
+        node.push_children(&mut stack);
+    }
+    false
+}

@@ -41,17 +41,24 @@ impl Growth {
             let permit = self.pool.budgets.permit(&self.pool, || self.is_wanted()).await;
             let Some(permit) = permit else { return };
             let begun = Instant::now();
-            match self.connect(permit).await {
+            let error = match self.connect(permit).await {
                 Ok((conn, welcome)) => return self.deliver(conn, welcome),
-                Err(error) => self.note_failure(&Arc::new(error), begun),
-            }
+                Err(error) => Arc::new(error),
+            };
+            self.note_failure(&error, begun);
             // After a refusal the next attempt is made when its time has come.
             if !self.is_wanted() || self.pool.state.lock().refusal.is_some() {
                 return;
             }
             let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-            tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(MAX_BACKOFF);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // One that has no connection to spare has none when somebody else gets one.
+                () = self.pool.instance().wait_reached(), if error.blames_instance() => {
+                    backoff = MIN_BACKOFF;
+                }
+            }
         }
     }
 
@@ -84,8 +91,19 @@ impl Growth {
         for (name, value) in conn.params.iter() {
             welcome.set(name, value);
         }
-        if settings.connect_query.is_some() {
-            let base = conn.unreported_settings(&welcome);
+        // A hot standby refuses what is serializable, so that it must be known of a user.
+        let has_choice = !self.pool.instance().is_alone();
+        if settings.connect_query.is_some() || has_choice {
+            let base = async {
+                let mut base = match settings.connect_query {
+                    Some(_) => conn.unreported_settings(&welcome).await?,
+                    None => ParamSet::default(),
+                };
+                if has_choice {
+                    conn.note_isolation(&mut base).await?;
+                }
+                Ok(base)
+            };
             match tokio::time::timeout(limit, base).await {
                 Ok(Ok(base)) => {
                     conn.params = Arc::new(conn.params.with_unreported(&welcome, base.iter()));
@@ -115,6 +133,7 @@ impl Growth {
             }
             state.register(&conn.entry);
         }
+        self.pool.instance().reached();
         self.pool.give(conn);
     }
 
@@ -157,9 +176,13 @@ impl Growth {
 impl Drop for Growth {
     fn drop(&mut self) {
         if !self.done {
-            let mut state = self.pool.state.lock();
-            state.connecting -= 1;
-            state.total -= 1;
+            {
+                let mut state = self.pool.state.lock();
+                state.connecting -= 1;
+                state.total -= 1;
+            }
+            // Somebody may have come who relied on this one when it had just given up.
+            self.pool.grow(self.worker);
         }
     }
 }

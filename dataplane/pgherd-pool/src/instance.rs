@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pgherd_balance::{InstanceKey, PeakEwma, Standing};
 use pgherd_config::{EvidenceClass, Instance, InstanceRole};
+use tokio::sync::Notify;
 
 use crate::health::{Monitor, Sight, evidence};
 use crate::pool::Pool;
@@ -58,6 +59,8 @@ pub struct InstanceState {
     /// Times that it was banned for what this proxy saw, by class.
     bans: [AtomicU64; EvidenceClass::ALL.len()],
     pools: Mutex<Vec<Weak<Pool>>>,
+    /// It can be reached: those who wait before they try again need not.
+    reached: Notify,
     monitor: Arc<Monitor>,
 }
 
@@ -77,6 +80,7 @@ impl InstanceState {
             latency: Mutex::default(),
             bans: [const { AtomicU64::new(0) }; EvidenceClass::ALL.len()],
             pools: Mutex::default(),
+            reached: Notify::new(),
             monitor,
         }
     }
@@ -128,10 +132,15 @@ impl InstanceState {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Whether it is the only one of its shard.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone.load(Ordering::Acquire)
+    }
+
     /// Whether clients are sent elsewhere, whatever they want. Never, where there is no elsewhere.
     pub(crate) fn is_shut(&self) -> bool {
         match self.role() {
-            _ if self.alone.load(Ordering::Acquire) => false,
+            _ if self.is_alone() => false,
             Role::Primary => false,
             Role::Replica => !self.is_open(),
             Role::Unknown | Role::Fenced => true,
@@ -212,6 +221,16 @@ impl InstanceState {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Somebody has reached it.
+    pub(crate) fn reached(&self) {
+        self.reached.notify_waiters();
+    }
+
+    /// Ends when somebody else reaches it. Cancel safe.
+    pub(crate) async fn wait_reached(&self) {
+        self.reached.notified().await;
+    }
+
     pub(crate) fn count_ban(&self, class: EvidenceClass) {
         let place = EvidenceClass::ALL.iter().position(|it| *it == class);
         if let Some(count) = place.and_then(|it| self.bans.get(it)) {
@@ -259,8 +278,12 @@ impl InstanceState {
         };
         let cut = was != Role::Fenced && sight.role == Role::Fenced
             || sight.role == Role::Replica && !former.is_silent && sight.is_silent;
+        let is_back = sight.reachable && !former.reachable;
         self.sight.store(Arc::new(sight));
-        if (shut || cut) && !self.alone.load(Ordering::Acquire) {
+        if is_back {
+            self.reached();
+        }
+        if (shut || cut) && !self.is_alone() {
             for pool in self.pools() {
                 pool.shut_out(cut);
             }

@@ -49,7 +49,7 @@ pub use pool::{CheckoutError, Pool, PoolCounts, PoolSettings};
 pub use replication::{
     ReplicationConn, ReplicationEntry, ReplicationKey, ReplicationSource, ReplicationTotals,
 };
-pub use server::{ServerConn, ServerError, ServerInfo, note_parameter};
+pub use server::{ServerConn, ServerError, ServerInfo, in_any_transaction, note_parameter};
 pub use shards::Shards;
 pub use socket::Socket;
 pub use statements::{

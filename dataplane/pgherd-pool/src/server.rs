@@ -10,7 +10,7 @@ use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frame::Header;
 use pgherd_wire::owed::{Audience, Request, UnexpectedReply};
-use pgherd_wire::params::is_settable;
+use pgherd_wire::params::{ISOLATION, is_settable};
 use pgherd_wire::{FrameError, Owed, ParamSet, TransactionStatus, frontend};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -219,9 +219,11 @@ impl ServerConn {
         reported: &ParamSet,
     ) -> Result<ParamSet, ServerError> {
         let mut settings = ParamSet::default();
-        let sql = "SELECT name, setting FROM pg_catalog.pg_settings \
-                   WHERE source OPERATOR(pg_catalog.=) 'session'";
-        self.ask(sql, |tag, body| {
+        let sql = in_any_transaction(
+            "SELECT name, setting FROM pg_catalog.pg_settings \
+             WHERE source OPERATOR(pg_catalog.=) 'session'",
+        );
+        self.ask(&sql, |tag, body| {
             if tag == tag::DATA_ROW
                 && let Some(values) = backend::parse_data_row(body)
                 && let [Some(name), Some(value)] = values[..]
@@ -234,6 +236,28 @@ impl ServerConn {
         })
         .await?;
         Ok(settings)
+    }
+
+    /// Whether transactions of the user are serializable by default, in a parameter set.
+    ///
+    /// Not cancel safe: when dropped half way the connection must be closed.
+    pub(crate) async fn note_isolation(&mut self, base: &mut ParamSet) -> Result<(), ServerError> {
+        let mut found = ParamSet::default();
+        let sql = "SHOW default_transaction_isolation";
+        self.ask(sql, |tag, body| {
+            if tag == tag::DATA_ROW
+                && let Some(values) = backend::parse_data_row(body)
+                && let [Some(level)] = values[..]
+                && let Ok(level) = std::str::from_utf8(level)
+            {
+                found.set(ISOLATION, level);
+            }
+        })
+        .await?;
+        if found.is_serializable() {
+            base.set(ISOLATION, "serializable");
+        }
+        Ok(())
     }
 
     /// Reads and drops replies until nothing is owed. The first error among them is returned once
@@ -356,6 +380,12 @@ impl ServerConn {
             Some(report) => Err(ServerError::Reported(report)),
         }
     }
+}
+
+/// A question of the proxy's for the server, whatever its transactions are by default: a hot standby
+/// refuses a query that is serializable.
+pub fn in_any_transaction(question: &str) -> String {
+    format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; {question}")
 }
 
 /// Notes what the server reported, unless no `SET` could have changed it.

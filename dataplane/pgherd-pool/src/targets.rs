@@ -213,15 +213,29 @@ impl Targets {
     fn choose_primary(&self, need: &Need) -> Result<Arc<Pool>, NoTarget> {
         let primary = self.primary_place().ok_or(NoTarget::NoPrimary)?;
         if need.avoids(primary) {
-            return Err(NoTarget::NoneLeft);
+            let other = self.primary_places().find(|place| !need.avoids(*place));
+            return self.pool(other.ok_or(NoTarget::NoneLeft)?);
         }
         self.pool(primary)
     }
 
     /// By the place in the list, not by the index that the instance has now: a topology that is
     /// being loaded may have given it another one.
+    ///
+    /// Where one server has several names, the first one by which it answers.
     fn primary_place(&self) -> Option<usize> {
-        self.shard.instances.iter().position(|it| it.role() == Role::Primary)
+        let first = self.primary_places().next()?;
+        if self.primary_places().nth(1).is_none() {
+            return Some(first);
+        }
+        let answers =
+            |place: &usize| self.shard.instances.get(*place).is_some_and(|it| it.sight().reachable);
+        self.primary_places().find(answers).or(Some(first))
+    }
+
+    fn primary_places(&self) -> impl Iterator<Item = usize> {
+        let instances = self.shard.instances.iter().enumerate();
+        instances.filter(|(_, it)| it.role() == Role::Primary).map(|(place, _)| place)
     }
 
     fn choose_replica(&self, need: &Need, random: u64) -> Result<Arc<Pool>, NoTarget> {

@@ -197,6 +197,11 @@ impl Routing {
         self.leaves = false;
     }
 
+    /// Whether the server connection that is held leads to a replica.
+    pub(crate) fn is_on_replica(&self) -> bool {
+        self.held == Some(Held::Replica)
+    }
+
     /// It was given back, or lost.
     pub(crate) fn end(&mut self) {
         self.held = None;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use pgherd_pool::{Lease, ServerError, WorkerStats};
+use pgherd_pool::{Lease, ServerError, WorkerStats, in_any_transaction};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::{ParamSet, sqlstate};
 use pgherd_wire::{frame, frontend};
@@ -312,7 +312,11 @@ impl Session {
         let result = if asked.is_empty() {
             Ok(())
         } else {
-            in_time(answer.ask(&mut lease, &question(asked, &names))).await
+            let mut question = question(asked, &names);
+            if self.routing.is_on_replica() {
+                question = in_any_transaction(&question);
+            }
+            in_time(answer.ask(&mut lease, &question)).await
         };
         self.from_server.outbox.own(|out| out.append(&mut answer.notices));
         match result {
@@ -433,7 +437,8 @@ impl Answer {
         *self = Self { notices: std::mem::take(&mut self.notices), ..Self::default() };
         let look =
             "SELECT '0', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
-        lease.ask(look, |tag, body| self.take(tag, body)).await?;
+        let look = in_any_transaction(look);
+        lease.ask(&look, |tag, body| self.take(tag, body)).await?;
         let own = std::mem::take(&mut self.settings);
         let question = format!("SET LOCAL statement_timeout = 0; {question}");
         lease.ask(&question, |tag, body| self.take(tag, body)).await?;

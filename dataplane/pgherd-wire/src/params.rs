@@ -24,6 +24,9 @@ const ROLE: &str = "role";
 /// It may end the statements by which parameters are set.
 const TIMEOUT: &str = "statement_timeout";
 
+/// How isolated transactions are that do not say it themselves.
+pub const ISOLATION: &str = "default_transaction_isolation";
+
 /// Parameters with their values, by name in Postgres's own spelling.
 ///
 /// Compared by content; two sets are the same when a statement would see the same.
@@ -64,6 +67,11 @@ impl ParamSet {
         )
     }
 
+    /// Whether transactions are serializable that do not say otherwise.
+    pub fn is_serializable(&self) -> bool {
+        self.get(ISOLATION).is_some_and(|level| level.eq_ignore_ascii_case("serializable"))
+    }
+
     /// All parameters in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
@@ -92,7 +100,8 @@ impl ParamSet {
     /// function: `SET` would read a list such as `search_path` as one element.
     ///
     /// A role is taken off before everything else and put on last: what it may set is not what
-    /// the session's user may. Only a `statement_timeout` goes before it.
+    /// the session's user may. Only a `statement_timeout` goes before it, and what makes a hot
+    /// standby execute a query at all, which has no serializable transactions.
     pub fn sql_to(&self, wanted: &Self) -> String {
         let role = wanted.get(ROLE);
         let differs = self.get(ROLE) != role;
@@ -112,17 +121,22 @@ impl ParamSet {
             is_settable(name) && *name != ROLE && self.get(name) != Some(value)
         });
         let role = role.filter(|_| differs).map(|role| (ROLE, role));
+        let mut has_query = false;
         for (index, (name, value)) in changed.chain(role).enumerate() {
             sql.push_str(match (index, sql.is_empty()) {
                 (0, true) => "SELECT ",
                 (0, false) => "; SELECT ",
                 _ => ", ",
             });
+            has_query = true;
             sql.push_str("pg_catalog.set_config(");
             push_literal(&mut sql, name);
             sql.push_str(", ");
             push_literal(&mut sql, value);
             sql.push_str(", false)");
+        }
+        if has_query && self.is_serializable() {
+            sql.insert_str(0, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; ");
         }
         sql
     }
@@ -164,6 +178,12 @@ pub fn reported_name(name: &str) -> Option<&'static str> {
         .copied()
         .filter(|reported| is_settable(reported))
         .find(|reported| reported.eq_ignore_ascii_case(name))
+}
+
+/// The same, also of what is not reported and decides where statements go.
+pub fn known_name(name: &str) -> Option<&'static str> {
+    let unreported = || Some(ISOLATION).filter(|known| known.eq_ignore_ascii_case(name));
+    reported_name(name).or_else(unreported)
 }
 
 /// Whether a reported parameter is one that `SET` can change and a proxy may carry over.
@@ -255,6 +275,25 @@ mod tests {
             "RESET \"statement_timeout\"; RESET \"role\"; RESET \"a\"; \
              SELECT pg_catalog.set_config('statement_timeout', '2', false)",
         );
+    }
+
+    #[test]
+    fn a_query_is_not_serializable() {
+        check(
+            &[(ISOLATION, "Serializable"), ("a", "b")],
+            &[("c", "d")],
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; RESET \"a\"; \
+             RESET \"default_transaction_isolation\"; SELECT pg_catalog.set_config('c', 'd', false)",
+        );
+        check(&[(ISOLATION, "serializable")], &[], "RESET \"default_transaction_isolation\"");
+        let wanted = &[(ISOLATION, "serializable")];
+        check(
+            &[],
+            wanted,
+            "SELECT pg_catalog.set_config('default_transaction_isolation', 'serializable', false)",
+        );
+        assert!(set(wanted).is_serializable());
+        assert!(!set(&[(ISOLATION, "repeatable read")]).is_serializable());
     }
 
     #[test]

@@ -220,7 +220,7 @@ func TestPqCopyIn(t *testing.T) {
 
 // database/sql cancels by a CancelRequest, and goes on with the connection when it can.
 func TestPqContextThatEnds(t *testing.T) {
-	db := open(t, 1)
+	db, observer := open(t, 1), open(t, 1)
 	for n := 0; n < 4; n++ {
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		started := time.Now()
@@ -230,12 +230,21 @@ func TestPqContextThatEnds(t *testing.T) {
 		equal(t, true, time.Since(started) < patience)
 		equal(t, 1, scan(t, db.QueryRow("SELECT 1")))
 		// In a transaction: it is rolled back.
-		short, cancel = context.WithTimeout(ctx, 500*time.Millisecond)
+		short, cancel = context.WithCancel(ctx)
 		tx, err := db.BeginTx(short, nil)
 		ok(t, err)
-		_, err = tx.ExecContext(short, "SELECT pg_sleep(30)")
-		equal(t, true, err != nil)
+		mark := unique("mark")
+		failed := make(chan error)
+		go func() {
+			_, err := tx.ExecContext(short, "SELECT pg_sleep(30) /* "+mark+" */")
+			failed <- err
+		}()
+		eventually(t, "the query to run", func() bool {
+			sql := "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%" + mark + "%' AND pid <> pg_backend_pid()"
+			return scan(t, observer.QueryRow(sql)) != "0"
+		})
 		cancel()
+		equal(t, true, <-failed != nil)
 		tx.Rollback()
 		equal(t, 1, scan(t, db.QueryRow("SELECT 1")))
 	}

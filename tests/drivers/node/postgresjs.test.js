@@ -213,8 +213,11 @@ test('listen, notify, unlisten', async (t) => {
 });
 
 test('a query is cancelled on the server, and no other', async (t) => {
-  const [sql, other, watcher] = [open(t), open(t), open(t)];
+  const [other, watcher] = [open(t), open(t)];
   for (let n = 0; n < 3; n++) {
+    // The driver does not say when a cancel is over, and up to 16 Postgres sends its signal twice (to the process, then
+    // to its group): a statement that follows on the same connection may be met.
+    const sql = open(t);
     const mark = uniqueName('mark');
     const query = sql.unsafe(`SELECT pg_sleep(30) AS ${mark}`);
     const failed = assert.rejects(query, { code: '57014' });

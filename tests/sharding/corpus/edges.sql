@@ -208,3 +208,40 @@ SELECT a.id FROM edges a WHERE a.f IN (SELECT f FROM edges b WHERE b.user_id = a
 SELECT a.id FROM edges a WHERE a.n NOT IN (SELECT n FROM edges b WHERE b.user_id = a.user_id AND b.id <> a.id);
 SELECT id, f, r, n, t, iv, d, ts, tz, by, arr, rng, j, st, big FROM edges;
 SELECT first_value(t) OVER (PARTITION BY user_id ORDER BY t, id), sum(n) OVER (PARTITION BY ci, user_id) FROM edges;
+-- ordered
+SELECT id, user_id FROM orders ORDER BY id LIMIT (SELECT count(*) / 10 FROM users);
+-- ordered
+SELECT id FROM orders ORDER BY id OFFSET (SELECT count(*) FROM users) LIMIT 5;
+-- ordered
+SELECT user_id, sum(total) FROM orders GROUP BY user_id ORDER BY user_id LIMIT (SELECT count(*) / 10 FROM users);
+-- ordered
+SELECT DISTINCT user_id FROM orders ORDER BY user_id LIMIT (SELECT count(*) / 10 FROM users);
+-- ordered
+SELECT id, rank() OVER (ORDER BY total, id) FROM orders ORDER BY id LIMIT (SELECT count(*) / 10 FROM users);
+-- ordered
+SELECT code FROM countries ORDER BY code LIMIT (SELECT count(*) / 20 FROM users);
+-- ordered
+SELECT id FROM orders WHERE user_id = 7 ORDER BY id LIMIT (SELECT count(*) / 30 FROM users);
+-- ordered
+SELECT id FROM orders WHERE user_id = 7 ORDER BY id LIMIT (SELECT count(*) FROM users WHERE id = 7);
+-- ordered
+SELECT id FROM orders ORDER BY id LIMIT (SELECT count(*) FROM countries);
+SELECT u.id, (SELECT count(*) FROM (SELECT 1 FROM orders o WHERE o.user_id = u.id LIMIT (SELECT count(*) / 30 FROM users)) x) FROM users u;
+-- ordered
+SELECT id FROM (SELECT id FROM orders ORDER BY id LIMIT (SELECT count(*) / 10 FROM users)) x ORDER BY id;
+SELECT u.id, (SELECT count(*) FROM ((SELECT 1 FROM orders o WHERE o.user_id = u.id) UNION ALL (SELECT 2) LIMIT (SELECT count(*) / 30 FROM users)) x) FROM users u;
+SELECT u.id, (SELECT count(*) FROM ((SELECT 1 FROM orders o WHERE o.user_id = u.id) UNION ALL (SELECT 2) LIMIT 2) x) FROM users u;
+-- ordered
+SELECT 2 AS a, id, user_id FROM orders ORDER BY 1 DESC, 2 LIMIT 7;
+-- ordered
+SELECT 2 AS a, name, id FROM users ORDER BY 1 DESC, 2, 3 LIMIT 7;
+-- ordered
+SELECT 'x' AS a, name, id FROM users ORDER BY a, 2 DESC, 3 OFFSET 2 LIMIT 5;
+-- ordered
+SELECT NULL AS a, -3 AS b, name, id FROM users ORDER BY 1, b, 3 DESC, 4 LIMIT 5;
+-- ordered
+SELECT 99 AS a, status, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 3;
+-- ordered
+SELECT DISTINCT 99 AS a, status FROM orders ORDER BY 1, 2 LIMIT 3;
+-- ordered
+SELECT 1 AS a, id, rank() OVER (PARTITION BY user_id ORDER BY id) FROM orders ORDER BY 1, 2 LIMIT 3;

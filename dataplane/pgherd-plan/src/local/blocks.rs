@@ -7,7 +7,7 @@ use super::figure_name;
 use super::from::{Joined, unify};
 use super::{Analysis, Core, DEEPEST, Env, KeyColumn, Keys, Output, Place, Rows, Spread};
 use crate::push::conjuncts;
-use crate::walk::{text, texts};
+use crate::walk::{asks, text, texts};
 
 impl<'c, 't> Analysis<'c, 't> {
     /// A query within the scope of `parent`. `outer` are columns of outer queries with keys: the
@@ -107,6 +107,9 @@ impl<'c, 't> Analysis<'c, 't> {
         else {
             return None;
         };
+        if [select.limit_count(), select.limit_offset()].into_iter().flatten().any(asks) {
+            return None;
+        }
         let left = self.query(left, env, parent, outer, false)?;
         let right = self.query(right, env, parent, outer, false)?;
         let (mut outputs, others) = (left.outputs?, right.outputs?);
@@ -178,7 +181,8 @@ impl<'c, 't> Analysis<'c, 't> {
         for node in select.window_clause().iter() {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
-        for node in select.sort_clause().iter() {
+        let limits = [select.limit_count(), select.limit_offset()];
+        for node in select.sort_clause().iter().chain(limits.into_iter().flatten()) {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
         let outputs = self.outputs(select, scope, &keys);

@@ -7,19 +7,21 @@ use pgherd_config::EvidenceClass;
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::error_response::ServerError as Report;
 use pgherd_wire::frontend;
-use pgherd_wire::sqlstate::INSUFFICIENT_PRIVILEGE;
+use pgherd_wire::sqlstate::{FEATURE_NOT_SUPPORTED, INSUFFICIENT_PRIVILEGE};
 use tokio::io::AsyncWriteExt;
 
 use super::vitals::{QUESTION, SHORT_QUESTION, Vitals};
 use crate::cancel::ServerAddress;
 use crate::connect::{ConnectError, Endpoint};
-use crate::server::MessageReader;
+use crate::server::{MessageReader, in_any_transaction};
 use crate::socket::Socket;
 
 /// What the connections of health checks are called in `pg_stat_activity`.
 const APPLICATION_NAME: &str = "pgherd health check";
 
 const UNDEFINED_FUNCTION: &str = "42883";
+const READ_COMMITTED: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +136,15 @@ impl CheckConn {
     /// Asks how it is. An error means that the connection is of no more use.
     async fn ask(&mut self) -> Result<Outcome, ConnectError> {
         let question = if self.short { SHORT_QUESTION } else { QUESTION };
-        match self.query(question).await? {
+        let mut answer = self.query(question).await?;
+        // A hot standby, and a user whose transactions are serializable.
+        if answer.as_ref().is_err_and(|report| report.code == FEATURE_NOT_SUPPORTED) {
+            answer = match self.query(READ_COMMITTED).await? {
+                Ok(_) => self.query(question).await?,
+                Err(report) => Err(report),
+            };
+        }
+        match answer {
             Ok(rows) => Ok(self.understand(&rows)),
             Err(report) if self.short => Ok(Outcome::Alive(report.message)),
             // In the moment of a promotion what was right to ask is not any more.
@@ -200,5 +210,5 @@ pub(super) async fn ask_once(
     limit: Duration,
 ) -> Result<Rows, ConnectError> {
     let mut conn = CheckConn::open(endpoint, limit).await?;
-    conn.query(sql).await?.map_err(ConnectError::Refused)
+    conn.query(&in_any_transaction(sql)).await?.map_err(ConnectError::Refused)
 }

@@ -11,7 +11,7 @@ use pgherd_config::{EvidenceClass, InstanceRole};
 
 use super::checkup::Outcome;
 use super::lag::Positions;
-use super::roles::{self, Doubt, Memory, Subject};
+use super::roles::{self, Doubt, Memory, Names, Subject};
 use super::vitals::Vitals;
 use crate::instance::Role;
 
@@ -120,7 +120,7 @@ impl Ledger {
         let place = |key: &InstanceKey| self.entries.iter().position(|entry| entry.key == *key);
         let primary = former.memory.primary.and_then(|index| former.entries.get(index));
         let primary = primary.and_then(|entry| place(&entry.key));
-        self.memory = Memory { primary, ..former.memory.clone() };
+        self.memory = Memory { primary, names: Names::default(), ..former.memory.clone() };
         self.positions = former.positions.clone();
         self.book = former.book.clone();
         let keys = self.entries.iter().map(|entry| entry.key.clone()).collect();
@@ -174,6 +174,12 @@ impl Ledger {
                 self.book.on_probe_failed(index, &evidence)
             }
         };
+        if matches!(outcome, Outcome::Well(_))
+            && let Some(primary) = self.memory.primary
+        {
+            let subjects = self.subjects();
+            self.memory.names.note_answer(&subjects, primary, index);
+        }
         self.decide_roles();
         self.measure_lag(index, now, outcome);
         verdict
@@ -283,18 +289,18 @@ impl Ledger {
         !self.entries.iter().any(|it| it.role == Role::Primary && it.reachable)
     }
 
+    fn subjects(&self) -> Vec<Subject> {
+        let of = |entry: &Entry| Subject {
+            configured: entry.configured,
+            was: entry.role,
+            vitals: entry.vitals,
+            reachable: entry.reachable,
+        };
+        self.entries.iter().map(of).collect()
+    }
+
     fn decide_roles(&mut self) {
-        let subjects: Vec<Subject> = self
-            .entries
-            .iter()
-            .map(|entry| Subject {
-                configured: entry.configured,
-                was: entry.role,
-                vitals: entry.vitals,
-                reachable: entry.reachable,
-            })
-            .collect();
-        let roles = roles::decide(&subjects, &mut self.memory);
+        let roles = roles::decide(&self.subjects(), &mut self.memory);
         for (entry, (role, doubt)) in self.entries.iter_mut().zip(roles) {
             (entry.role, entry.doubt) = (role, doubt);
         }

@@ -3,12 +3,16 @@
 //! A promotion counts the timeline up, so that the primary is the instance out of recovery with
 //! the highest one. Whoever is out of recovery on a lower one was the primary once and has missed
 //! the promotion: it is fenced, as writes to it would be lost. Two on the same timeline are a
-//! split brain that no proxy can mend; the one that is served already is kept.
+//! split brain that no proxy can mend; the one that is served already is kept. Two names of one
+//! running server are both the primary.
+
+mod names;
 
 use std::fmt;
 
 use pgherd_config::InstanceRole;
 
+pub(super) use self::names::Names;
 use super::Vitals;
 use crate::instance::Role;
 
@@ -35,6 +39,8 @@ pub(super) struct Memory {
     pub(super) highest: Option<u32>,
     /// The origin of the data.
     pub(super) system: Option<u64>,
+    /// The other names of the primary.
+    pub(super) names: Names,
 }
 
 /// Why an instance is not what one would think.
@@ -92,11 +98,16 @@ pub(super) fn decide(subjects: &[Subject], memory: &mut Memory) -> Vec<(Role, Op
         None => find(subjects, memory),
     };
     if let Some(index) = primary {
+        if memory.primary != Some(index) && !memory.names.contains(index) {
+            // Another server.
+            memory.names = Names::default();
+        }
         memory.primary = Some(index);
         if let Some(timeline) = subjects[index].vitals.and_then(|it| it.timeline) {
             memory.timeline = Some(timeline);
             memory.highest = memory.highest.max(Some(timeline));
         }
+        memory.names.learn(subjects, index);
     }
     let others = subjects.iter().enumerate();
     others.map(|(index, it)| judge(index, it, primary, named.is_some(), memory)).collect()
@@ -161,9 +172,11 @@ fn find(subjects: &[Subject], memory: &Memory) -> Option<usize> {
     let best = claimants()
         // One that claims the timeline of a primary that is only lost was not promoted: that was a
         // split brain before, and is one still.
-        .filter(|(_, it)| {
+        .filter(|(index, it)| {
             let timeline = it.vitals.and_then(|vitals| vitals.timeline);
-            lost.is_none() || timeline.is_none() || timeline > memory.timeline
+            let is_new = timeline.is_none() || timeline > memory.timeline;
+            // Unless it is the very same server, by another name.
+            lost.is_none() || is_new || memory.names.contains(*index)
         })
         .max_by_key(|(_, it)| it.vitals.map(|vitals| (vitals.timeline, vitals.lsn)));
     match best {
@@ -190,7 +203,12 @@ fn judge(
     named: bool,
     memory: &Memory,
 ) -> (Role, Option<Doubt>) {
-    if primary == Some(index) {
+    let is_primary = primary == Some(index)
+        || (primary.is_some()
+            && subject.configured == InstanceRole::Auto
+            && memory.names.contains(index)
+            && !is_outdated(subject, memory));
+    if is_primary {
         return (Role::Primary, None);
     }
     let outdated = || {

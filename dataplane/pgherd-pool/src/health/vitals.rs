@@ -18,7 +18,8 @@ SELECT r, \
                    FROM pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_control_recovery() m) \
       ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END, \
  (SELECT s.system_identifier FROM pg_catalog.pg_control_system() s), \
- pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.int8, \
+ (pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) \
+  OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8, \
  pg_catalog.current_setting('transaction_read_only'), \
  CASE WHEN r THEN (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) \
                    OPERATOR(pg_catalog.-) \
@@ -41,7 +42,7 @@ pub struct Vitals {
     pub timeline: Option<u32>,
     /// All servers of one origin have the same.
     pub system: Option<u64>,
-    /// When it started, in seconds since 1970 by its own clock.
+    /// When it started, in microseconds since 1970 by its own clock.
     pub started_at: Option<i64>,
     /// Transactions of this user are read-only.
     pub read_only: bool,
@@ -50,6 +51,13 @@ pub struct Vitals {
 }
 
 impl Vitals {
+    /// Whether one running server has said both: no two of one origin start in the same microsecond.
+    pub(super) fn is_of_same_server(&self, other: &Self) -> bool {
+        self.system.is_some()
+            && self.started_at.is_some()
+            && (self.system, self.started_at) == (other.system, other.started_at)
+    }
+
     /// From the row that answers [`QUESTION`] or [`SHORT_QUESTION`].
     pub(crate) fn parse(row: &[Option<&[u8]>]) -> Option<Self> {
         let text = |index: usize| {
@@ -97,12 +105,13 @@ mod tests {
 
     #[test]
     fn a_primary_says_its_timeline_in_the_name_of_its_file() {
-        let row = ["f", "1/F", "1/E", "0000001A0000000100000000", "7", "1700000000", "off", "-"];
+        let row =
+            ["f", "1/F", "1/E", "0000001A0000000100000000", "7", "1700000000123456", "off", "-"];
         let vitals = parse(&row).expect("complete");
         assert_eq!(vitals.timeline, Some(0x1a));
         assert_eq!((vitals.lsn, vitals.safe_lsn), (Some(0x1_0000_000f), Some(0x1_0000_000e)));
         assert_eq!((vitals.in_recovery, vitals.read_only), (false, false));
-        assert_eq!(vitals.started_at, Some(1_700_000_000));
+        assert_eq!(vitals.started_at, Some(1_700_000_000_123_456));
     }
 
     #[test]

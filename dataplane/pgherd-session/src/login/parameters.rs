@@ -67,11 +67,11 @@ pub(super) fn asked(startup: &Startup<'_>) -> Result<Vec<(String, String)>, Logi
     Ok(asked)
 }
 
-/// The session parameters in a startup packet, in Postgres's spelling where it reports them.
+/// The session parameters in a startup packet, in Postgres's spelling where it matters here.
 fn asked_parameters(startup: &Startup<'_>) -> Result<Vec<(String, String)>, LoginError> {
     let mut asked = Vec::new();
     let mut ask = |name: &str, value: &str| {
-        let name = params::reported_name(name).map_or_else(|| name.to_owned(), str::to_owned);
+        let name = params::known_name(name).map_or_else(|| name.to_owned(), str::to_owned);
         asked.retain(|(other, _): &(String, String)| *other != name);
         asked.push((name, value.to_owned()));
     };

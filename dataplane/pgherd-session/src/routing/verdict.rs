@@ -100,7 +100,7 @@ impl Reading {
                 standard_conforming_strings: !is("standard_conforming_strings", "off"),
             },
             begins_read_only: is("default_transaction_read_only", "on"),
-            is_serializable: is("default_transaction_isolation", "serializable"),
+            is_serializable: params.is_serializable(),
         }
     }
 }
@@ -121,7 +121,8 @@ impl Judge<'_> {
     }
 
     fn only_reads(&self, text: &[u8]) -> bool {
-        if pgherd_sql::begins_with_write(text) {
+        // Whatever follows a transaction there, the proxy's own questions too, is refused.
+        if self.reading.is_serializable || pgherd_sql::begins_with_write(text) {
             return false;
         }
         // It is meant for the proxy.
@@ -140,7 +141,7 @@ impl Judge<'_> {
             return analysis.unknown.is_none()
                 && analysis.statements.iter().all(|it| is_set(&it.kind));
         }
-        if self.reading.is_serializable || self.worker.refuted.contains(text) {
+        if self.worker.refuted.contains(text) {
             return false;
         }
         let catalog = Catalog(self.volatilities.as_deref());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use pgherd_config::{Cluster, ShardedTable};
-use pgherd_plan::{Catalog, Column, Kind, Parameter, Placement, Table};
+use pgherd_plan::{Catalog, Column, Kind, Parameter, Placement, Table, family};
 use pgherd_types::{Collation, Format, Settings, Type, Value};
 
 /// The placements of all sharded tables of a database.
@@ -77,11 +77,16 @@ impl Placement for Places {
         placement.place(Some(&converted(value, placement.data_type())?)).ok()
     }
 
-    fn shards(&self, table: &Table, _: &Column, keys: &Parameter<'_>) -> Option<Vec<usize>> {
+    fn shards(&self, table: &Table, column: &Column, keys: &Parameter<'_>) -> Option<Vec<usize>> {
         let placement = self.placement(table)?;
         let format = if keys.binary { Format::Binary } else { Format::Text };
         let bytes = Bytes::copy_from_slice(keys.value?);
         let array = Type::builtin(keys.type_oid)?;
+        // `= ANY(numeric[])` compares numbers: 7.0 has the hash of a numeric, the row that of a bigint.
+        let pgherd_types::Kind::Array(element, _) = array.kind() else { return None };
+        if family(element.oid()) != family(column.type_oid) {
+            return None;
+        }
         let Value::Array(array) = array.decode(format, &bytes, &Settings::default()).ok()? else {
             return None;
         };

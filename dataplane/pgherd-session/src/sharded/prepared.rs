@@ -79,11 +79,10 @@ impl Coordinator {
     pub(crate) async fn execute_sql(
         &mut self,
         name: &str,
-        text: &str,
-        is_simple: bool,
+        asked: &Job<'_>,
     ) -> Result<Done, Failure> {
         let statement = self.extended.statement(name.as_bytes())?;
-        let given = in_parentheses(text, None).map(parts).unwrap_or_default();
+        let given = in_parentheses(asked.text, None).map(parts).unwrap_or_default();
         let types = &statement.shape.parameters;
         if given.len() != types.len() {
             let error = pgherd_wire::ErrorResponse::error(
@@ -105,8 +104,8 @@ impl Coordinator {
             types,
             arguments: &arguments,
             parameters: &parameters,
-            formats: &[],
-            is_simple,
+            formats: asked.formats,
+            is_simple: asked.is_simple,
             nature,
             statement: None,
         };

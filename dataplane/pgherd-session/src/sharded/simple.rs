@@ -118,7 +118,7 @@ impl Coordinator {
             Verb::CloseCursor(name) => self.close_cursor(name.as_deref()).await?.into(),
             Verb::Prepare { name } => return self.prepare_sql(name, job.text).await,
             Verb::Execute { name } => {
-                return self.execute_sql(name, job.text, job.is_simple).await;
+                return self.execute_sql(name, job).await;
             }
             Verb::Declare { name, holds } => return self.declare(name, *holds, job).await,
             Verb::Fetch { name, moves } => return self.fetch(name, *moves, job).await,

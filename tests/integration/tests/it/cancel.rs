@@ -195,10 +195,10 @@ fn it_ends_a_copy_in_with_the_next_line() -> Result<()> {
         assert_eq!(told[0].sqlstate().as_deref(), Some("57014"), "{told:?}");
         // What the client still has to say of the copy is nobody's.
         client.send(&[line, copy_done(), sync()].concat())?;
-        let rest = client.drain(Duration::from_millis(200))?;
-        let readies = told.iter().chain(&rest).filter(|message| message.tag == b'Z').count();
+        let readies = told.iter().filter(|message| message.tag == b'Z').count();
         // A Sync outside of a batch is answered, too.
-        assert_eq!(readies, if extended { 1 } else { 2 }, "{told:?} {rest:?}");
+        client.until_ready(if extended { 1 } else { 2 } - readies)?;
+        // One more would be the answer to this.
         assert_eq!(client.value("SELECT count(*) FROM t")?, "0");
     }
     Ok(())

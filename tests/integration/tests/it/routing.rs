@@ -6,5 +6,6 @@ mod lag;
 mod overrides;
 mod places;
 mod refused;
+mod serializable;
 mod settings;
 mod stand;

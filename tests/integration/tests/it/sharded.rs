@@ -3,6 +3,7 @@
 mod compare;
 mod copy;
 mod extended;
+mod keys;
 mod life;
 mod simple;
 mod sql;

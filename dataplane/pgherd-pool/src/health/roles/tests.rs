@@ -5,26 +5,31 @@ use pgherd_config::InstanceRole::{self, Auto};
 use super::*;
 
 /// `P3` is out of recovery on timeline 3, `R3` in recovery; `-` has never answered. `!` behind it:
-/// does not answer now. `@` and a number: of another origin.
+/// does not answer now. `@` and a number: of another origin. `#` and a number: which server it is.
 fn subject(text: &str, configured: InstanceRole, was: Role) -> Subject {
     let reachable = !text.ends_with('!') && text != "-";
     let text = text.trim_end_matches('!');
+    let (text, server) =
+        text.split_once('#').map_or((text, None), |(it, no)| (it, no.parse().ok()));
     let (text, system) = text.split_once('@').unwrap_or((text, "1"));
     let vitals = (text != "-").then(|| Vitals {
         in_recovery: text.starts_with('R'),
         timeline: text.get(1..).and_then(|it| it.parse().ok()),
         lsn: Some(100),
         system: system.parse().ok(),
+        started_at: server,
         ..Vitals::default()
     });
     Subject { configured, was, vitals, reachable }
 }
 
-/// Goes through the story, each step of which is `P1 R1 R1 => primary replica replica`.
+/// Goes through the story, each step of which is `P1 R1 R1 => primary replica replica`. Who has been
+/// asked is who says something else than in the step before.
 #[track_caller]
 fn check(configured: &[InstanceRole], story: &[&str]) {
     let mut memory = Memory::default();
     let mut roles = vec![Role::Unknown; configured.len()];
+    let mut before: Vec<&str> = Vec::new();
     for step in story {
         let (said, expected) = step.split_once(" => ").expect("a step has two sides");
         let said: Vec<&str> = said.split_whitespace().collect();
@@ -33,6 +38,15 @@ fn check(configured: &[InstanceRole], story: &[&str]) {
             .enumerate()
             .map(|(index, text)| subject(text, configured[index], roles[index]))
             .collect();
+        for (asked, text) in said.iter().enumerate() {
+            if before.get(asked) != Some(text)
+                && subjects[asked].reachable
+                && let Some(primary) = memory.primary
+            {
+                memory.names.note_answer(&subjects, primary, asked);
+            }
+        }
+        before = said.clone();
         let found = decide(&subjects, &mut memory);
         roles = found.iter().map(|(role, _)| *role).collect();
         let shown: Vec<String> = found
@@ -103,6 +117,49 @@ fn two_on_one_timeline_are_a_split_brain_and_the_served_one_stays() {
             "P1 R1 => primary replica",
         ],
     );
+}
+
+#[test]
+fn two_names_of_one_server_are_no_split_brain() {
+    check(
+        &[Auto; 3],
+        &[
+            "P1#5 P1#5 R1#7 => primary primary replica",
+            // One of them leads nowhere for a while.
+            "P1#5! P1#5 R1#7 => primary primary replica",
+            "P1#5 P1#5 R1#7 => primary primary replica",
+            // It restarts, which is seen by one name before the other.
+            "P1#5! P1#5! R1#7 => primary primary replica",
+            "P1#5! P1#6 R1#7 => primary primary replica",
+            "P1#6 P1#6 R1#7 => primary primary replica",
+            // It is gone, and another one takes over, to which one of the names leads from now on.
+            "P1#6! P1#6! P2#7 => fenced(Superseded) fenced(Superseded) primary",
+            "P2#7 P1#6! P2#7 => primary fenced(Superseded) primary",
+            // The old one comes back.
+            "P2#7 P1#8 P2#7 => primary fenced(OlderTimeline) primary",
+        ],
+    );
+    // Of two that start with one name, the other one is the same from its first answer.
+    check(&[Auto; 2], &["P1#5 - => primary unknown", "P1#5 P1#5 => primary primary"]);
+    check(
+        &[InstanceRole::Primary, Auto],
+        &["P1#5 P1#5 => primary primary", "P1#5 P1#6 => primary primary"],
+    );
+}
+
+#[test]
+fn a_name_that_leads_to_another_server_is_a_split_brain_when_both_have_said_so() {
+    check(
+        &[Auto; 2],
+        &[
+            "P1#5 P1#5 => primary primary",
+            "P1#5 P1#6 => primary primary",
+            // The first name was asked again.
+            "P1#5@1 P1#6 => primary fenced(SplitBrain)",
+            "P1#5 R1#6 => primary replica",
+        ],
+    );
+    check(&[Auto; 2], &["P1#5 P1#6@1 => fenced(SplitBrain) primary"]);
 }
 
 #[test]

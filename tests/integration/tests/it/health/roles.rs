@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use pgherd_harness::poll;
 use pgherd_harness::proxy::{Proxy, ProxyConfig};
 use pgherd_harness::raw::Client;
@@ -79,4 +79,64 @@ fn an_instance_alone_may_be_a_standby() -> Result<()> {
     stand.wait(&stand.replicas[0], &[("role", "replica"), ("state", "open")])?;
     assert_eq!(client.value("SELECT pg_is_in_recovery()")?, "t");
     Ok(())
+}
+
+/// The roles of two names for the primary, and that of a replica, as the proxy sees them.
+fn roles_of_names(stand: &Stand) -> Result<[String; 3]> {
+    let table = stand.proxy.admin()?.table("SHOW INSTANCES")?;
+    let of = |host: &str, port: u16| {
+        let row = table.iter().find(|row| row["host"] == host && row["port"] == port.to_string());
+        row.map(|row| row["role"].clone()).unwrap_or_default()
+    };
+    let (primary, replica) = (stand.primary.port(), stand.replicas[0].port());
+    Ok([of("127.0.0.1", primary), of("localhost", primary), of("127.0.0.1", replica)])
+}
+
+fn wait_roles(stand: &Stand, wanted: [&str; 3]) -> Result<()> {
+    let mut seen = Default::default();
+    poll::until(SOON, "the roles", || {
+        seen = roles_of_names(stand)?;
+        Ok((seen == wanted).then_some(()))
+    })
+    .with_context(|| format!("{wanted:?} is wanted, {seen:?} is there\n{}", stand.proxy.log_tail()))
+}
+
+#[test]
+fn two_names_of_one_server_are_no_split_brain() -> Result<()> {
+    let stand = Stand::auto(1, |config| config)?;
+    let config = ProxyConfig::transaction(&stand.primary)
+        .role("auto")
+        .instance_at("localhost", stand.primary.port(), "auto")
+        .instance(&stand.replicas[0], "auto")
+        .cluster_setting("reads", "\"any\"")
+        .cluster_setting("checkout_timeout", "\"15s\"");
+    let mut stand = Stand { proxy: Proxy::start(&config.to_toml())?, ..stand };
+    wait_roles(&stand, ["primary", "primary", "replica"])?;
+    let mut client = Client::login(stand.proxy.addr())?;
+    client.set_deadline(SOON * 2);
+    for n in 0..20 {
+        client.rows(&format!("INSERT INTO t VALUES ({n})"))?;
+        client.rows("SELECT count(*) FROM t")?;
+    }
+    // The server is another one from now on, by both names.
+    stand.primary.restart()?;
+    client.rows("INSERT INTO t VALUES (20)")?;
+    wait_roles(&stand, ["primary", "primary", "replica"])?;
+    client.rows("INSERT INTO t VALUES (21)")?;
+    assert_eq!(stand.primary.sql("SELECT count(*) FROM t")?, [["22"]]);
+    assert!(!stand.proxy.log().contains("split brain"), "{}", stand.proxy.log_tail());
+
+    // What was promoted instead is another server.
+    stand.primary.kill9()?;
+    stand.replicas[0].promote()?;
+    wait_roles(&stand, ["fenced", "fenced", "primary"])?;
+    client.rows("INSERT INTO t VALUES (22)")?;
+    stand.primary.restart()?;
+    poll::until(SOON, "the old primary to be seen", || {
+        let table = stand.proxy.admin()?.table("SHOW INSTANCES")?;
+        let old = table.iter().filter(|row| row["port"] == stand.primary.port().to_string());
+        let seen = old.filter(|row| row["reason"].contains("timeline 2")).count();
+        Ok((seen == 2).then_some(()))
+    })?;
+    wait_roles(&stand, ["fenced", "fenced", "primary"])
 }

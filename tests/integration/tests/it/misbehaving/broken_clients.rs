@@ -57,7 +57,7 @@ fn garbage_hurts_only_its_sender() -> Result<()> {
 
 #[test]
 fn a_login_that_takes_too_long_is_ended() -> Result<()> {
-    let (_postgres, proxy) = start(&[("login_timeout", "\"300ms\"")])?;
+    let (_postgres, proxy) = start(&[("login_timeout", "\"1s\"")])?;
     let startup = Login::default().startup();
     let rows: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", Vec::new()),
@@ -74,11 +74,11 @@ fn a_login_that_takes_too_long_is_ended() -> Result<()> {
         }
         client.rest()?;
         let took = begun.elapsed();
-        assert!(took < Duration::from_secs(3), "{name}: {took:?}");
-        assert!(took > Duration::from_millis(200), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(10), "{name}: {took:?}");
+        assert!(took > Duration::from_millis(900), "{name}: {took:?}");
     }
     let mut client = Client::login(proxy.addr())?;
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(1_200));
     assert_eq!(client.value("SELECT 'the timeout is for logins'")?, "the timeout is for logins");
     Ok(())
 }

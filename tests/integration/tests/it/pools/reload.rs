@@ -1,6 +1,7 @@
 //! A reload moves the pools that have changed and leaves the others, and their counters, alone.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use pgherd_harness::poll;
@@ -164,15 +165,18 @@ fn a_pool_that_nobody_uses_goes_and_what_it_did_stays() -> Result<()> {
 fn times_are_those_of_the_work_and_not_of_the_connection() -> Result<()> {
     let stand = Stand::start(|config| config.user_setting(OTHER, "pool_mode", "\"session\""))?;
     let millis = |name: &str, stats: &BTreeMap<String, u64>| stats[name] / 1000;
+    // Whatever a busy machine makes of it.
+    let most = |begun: Instant| u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     // One after the other, in both modes.
     let mut clients = [stand.client()?, stand.other()?];
+    let begun = Instant::now();
     for client in &mut clients {
         client.rows("SELECT pg_sleep(0.1)")?;
     }
     let sum = stats(&stand, "app")?;
     assert_eq!((sum["total_xact_count"], sum["total_query_count"]), (2, 2));
     for name in ["total_xact_time", "total_query_time"] {
-        assert!((200..400).contains(&millis(name, &sum)), "{sum:?}");
+        assert!((200..=most(begun)).contains(&millis(name, &sum)), "{sum:?}");
     }
     for client in &mut clients {
         client.rows("BEGIN")?;
@@ -182,7 +186,8 @@ fn times_are_those_of_the_work_and_not_of_the_connection() -> Result<()> {
     }
     let sum = stats(&stand, "app")?;
     assert_eq!((sum["total_xact_count"], sum["total_query_count"]), (4, 8));
-    assert!((400..600).contains(&millis("total_query_time", &sum)), "{sum:?}");
-    assert!((700..1000).contains(&millis("total_xact_time", &sum)), "{sum:?}");
+    let most = most(begun);
+    assert!((400..=most - 300).contains(&millis("total_query_time", &sum)), "{sum:?}");
+    assert!((700..=most).contains(&millis("total_xact_time", &sum)), "{sum:?}");
     Ok(())
 }

@@ -12,9 +12,11 @@ use pgherd_harness::raw::{Client, Message};
 
 use super::stand::{SOON, Stand};
 
-/// The limit in these tests, and what a busy machine may add to it beside the sweep's 100 ms.
+/// The limit in these tests, and what a busy machine may make of it: what has none takes a minute.
 const LIMIT: Duration = Duration::from_millis(200);
-const LATEST: Duration = Duration::from_millis(600);
+const LATEST: Duration = Duration::from_secs(5);
+/// So long nothing may come, where the limit is not meant.
+const QUIET: Duration = Duration::from_millis(600);
 
 fn stand(mode: &str, setting: &str) -> Result<Stand> {
     Stand::start(|config| {
@@ -137,7 +139,7 @@ fn a_query_in_a_transaction_is_cancelled_and_the_transaction_has_failed() -> Res
     assert_eq!(state(&answer).as_deref(), Some("57014"), "{answer:?}");
     assert_eq!(answer.last().map(|ready| ready.body.as_slice()), Some(b"E".as_slice()));
     // Idleness is no query.
-    assert!(client.drain(LATEST)?.is_empty());
+    assert!(client.drain(QUIET)?.is_empty());
     client.rows("ROLLBACK")?;
     assert_eq!(client.value("SELECT count(*) FROM t")?, "0");
     Ok(())
@@ -276,7 +278,7 @@ fn transactions_one_after_the_other_are_not_a_long_one() -> Result<()> {
             client.rows("SELECT pg_sleep(0.05)")?;
             client.rows("COMMIT")?;
         }
-        assert!(client.drain(LATEST)?.is_empty());
+        assert!(client.drain(QUIET)?.is_empty());
         let one = query("SELECT pg_sleep(0.05)");
         client.send(&one.repeat(10))?;
         assert_eq!(state(&client.until_ready(10)?), None);
@@ -305,7 +307,7 @@ fn a_client_that_works_or_waits_is_not_idle() -> Result<()> {
         client.rows("SELECT pg_sleep(0.1)")?;
     }
     // Idle, but in a transaction: that has a limit of its own.
-    assert!(client.drain(LATEST)?.is_empty());
+    assert!(client.drain(QUIET)?.is_empty());
     client.rows("COMMIT")?;
     let answer = waiting.until_ready(1)?;
     assert!(answer.iter().any(|message| message.tag == b'D'), "{answer:?}");

@@ -1,7 +1,9 @@
 //! Statements of SQL that concern the session or all shards: cursors, PREPARE, EXPLAIN, DDL.
 
 use anyhow::Result;
-use pgherd_harness::raw::frontend::{bind, describe_statement, execute, parse, query, sync};
+use pgherd_harness::raw::frontend::{
+    bind, bind_formats, describe_statement, execute, parse, query, sync,
+};
 use pgherd_harness::sharded::ShardedCluster;
 
 use super::compare::Twins;
@@ -76,6 +78,19 @@ fn prepare_and_execute() -> Result<()> {
         "EXECUTE q(1)",
     ] {
         twins.same_query(sql);
+    }
+    twins.same_query("PREPARE p AS SELECT id, name FROM users WHERE id = $1");
+    twins.same_query("PREPARE q (numeric) AS SELECT count(*) FROM orders WHERE total > $1");
+    for sql in ["EXECUTE p(3)", "EXECUTE q(100)"] {
+        let bytes = [
+            parse("", sql, &[]),
+            describe_statement(""),
+            bind_formats("", "", &[], 0, 1),
+            execute("", 0),
+            sync(),
+        ]
+        .concat();
+        twins.same(&format!("{sql} in binary"), &bytes, 1);
     }
     Ok(())
 }

@@ -82,8 +82,8 @@ async fn an_error_after_rows() -> Result<()> {
 #[tokio::test]
 async fn a_query_given_up() -> Result<()> {
     let mut connection = options().connect().await?;
-    for n in 0..5_i32 {
-        let slow = sqlx::query("SELECT pg_sleep(0.2), $1").bind(n).fetch_one(&mut connection);
+    for n in 0..3_i32 {
+        let slow = sqlx::query("SELECT pg_sleep(2), $1").bind(n).fetch_one(&mut connection);
         assert!(timeout(Duration::from_millis(20), slow).await.is_err());
         let next = sqlx::query_scalar::<_, i32>("SELECT $1").bind(n).fetch_one(&mut connection);
         assert_eq!(timeout(PATIENCE, next).await??, n);
