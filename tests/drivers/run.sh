@@ -19,7 +19,8 @@ pool_size() { case $1 in transaction) echo 6 ;; *) echo 60 ;; esac; }
 
 # By which columns the suites' tables are sharded, and which are reference tables.
 over_shards=(--shards 3 --key id=bigint --key n=int --key a=int --key v=text --key value=text --key t=text
-    --reference person --reference pet)
+    --reference person --reference pet --reference schema_migrations --reference ar_internal_metadata
+    --reference _sqlx_migrations)
 
 # Seconds for one suite, far more than it needs on a busy machine; one that hangs is ended and counts as failed.
 limit=300

@@ -8,6 +8,7 @@ mod conversation;
 mod copy;
 mod ending;
 mod request;
+mod statement;
 
 use std::future::poll_fn;
 use std::rc::Rc;

@@ -1,10 +1,8 @@
 //! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
+use pgherd_pool::{Note, ServerError, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::description::row_type;
 use pgherd_wire::frame::{self, Header};
@@ -13,7 +11,7 @@ use pgherd_wire::{TransactionStatus, frontend};
 
 use super::{Branch, Question, Reply};
 use crate::salvage;
-use crate::sharded::failure::{Failure, Report, result_type_changed};
+use crate::sharded::failure::{Failure, Report};
 use crate::sharded::shapes::Shape;
 
 /// What came of statements that the proxy runs for itself.
@@ -136,75 +134,6 @@ impl Branch {
             self.owes(request, audience);
         }
         self.send(&out).await
-    }
-
-    /// Sends Bind, Execute and Sync of a statement that the connection keeps parsed, with a Parse
-    /// before them when it is the first time.
-    pub(crate) async fn send_statement(
-        &mut self,
-        statement: &Arc<Statement>,
-        question: &Question<'_>,
-    ) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(question.arguments.size() + 128);
-        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
-        let known = lease.statements.name(statement.id);
-        let mut is_new = known.is_none();
-        let name = known.unwrap_or_else(|| lease.statements.add(statement.id));
-        let columns = statement.shape.as_ref().map(|it| &it.columns).filter(|it| !it.is_empty());
-        if is_new && let Some(columns) = columns {
-            self.parse_named(statement, &name, columns).await?;
-            is_new = false;
-        }
-        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
-        let doomed = lease.statements.take_doomed();
-        for name in &doomed {
-            let target = frontend::Target::Statement;
-            frontend::put_target(&mut out, frontend::tag::CLOSE, target, name);
-            self.owes(Request::Close, Audience::Proxy);
-        }
-        if is_new {
-            frontend::put_parse(&mut out, &name, &statement.definition);
-            self.owes(Request::Parse, Audience::Client);
-        }
-        question.put_bind(&mut out, &name);
-        frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
-        frontend::put_empty(&mut out, frontend::tag::SYNC);
-        for request in [Request::Bind, Request::Execute, Request::Sync] {
-            self.owes(request, Audience::Client);
-        }
-        self.send(&out).await?;
-        self.parsing = is_new.then_some(statement.id);
-        Ok(())
-    }
-
-    /// Parses a statement by itself, to see whether its columns are still those that the client was
-    /// told: somebody may have changed the schema, and it is not to be run then.
-    async fn parse_named(
-        &mut self,
-        statement: &Statement,
-        name: &[u8],
-        columns: &[u8],
-    ) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(statement.definition.len() + 64);
-        frontend::put_parse(&mut out, name, &statement.definition);
-        let target = frontend::Target::Statement;
-        frontend::put_target(&mut out, frontend::tag::DESCRIBE, target, name);
-        frontend::put_empty(&mut out, frontend::tag::SYNC);
-        for request in [Request::Parse, Request::DescribeStatement, Request::Sync] {
-            self.owes(request, Audience::Client);
-        }
-        self.send(&out).await?;
-        self.parsing = Some(statement.id);
-        let described = self.forward(Passing::NOTHING).await?.description;
-        self.parsing = None;
-        if described.as_deref().and_then(row_type).as_deref() != Some(columns) {
-            if let Some(lease) = self.connection() {
-                lease.statements.remove(statement.id);
-                lease.statements.doom(Bytes::copy_from_slice(name));
-            }
-            return Err(result_type_changed());
-        }
-        Ok(())
     }
 
     /// Asks what the shard makes of a statement, without running it.
