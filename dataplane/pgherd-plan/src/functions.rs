@@ -173,6 +173,10 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
     if names == UNIQUE_ID {
         return None;
     }
+    // Views and drivers ask the catalogs by them.
+    if schema == Some("information_schema") && !sharded {
+        return None;
+    }
     if schema != Some("pg_catalog") {
         match catalog.function(name) {
             Some(true) => return None,

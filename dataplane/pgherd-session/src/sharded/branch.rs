@@ -7,6 +7,7 @@
 mod conversation;
 mod copy;
 mod ending;
+mod portal;
 mod request;
 mod statement;
 

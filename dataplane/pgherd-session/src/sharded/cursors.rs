@@ -22,8 +22,9 @@ pub(crate) type Cursors = AHashMap<String, Cursor>;
 
 /// A cursor.
 pub(crate) enum Cursor {
-    /// It is on this shard's branch.
-    On(usize),
+    /// It is on this shard's branch. With its columns where that shard knows them by other tables,
+    /// and whether they are in binary.
+    On(usize, Option<(Rc<Shape>, bool)>),
     Kept(Kept),
 }
 
@@ -198,15 +199,15 @@ impl Coordinator {
             Plan::Single(shard) => Some(shard),
             Plan::Any => Some(self.shard_for(query)),
             Plan::Finish(finish) => {
-                let shard = Box::pin(self.declare_finished(name, head, &finish, &inner)).await?;
-                self.keep_cursor(name, Cursor::On(shard));
+                let cursor = Box::pin(self.declare_finished(name, head, &finish, &inner)).await?;
+                self.keep_cursor(name, cursor);
                 return Ok(Done::tagged("DECLARE CURSOR"));
             }
             _ => None,
         };
         if let Some(shard) = shard {
             let done = self.on_one(shard, job).await?;
-            self.keep_cursor(name, Cursor::On(shard));
+            self.keep_cursor(name, Cursor::On(shard, None));
             return Ok(done);
         }
         if has_word(head, "binary") {
@@ -229,14 +230,14 @@ impl Coordinator {
         self.transaction.log_cursor(name);
     }
 
-    /// A cursor over gathered rows, on the one Postgres that finishes the query. Returns its shard.
+    /// A cursor over gathered rows, on the one Postgres that finishes the query.
     async fn declare_finished(
         &mut self,
         name: &str,
         head: &str,
         finish: &Finish,
         job: &Job<'_>,
-    ) -> Result<usize, Failure> {
+    ) -> Result<Cursor, Failure> {
         let shape = self.shape(job.text, job.types).await?;
         let job = Job { types: &shape.parameters, ..*job };
         let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
@@ -250,7 +251,7 @@ impl Coordinator {
         let fetch = format!("FETCH 0 FROM {}", super::transaction::quoted(name));
         let row = branch.describe(&Question::plain(&fetch)).await?.row;
         if row.as_deref().map(row_type) == shape.row.as_deref().map(row_type) {
-            return Ok(shard);
+            return Ok(Cursor::On(shard, Some((shape, has_word(head, "binary")))));
         }
         branch.simple(&format!("CLOSE {}", super::transaction::quoted(name))).await?;
         Err(Failure::unsupported(
@@ -272,7 +273,14 @@ impl Coordinator {
                 return Box::pin(self.fetch_portal(name, moves, step, job)).await;
             }
             None => return Err(no_cursor(name)),
-            Some(Cursor::On(shard)) => {
+            Some(Cursor::On(shard, Some((shape, binary)))) if job.is_simple && !moves => {
+                let (shard, row) = (*shard, shape.row_in(if *binary { &[1] } else { &[] }));
+                let branch = self.branch(shard).await?;
+                branch.send_simple(job.text.as_bytes(), Audience::Client).await?;
+                let passing = Passing { expected: row.as_deref(), ..job.passing() };
+                return Ok(Done::of(branch.forward(passing).await?));
+            }
+            Some(Cursor::On(shard, _)) => {
                 let shard = *shard;
                 return self.on_one(shard, job).await;
             }
@@ -333,7 +341,7 @@ impl Coordinator {
                 }
                 rows.len()
             }
-            Some(Cursor::On(shard)) => {
+            Some(Cursor::On(shard, _)) => {
                 let shard = *shard;
                 let many = if limit == 0 { "ALL".to_owned() } else { limit.to_string() };
                 let sql = format!("FETCH {many} FROM {}", super::transaction::quoted(name));
@@ -367,7 +375,9 @@ impl Coordinator {
             },
             Some(Cursor::Kept(_)) if moves => Ok(Rc::default()),
             Some(Cursor::Kept(kept)) => Ok(Rc::clone(&kept.shape)),
-            Some(Cursor::On(shard)) => {
+            Some(Cursor::On(_, Some(_))) if moves => Ok(Rc::default()),
+            Some(Cursor::On(_, Some((shape, _)))) => Ok(Rc::clone(shape)),
+            Some(Cursor::On(shard, None)) => {
                 let shard = *shard;
                 let question = super::branch::Question::plain(text);
                 Ok(Rc::new(self.branch(shard).await?.describe(&question).await?))
@@ -382,16 +392,17 @@ impl Coordinator {
     ) -> Result<&'static str, Failure> {
         let names: Vec<String> = match name {
             Some(name) if !self.cursors.contains_key(name) => {
-                return match self.extended.portals.remove(name.as_bytes()) {
-                    Some(_) => Ok("CLOSE CURSOR"),
-                    None => Err(no_cursor(name)),
-                };
+                if !self.extended.portals.contains_key(name.as_bytes()) {
+                    return Err(no_cursor(name));
+                }
+                self.close_portal(name.as_bytes()).await?;
+                return Ok("CLOSE CURSOR");
             }
             Some(name) => vec![name.to_owned()],
             None => self.cursors.keys().cloned().collect(),
         };
         for name in names {
-            if let Some(Cursor::On(shard)) = self.cursors.remove(&name)
+            if let Some(Cursor::On(shard, _)) = self.cursors.remove(&name)
                 && let Some(branch) = self.branches.get(shard)
             {
                 let sql = format!("CLOSE {}", super::transaction::quoted(&name));

@@ -13,6 +13,7 @@ use pgherd_wire::{backend, frame};
 use super::bind::Bind;
 use super::branch::{Arguments, Question};
 use super::coordinator::{Coordinator, in_failed_transaction};
+use super::cursors::Cursor;
 use super::failure::{Failure, result_type_changed};
 use super::front::Message;
 use super::malformed::{fault, malformed};
@@ -32,6 +33,8 @@ pub(crate) struct Extended {
     skipping: bool,
     /// Something has come since the last Sync.
     is_open: bool,
+    /// How many portals were left on shards.
+    last_portal: u64,
     /// The portal of which no shard has seen the values.
     unseen: Option<Vec<u8>>,
 }
@@ -74,6 +77,12 @@ impl Extended {
 
     pub(crate) fn close_portals(&mut self) {
         self.portals.clear();
+    }
+
+    /// A name for a portal on a shard.
+    pub(super) fn next_portal(&mut self) -> String {
+        self.last_portal += 1;
+        format!("pgherd_portal_{}", self.last_portal)
     }
 
     pub(crate) fn is_skipping(&self) -> bool {
@@ -394,7 +403,11 @@ impl Coordinator {
             Target::Portal if self.cursors.contains_key(&lossy(name)) => {
                 let name = lossy(name);
                 let text = format!("FETCH FROM {}", super::transaction::quoted(&name));
-                self.shape_of_fetch(&name, false, &text).await?.row.clone()
+                let shape = self.shape_of_fetch(&name, false, &text).await?;
+                match self.cursors.get(&name) {
+                    Some(Cursor::On(_, Some((_, true)))) => shape.row_in(&[1]),
+                    _ => shape.row.clone(),
+                }
             }
             Target::Portal => {
                 let portal = self.extended.portals.get(name).ok_or_else(|| no_portal(name))?;
@@ -426,7 +439,7 @@ impl Coordinator {
             Target::Portal if self.cursors.contains_key(&lossy(name)) => {
                 self.close_cursor(Some(&lossy(name))).await?;
             }
-            Target::Portal => drop(self.extended.portals.remove(name)),
+            Target::Portal => self.close_portal(name).await?,
         }
         self.front.put(|out| backend::put_empty(out, backend::tag::CLOSE_COMPLETE));
         Ok(())

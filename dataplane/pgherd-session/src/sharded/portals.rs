@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use pgherd_plan::Parameter;
+use pgherd_plan::{Parameter, Plan};
 use pgherd_wire::frontend::tag;
+use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
 
-use super::branch::Arguments;
+use super::branch::{Arguments, Completed, Wrote};
 use super::coordinator::{Coordinator, in_failed_transaction};
 use super::cursors::{ALL, Step, only_forward};
 use super::execute::{Done, Job};
@@ -34,6 +35,8 @@ enum Progress {
         rows: VecDeque<Vec<u8>>,
         done: Done,
     },
+    /// It is on this shard's branch, under this name.
+    On(usize, String),
     /// All rows are out. With the tag, where there may have been some.
     Ended(Option<Done>),
 }
@@ -61,6 +64,11 @@ impl Portal {
     fn returns_rows(&self) -> bool {
         self.statement.shape.row.is_some()
     }
+}
+
+/// No limit is 0.
+fn of_wire(limit: usize) -> u32 {
+    u32::try_from(limit).unwrap_or(0)
 }
 
 fn job_of<'a>(
@@ -106,6 +114,12 @@ impl Coordinator {
                 self.hand_out(name, rows, done, limit);
                 return Ok(());
             }
+            Progress::On(shard, there) => {
+                let branch = self.branch(shard).await?;
+                let completed = branch.go_on(&there, of_wire(limit)).await?;
+                self.paused(name, shard, there, completed);
+                return Ok(());
+            }
             Progress::Ended(Some(done)) => {
                 done.with_count(0).put(&self.front);
                 self.end_portal(name, done);
@@ -133,6 +147,26 @@ impl Coordinator {
             }
             return Ok(());
         }
+        let shard = match verb {
+            Verb::Plan(Nature::Reads) if self.transaction.is_open() => {
+                match self.plan(&job).await? {
+                    Plan::Single(shard) => Some(shard),
+                    Plan::Any => Some(self.shard_for(job.text)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        if let Some(shard) = shard {
+            // One shard has all rows, and keeps those that are not asked for yet.
+            let there = self.extended.next_portal();
+            let branch = self.branch(shard).await?;
+            branch.wrote = branch.wrote.max(Wrote::Perhaps);
+            let question = job.question(job.text);
+            let completed = branch.open_portal(&question, &there, of_wire(limit)).await?;
+            self.paused(name, shard, there, completed);
+            return Ok(());
+        }
         // The rest of the rows is kept here: other statements may come between.
         let budget = self.budget();
         let outer = self.front.begin_capture(budget);
@@ -157,6 +191,24 @@ impl Coordinator {
         };
         let name = name.as_bytes();
         self.begin_portal(name).await?;
+        let there = match self.extended.portals.get(name).map(|it| &it.progress) {
+            Some(Progress::On(shard, there)) => Some((*shard, there.clone())),
+            _ => None,
+        };
+        if let Some((shard, there)) = there {
+            if !moves && job.formats.iter().any(|&format| format != 0) {
+                return Err(Failure::unsupported(
+                    "FETCH from a portal in binary",
+                    "Execute the portal, or declare a cursor.",
+                ));
+            }
+            let verb = if moves { "MOVE" } else { "FETCH" };
+            let many = if count == usize::MAX { "ALL".to_owned() } else { count.to_string() };
+            let sql = format!("{verb} {many} FROM {there}");
+            let branch = self.branch(shard).await?;
+            branch.send_simple(sql.as_bytes(), Audience::Client).await?;
+            return Ok(Done::of(branch.forward(job.passing()).await?));
+        }
         let portal = self.extended.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
         let is_text = portal.formats.iter().chain(job.formats).all(|&format| format == 0);
         let mut taken = Vec::new();
@@ -202,6 +254,32 @@ impl Coordinator {
         let progress = Progress::Held { rows, done: done? };
         if let Some(portal) = self.extended.portals.get_mut(name) {
             portal.progress = progress;
+        }
+        Ok(())
+    }
+
+    /// A shard has executed a portal as far as was asked.
+    fn paused(&mut self, name: &[u8], shard: usize, there: String, completed: Completed) {
+        if completed.is_suspended {
+            self.front.put(|out| backend::put_empty(out, backend::tag::PORTAL_SUSPENDED));
+            if let Some(portal) = self.extended.portals.get_mut(name) {
+                portal.progress = Progress::On(shard, there);
+            }
+            return;
+        }
+        let done = Done::of(completed);
+        done.put(&self.front);
+        self.end_portal(name, done);
+    }
+
+    /// What is on a shard of a portal that is closed.
+    pub(super) async fn close_portal(&mut self, name: &[u8]) -> Result<(), Failure> {
+        let portal = self.extended.portals.remove(name);
+        let Some(Progress::On(shard, there)) = portal.map(|it| it.progress) else { return Ok(()) };
+        if self.transaction.state != State::Failed
+            && let Some(branch) = self.branches.get(shard)
+        {
+            branch.simple(&format!("CLOSE {there}")).await?;
         }
         Ok(())
     }

@@ -85,8 +85,13 @@ fn is_call_or_value(node: Node<'_>) -> bool {
                 })
                 .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            matches!(names.as_slice(), ["set_config"] | ["pg_catalog", "set_config"])
-                && call.args().iter().all(is_value)
+            // What is set is the same on all shards.
+            let is_known = matches!(
+                names.as_slice(),
+                ["set_config" | "current_setting"]
+                    | ["pg_catalog", "set_config" | "current_setting"]
+            );
+            is_known && call.args().iter().all(is_value)
         }
         node => is_value(node),
     }
@@ -206,6 +211,7 @@ mod tests {
             Some(true),
         );
         check("SELECT 1, \"set_config\"('a', NULL, 't') AS x", Some(true));
+        check("SELECT current_setting('a') AS b, set_config('a', 'off', false)", Some(true));
         check("SELECT set_config('a', x, true) FROM t", Some(false));
         check("SELECT set_config('a', 'b' || 'c', true)", Some(false));
         check("SELECT set_config('a', 'b', true) UNION SELECT 'x'", Some(false));

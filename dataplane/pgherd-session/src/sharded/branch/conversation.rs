@@ -46,6 +46,8 @@ pub(crate) struct Completed {
     /// The body of the last RowDescription.
     pub(crate) description: Option<Vec<u8>>,
     pub(crate) status: TransactionStatus,
+    /// The limit of Execute was reached.
+    pub(crate) is_suspended: bool,
 }
 
 /// Takes the body of a DataRow.
@@ -188,7 +190,11 @@ impl Branch {
     }
 
     /// A Parse with the OIDs of this shard.
-    fn put_parse(&self, question: &Question<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn put_parse(
+        &self,
+        question: &Question<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let Some(translation) = &self.translation else {
             question.put_parse(out);
             return Ok(());
@@ -254,6 +260,7 @@ impl Branch {
             if header.tag == tag::BIND_COMPLETE {
                 self.front.release();
             }
+            reading.completed.is_suspended |= header.tag == tag::PORTAL_SUSPENDED;
             let passes = match header.tag {
                 tag::DATA_ROW if passing.rows && self.front.is_capturing() => {
                     let front = Rc::clone(&self.front);
@@ -426,8 +433,12 @@ impl Branch {
 
 impl Reading {
     fn new() -> Self {
-        let completed =
-            Completed { tag: Vec::new(), description: None, status: TransactionStatus::Idle };
+        let completed = Completed {
+            tag: Vec::new(),
+            description: None,
+            status: TransactionStatus::Idle,
+            is_suspended: false,
+        };
         Self { completed, failed: None }
     }
 
