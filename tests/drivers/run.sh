@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the drivers' suites directly, through a transaction pool and through a session pool:
+# Runs the drivers' suites directly, through a transaction pool, through a session pool, and over three shards:
 #     tests/drivers/run.sh [SUITE]... [-- ARGUMENTS FOR pytest, node --test, ...]
+# Over shards every table that a suite makes has a key by one of its columns, and refusals.txt lists what is refused.
 # A suite is a folder here; those with a suite.sh bring their own `setup SCRATCH` and `run SCRATCH ARGUMENTS`.
 # PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed.
 set -euo pipefail
@@ -15,6 +16,11 @@ fail() { echo "drivers: $*" >&2; exit 1; }
 
 # Few server connections in the transaction pool, so that they change hands; one for each client in the session pool.
 pool_size() { case $1 in transaction) echo 6 ;; *) echo 60 ;; esac; }
+
+# By which columns the suites' tables are sharded, and which are reference tables.
+over_shards=(--shards 3 --key n=int --key a=int --key id=bigint --key v=text --key value=text --key t=text
+    --reference person --reference pet --reference schema_migrations --reference ar_internal_metadata
+    --reference _sqlx_migrations)
 
 # Seconds for one suite, far more than it needs on a busy machine; one that hangs is ended and counts as failed.
 limit=300
@@ -63,6 +69,14 @@ run_psql() { (cd "$here/psql" && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$here/pyth
 run_python() { (cd "$here/python" && PYTHONDONTWRITEBYTECODE=1 "$@"); }
 run_node() { (cd "$scratch/node" && "$@"); }
 
+# What fails over shards must be listed.
+judge_refusals() {
+    local log=$scratch/$suite.sharded.log status=0 whole=("${command[@]}")
+    [ "$suite" != node ] || whole=(node --test --test-reporter=tap "${command[@]:2}")
+    "$within" "$testbed" "${way[@]}" -- timeout --kill-after=10 "$limit" "${whole[@]}" >"$log" 2>&1 || status=$?
+    python3 "$here/refusals.py" "$suite" "$log" "$status" || { tail -n 40 "$log" >&2; return 1; }
+}
+
 all=(python node c psql ruby java go rust sharded)
 suites=()
 while [ $# -gt 0 ]; do
@@ -102,20 +116,28 @@ for suite in "${suites[@]}"; do
         psql) command=("$scratch/python/bin/python" -m pytest "$@") ;;
         *) command=("$here/$suite/suite.sh" run "$scratch/$suite" "$@") ;;
     esac
-    for mode in ${PGHERD_MODES:-direct transaction session}; do
+    for mode in ${PGHERD_MODES:-direct transaction session sharded}; do
         case $mode in
             direct) way=(--direct) ;;
+            sharded) way=(--pool-mode transaction --pool-size 12 "${over_shards[@]}") ;;
             *) way=(--pool-mode "$mode" --pool-size "$(pool_size "$mode")" --logs) ;;
         esac
+        if [ "$mode" = sharded ] && [ "$suite" = psql ]; then
+            echo "drivers: psql, sharded: left out, as its tests make databases of their own" >&2
+            continue
+        fi
         if [ "$suite" = sharded ]; then
             # It speaks to one Postgres by itself.
-            [ "$mode" != direct ] || continue
+            [ "$mode" != direct ] && [ "$mode" != sharded ] || continue
             way+=(--shards 3)
         fi
         echo "drivers: $suite, $mode" >&2
         within=env
         [ "$(type -t "run_$suite")" != function ] || within=run_$suite
-        run_way || failed+=("$suite/$mode")
+        case $mode in
+            sharded) judge_refusals || failed+=("$suite/$mode") ;;
+            *) run_way || failed+=("$suite/$mode") ;;
+        esac
     done
 done
 [ ${#flaky[@]} -eq 0 ] || echo "drivers: FLAKY, passed the second time: ${flaky[*]}" >&2

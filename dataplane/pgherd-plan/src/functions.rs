@@ -45,6 +45,34 @@ const HARMLESS: &[&str] = &[
     "pg_client_encoding",
 ];
 
+/// What one shard does for all of them: where no rows of shards are around it is called on the first
+/// one, always, so that what it tells and locks and keeps is in one place.
+const ON_THE_FIRST: &[&str] = &[
+    "lo_close",
+    "lo_creat",
+    "lo_create",
+    "lo_from_bytea",
+    "lo_get",
+    "lo_lseek",
+    "lo_lseek64",
+    "lo_open",
+    "lo_put",
+    "lo_tell",
+    "lo_tell64",
+    "lo_truncate",
+    "lo_truncate64",
+    "lo_unlink",
+    "loread",
+    "lowrite",
+    "pg_advisory_xact_lock",
+    "pg_advisory_xact_lock_shared",
+    "pg_backend_pid",
+    "pg_current_xact_id",
+    "pg_try_advisory_xact_lock",
+    "pg_try_advisory_xact_lock_shared",
+    "txid_current",
+];
+
 /// VOLATILE, but each call is independent of all others: shards may call them for their own rows.
 const INDEPENDENT: &[&str] = &[
     "array_sample",
@@ -145,6 +173,10 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
     if names == UNIQUE_ID {
         return None;
     }
+    // Views and drivers ask the catalogs by them.
+    if schema == Some("information_schema") && !sharded {
+        return None;
+    }
     if schema != Some("pg_catalog") {
         match catalog.function(name) {
             Some(true) => return None,
@@ -156,6 +188,7 @@ pub fn objection(call: FuncCall<'_>, catalog: &Catalog, sharded: bool) -> Option
         _ if READ_TABLES.contains(&name) => refused("reads tables"),
         // No lock of a session outlives its statement here; drivers call it to reset sessions.
         Some(_) if name == "pg_advisory_unlock_all" && !sharded => None,
+        Some(_) if ON_THE_FIRST.contains(&name) && !sharded => None,
         Some((_, Builtin::MayWrite)) => refused("changes state or tells of one shard"),
         Some((_, Builtin::Reads)) if sharded => {
             let of_shard = TELL_OF_THE_SHARD.contains(&name)

@@ -19,6 +19,8 @@ pub(crate) enum End {
     ClientFrame(#[source] FrameError),
     #[error("the client sent a message of unknown type {0}")]
     UnknownMessage(u8),
+    #[error("the client sent a message of type {0:#04x} in the middle of a COPY")]
+    NotInCopy(u8),
     #[error("the client sent a malformed message of type {0:#04x}")]
     MalformedMessage(u8),
     #[error("the server closed the connection")]
@@ -62,6 +64,10 @@ impl End {
             Self::UnknownMessage(tag) => ErrorResponse::fatal(
                 sqlstate::PROTOCOL_VIOLATION,
                 format!("invalid frontend message type {tag}"),
+            ),
+            Self::NotInCopy(_) => ErrorResponse::fatal(
+                sqlstate::PROTOCOL_VIOLATION,
+                "terminating connection because protocol synchronization was lost",
             ),
             Self::MalformedMessage(_) => {
                 ErrorResponse::fatal(sqlstate::PROTOCOL_VIOLATION, "invalid message format")
@@ -124,6 +130,7 @@ impl End {
                 | Self::ClientIo(_)
                 | Self::ClientFrame(_)
                 | Self::UnknownMessage(_)
+                | Self::NotInCopy(_)
                 | Self::MalformedMessage(_)
                 | Self::TransactionTimeout
                 | Self::IdleInTransactionTimeout

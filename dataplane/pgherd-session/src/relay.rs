@@ -25,6 +25,8 @@ use crate::end::End;
 use crate::session::{Session, Stop, is_ready_to_send};
 use crate::shared::Phase;
 
+pub(crate) use prepare::RESULT_TYPE_CHANGED;
+
 /// Requests in flight on one server connection after which no more are taken from the client.
 const MAX_PIPELINE: usize = 64 * 1024;
 /// Bytes that the proxy adds of its own before it waits for the socket.

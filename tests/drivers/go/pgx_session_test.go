@@ -256,6 +256,8 @@ func TestPgxPool(t *testing.T) {
 	// A connection whose backend dies is replaced.
 	tx, err := pool.Begin(ctx)
 	ok(t, err)
+	// The pool waits for it when it is closed, whatever has failed before.
+	t.Cleanup(func() { tx.Rollback(ctx) })
 	pid := value(t, tx, "SELECT pg_backend_pid()")
 	exec(t, connect(t), "SELECT pg_terminate_backend("+pid+")")
 	_, err = tx.Exec(ctx, "SELECT pg_sleep(1)")

@@ -109,7 +109,12 @@ impl Builder {
 
     /// Every table with this `bigint` is sharded by its hash.
     pub fn sharded_by(self, column: &str) -> Self {
-        self.rule(None, column, "bigint")
+        self.sharded_by_type(column, "bigint")
+    }
+
+    /// Every table with this column of any type is sharded by its hash.
+    pub fn sharded_by_type(self, column: &str, key_type: &str) -> Self {
+        self.rule(None, column, key_type)
     }
 
     fn rule(mut self, table: Option<&str>, column: &str, key_type: &str) -> Self {

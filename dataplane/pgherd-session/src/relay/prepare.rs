@@ -18,7 +18,7 @@ use crate::settle::Marks;
 
 /// What Postgres says when a statement is not any more what it was when it was defined. The
 /// number of the line is left out; drivers look at the code and the routine.
-const RESULT_TYPE_CHANGED: &[u8] = b"SERROR\0VERROR\0C0A000\0\
+pub(crate) const RESULT_TYPE_CHANGED: &[u8] = b"SERROR\0VERROR\0C0A000\0\
     Mcached plan must not change result type\0Fplancache.c\0RRevalidateCachedQuery\0\0";
 
 /// What came of looking for a statement of the client's.

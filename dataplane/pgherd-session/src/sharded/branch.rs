@@ -7,7 +7,9 @@
 mod conversation;
 mod copy;
 mod ending;
+mod portal;
 mod request;
+mod statement;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -434,6 +436,8 @@ impl Branch {
         let shard = self.shard;
         let report = Report { shard, body: self.body(header).await?.to_vec() };
         let parsed = self.has_parsed;
+        // What it reports behind it are parameters as they were before.
+        self.has_tag = true;
         if let Some(lease) = self.lease.as_mut() {
             lease.owed.error();
             if let Some(id) = self.parsing.take().filter(|_| !parsed) {

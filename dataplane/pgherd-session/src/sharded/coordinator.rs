@@ -176,13 +176,13 @@ impl Coordinator {
             // Left over from a COPY that has ended: Postgres ignores them too.
             tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => Ok(()),
             _ if self.extended.is_skipping() && message.tag != tag::SYNC => Ok(()),
+            tag::QUERY | tag::FUNCTION_CALL if !self.see_bound().await? => {
+                self.skip();
+                self.front.flush().await
+            }
             tag::QUERY if message.is_too_long => self.answer_too_long().await,
             tag::QUERY => self.query(&message.body).await,
-            tag::FUNCTION_CALL => {
-                let failure = Failure::unsupported("a function call by its OID", "Use SELECT.");
-                self.fail(&failure).await;
-                self.ready().await
-            }
+            tag::FUNCTION_CALL => self.function_call(&message.body).await,
             _ => self.extended_message(message).await,
         }
     }

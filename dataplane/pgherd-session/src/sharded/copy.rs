@@ -6,6 +6,7 @@ mod supply;
 
 use std::rc::Rc;
 
+use pgherd_parser::{CopyStmt, Node, Tree};
 use pgherd_plan::copy::{
     Copy, CopyError, CopyFormat, CopyFrom, CopyOptions, CopyTo, Field, Splitter,
 };
@@ -18,13 +19,26 @@ use super::encoding::Encoding;
 use super::execute::{Done, Job};
 use super::failure::{Failure, Report};
 use super::places::Places;
-use crate::end::End;
 use load::{Load, Stop};
 
 /// The longest CopyData that is taken.
 const MOST: usize = 1 << 30;
 
 impl Coordinator {
+    /// What Postgres says of the table of a COPY that is refused: Parse does not look at it.
+    pub(crate) async fn judge_copied(&mut self, text: &str) -> Result<(), Failure> {
+        let relation = match Tree::parse(text, self.strings()) {
+            Ok(tree) => match tree.statements().next().and_then(|it| it.stmt()) {
+                Some(Node::CopyStmt(copy)) => relation_of(copy),
+                _ => None,
+            },
+            Err(_) => None,
+        };
+        let Some(relation) = relation else { return Ok(()) };
+        let judged = self.judge(&format!("TABLE {relation}"), &[]).await;
+        judged.map(drop).map_err(super::execute::about_own_text)
+    }
+
     pub(crate) async fn copy_plan(&mut self, copy: &Copy, job: &Job<'_>) -> Result<Done, Failure> {
         match copy {
             Copy::From(from) => match from.shards.as_slice() {
@@ -58,6 +72,8 @@ impl Coordinator {
                 }
             }
         }
+        // The client waits for it.
+        self.front.release();
         let body = supply::response(from, response.unwrap_or_default());
         self.front.put(|out| {
             frame::put(out, backend::tag::COPY_IN, |out| out.extend_from_slice(&body));
@@ -134,7 +150,7 @@ impl Coordinator {
                 }
                 // Postgres ignores them in the middle of a copy.
                 tag::SYNC | tag::FLUSH => Ok(()),
-                other => return Err(End::UnknownMessage(other).into()),
+                other => return Err(self.front.lost_in_copy(other).into()),
             };
             let ends = message.tag == tag::COPY_DONE;
             // Rows before one that is wrong may be wrong themselves.
@@ -328,7 +344,10 @@ impl Coordinator {
             branch.ask_for_copy(&to.text).await?;
             loop {
                 match branch.copy_out().await? {
-                    CopyOut::Begin(body) if index == 0 => put(backend::tag::COPY_OUT, &body),
+                    CopyOut::Begin(body) if index == 0 => {
+                        front.release();
+                        put(backend::tag::COPY_OUT, &body);
+                    }
                     CopyOut::Begin(_) => {}
                     CopyOut::Data(data) => {
                         output.pieces(&data).iter().for_each(|it| put(backend::tag::COPY_DATA, it));
@@ -346,6 +365,17 @@ impl Coordinator {
         let first = tags.next().unwrap_or_default();
         Ok(Done { tag: tags.fold(first, |sum, tag| super::execute::added(&sum, &tag)) })
     }
+}
+
+/// The name of the table, in quotes.
+fn relation_of(copy: CopyStmt<'_>) -> Option<String> {
+    let Some(Node::RangeVar(relation)) = copy.relation() else { return None };
+    let quoted = |name: &[u8]| super::transaction::quoted(&String::from_utf8_lossy(name));
+    let name = quoted(relation.relname()?);
+    Some(match relation.schemaname() {
+        Some(schema) => format!("{}.{name}", quoted(schema)),
+        None => name,
+    })
 }
 
 /// What of a shard's data the client gets: a header and a trailer once.

@@ -3,10 +3,13 @@
 use std::rc::Rc;
 
 use ahash::AHashMap;
-use pgherd_plan::Plan;
+use pgherd_plan::{Finish, Plan};
 use pgherd_sql::{Lexer, Token};
+use pgherd_wire::description::row_type;
+use pgherd_wire::owed::Audience;
 use pgherd_wire::{ErrorResponse, backend, frame};
 
+use super::branch::{Passing, Question};
 use super::coordinator::Coordinator;
 use super::execute::{Done, Job};
 use super::failure::Failure;
@@ -19,8 +22,9 @@ pub(crate) type Cursors = AHashMap<String, Cursor>;
 
 /// A cursor.
 pub(crate) enum Cursor {
-    /// It is on this shard's branch.
-    On(usize),
+    /// It is on this shard's branch. With its columns where that shard knows them by other tables,
+    /// and whether they are in binary.
+    On(usize, Option<(Rc<Shape>, bool)>),
     Kept(Kept),
 }
 
@@ -31,6 +35,8 @@ pub(crate) struct Kept {
     /// Before the first row it is 0, on the last one their number, and one more behind it.
     at: usize,
     scrolls: bool,
+    /// NO SCROLL.
+    forbids: bool,
 }
 
 /// What a FETCH asks for.
@@ -46,7 +52,7 @@ pub(crate) enum Step {
 const NO_CURSOR: &str = "34000";
 /// `duplicate_cursor`
 const DUPLICATE: &str = "42P03";
-const ALL: i64 = i64::MAX;
+pub(super) const ALL: i64 = i64::MAX;
 
 /// The tokens of a text, without comments.
 pub(super) fn tokens(text: &str) -> Vec<(Token, std::ops::Range<usize>)> {
@@ -168,25 +174,40 @@ impl Coordinator {
                 "Declare it in a transaction, without HOLD.",
             ));
         }
-        if self.transaction.state != State::Block {
+        // Statements of one text are a block, too.
+        let is_in_block = match self.transaction.state {
+            State::Block => true,
+            State::Implicit => job.is_simple,
+            State::None | State::Failed => false,
+        };
+        if !is_in_block {
             let text = "DECLARE CURSOR can only be used in transaction blocks";
             return Err(Failure::error("25P01", text));
         }
-        if self.cursors.contains_key(name) {
+        if self.cursors.contains_key(name) || self.extended.portals.contains_key(name.as_bytes()) {
             return Err(Failure::error(DUPLICATE, format!("cursor \"{name}\" already exists")));
         }
         let query = behind(job.text, "for").ok_or_else(super::coordinator::not_understood)?;
         let head = job.text.len() - query.len();
         let head = job.text.get(..head).unwrap_or_default();
         let inner = Job { text: query, is_simple: false, nature: Nature::Reads, ..*job };
-        let shard = match self.plan(&inner).await? {
+        let mut plan = self.plan(&inner).await?;
+        while let Plan::Merge(merge) = plan {
+            plan = *merge.otherwise;
+        }
+        let shard = match plan {
             Plan::Single(shard) => Some(shard),
-            Plan::Any => Some(self.any_shard()),
+            Plan::Any => Some(self.shard_for(query)),
+            Plan::Finish(finish) => {
+                let cursor = Box::pin(self.declare_finished(name, head, &finish, &inner)).await?;
+                self.keep_cursor(name, cursor);
+                return Ok(Done::tagged("DECLARE CURSOR"));
+            }
             _ => None,
         };
         if let Some(shard) = shard {
             let done = self.on_one(shard, job).await?;
-            self.cursors.insert(name.to_owned(), Cursor::On(shard));
+            self.keep_cursor(name, Cursor::On(shard, None));
             return Ok(done);
         }
         if has_word(head, "binary") {
@@ -198,9 +219,45 @@ impl Coordinator {
         let done = Box::pin(self.execute(&Job { formats: &[], ..inner })).await;
         let rows = self.front.end_capture(outer);
         done?;
-        let kept = Kept { rows: rows.into(), shape, at: 0, scrolls };
-        self.cursors.insert(name.to_owned(), Cursor::Kept(kept));
+        let forbids = has_word(head, "scroll") && !scrolls;
+        let kept = Kept { rows: rows.into(), shape, at: 0, scrolls, forbids };
+        self.keep_cursor(name, Cursor::Kept(kept));
         Ok(Done::tagged("DECLARE CURSOR"))
+    }
+
+    fn keep_cursor(&mut self, name: &str, cursor: Cursor) {
+        self.cursors.insert(name.to_owned(), cursor);
+        self.transaction.log_cursor(name);
+    }
+
+    /// A cursor over gathered rows, on the one Postgres that finishes the query.
+    async fn declare_finished(
+        &mut self,
+        name: &str,
+        head: &str,
+        finish: &Finish,
+        job: &Job<'_>,
+    ) -> Result<Cursor, Failure> {
+        let shape = self.shape(job.text, job.types).await?;
+        let job = Job { types: &shape.parameters, ..*job };
+        let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
+        let arguments = gathered.as_ref().unwrap_or(job.arguments);
+        let sql = format!("{head} {}", finish.query);
+        let question = Question { sql: sql.as_bytes(), types: job.types, arguments, formats: &[] };
+        let shard = self.any_shard();
+        let branch = self.branch(shard).await?;
+        branch.send_question(&question, Audience::Client).await?;
+        branch.forward(Passing::NOTHING).await.map_err(super::execute::about_own_text)?;
+        let fetch = format!("FETCH 0 FROM {}", super::transaction::quoted(name));
+        let row = branch.describe(&Question::plain(&fetch)).await?.row;
+        if row.as_deref().map(row_type) == shape.row.as_deref().map(row_type) {
+            return Ok(Cursor::On(shard, Some((shape, has_word(head, "binary")))));
+        }
+        branch.simple(&format!("CLOSE {}", super::transaction::quoted(name))).await?;
+        Err(Failure::unsupported(
+            "a query whose columns would be others",
+            "Cast them to the type that they shall have.",
+        ))
     }
 
     /// FETCH and MOVE. In the simple protocol a RowDescription goes before the rows.
@@ -211,14 +268,28 @@ impl Coordinator {
         job: &Job<'_>,
     ) -> Result<Done, Failure> {
         let kept = match self.cursors.get_mut(name) {
+            None if self.extended.portals.contains_key(name.as_bytes()) => {
+                let step = Step::read(job.text).ok_or_else(super::coordinator::not_understood)?;
+                return Box::pin(self.fetch_portal(name, moves, step, job)).await;
+            }
             None => return Err(no_cursor(name)),
-            Some(Cursor::On(shard)) => {
+            Some(Cursor::On(shard, Some((shape, binary)))) if job.is_simple && !moves => {
+                let (shard, row) = (*shard, shape.row_in(if *binary { &[1] } else { &[] }));
+                let branch = self.branch(shard).await?;
+                branch.send_simple(job.text.as_bytes(), Audience::Client).await?;
+                let passing = Passing { expected: row.as_deref(), ..job.passing() };
+                return Ok(Done::of(branch.forward(passing).await?));
+            }
+            Some(Cursor::On(shard, _)) => {
                 let shard = *shard;
                 return self.on_one(shard, job).await;
             }
             Some(Cursor::Kept(kept)) => kept,
         };
         let step = Step::read(job.text).ok_or_else(super::coordinator::not_understood)?;
+        if kept.forbids && !kept.is_forward(step) {
+            return Err(only_forward());
+        }
         if !kept.scrolls && !kept.is_forward(step) {
             return Err(Failure::refused(
                 ErrorResponse::error(
@@ -253,6 +324,42 @@ impl Coordinator {
         Ok(Done::tagged(&format!("FETCH {}", rows.len())))
     }
 
+    /// Execute of a cursor as a portal, with a limit or 0.
+    pub(super) async fn execute_cursor(&mut self, name: &str, limit: usize) -> Result<(), Failure> {
+        if self.transaction.state == State::Failed {
+            return Err(super::coordinator::in_failed_transaction());
+        }
+        let count = match self.cursors.get_mut(name) {
+            None => return Err(no_cursor(name)),
+            Some(Cursor::Kept(kept)) => {
+                let rows = if limit == 0 { ALL } else { i64::try_from(limit).unwrap_or(ALL) };
+                let rows = kept.step(Step::Forward(rows));
+                for index in &rows {
+                    if let Some(row) = kept.rows.get(*index) {
+                        self.front.put_row(row)?;
+                    }
+                }
+                rows.len()
+            }
+            Some(Cursor::On(shard, _)) => {
+                let shard = *shard;
+                let many = if limit == 0 { "ALL".to_owned() } else { limit.to_string() };
+                let sql = format!("FETCH {many} FROM {}", super::transaction::quoted(name));
+                let branch = self.branch(shard).await?;
+                branch.send_simple(sql.as_bytes(), Audience::Client).await?;
+                let tag = branch.forward(Passing::ROWS).await?.tag;
+                let count = tag.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+                std::str::from_utf8(count).ok().and_then(|it| it.parse().ok()).unwrap_or(0)
+            }
+        };
+        if limit > 0 && count == limit {
+            self.front.put(|out| backend::put_empty(out, backend::tag::PORTAL_SUSPENDED));
+        } else {
+            Done::tagged(&format!("SELECT {count}")).put(&self.front);
+        }
+        Ok(())
+    }
+
     /// What a FETCH returns.
     pub(crate) async fn shape_of_fetch(
         &mut self,
@@ -261,10 +368,16 @@ impl Coordinator {
         text: &str,
     ) -> Result<Rc<Shape>, Failure> {
         match self.cursors.get(name) {
-            None => Err(no_cursor(name)),
+            None => match self.extended.portals.get(name.as_bytes()) {
+                Some(portal) if !moves => Ok(portal.shape()),
+                Some(_) => Ok(Rc::default()),
+                None => Err(no_cursor(name)),
+            },
             Some(Cursor::Kept(_)) if moves => Ok(Rc::default()),
             Some(Cursor::Kept(kept)) => Ok(Rc::clone(&kept.shape)),
-            Some(Cursor::On(shard)) => {
+            Some(Cursor::On(_, Some(_))) if moves => Ok(Rc::default()),
+            Some(Cursor::On(_, Some((shape, _)))) => Ok(Rc::clone(shape)),
+            Some(Cursor::On(shard, None)) => {
                 let shard = *shard;
                 let question = super::branch::Question::plain(text);
                 Ok(Rc::new(self.branch(shard).await?.describe(&question).await?))
@@ -278,12 +391,18 @@ impl Coordinator {
         name: Option<&str>,
     ) -> Result<&'static str, Failure> {
         let names: Vec<String> = match name {
-            Some(name) if !self.cursors.contains_key(name) => return Err(no_cursor(name)),
+            Some(name) if !self.cursors.contains_key(name) => {
+                if !self.extended.portals.contains_key(name.as_bytes()) {
+                    return Err(no_cursor(name));
+                }
+                self.close_portal(name.as_bytes()).await?;
+                return Ok("CLOSE CURSOR");
+            }
             Some(name) => vec![name.to_owned()],
             None => self.cursors.keys().cloned().collect(),
         };
         for name in names {
-            if let Some(Cursor::On(shard)) = self.cursors.remove(&name)
+            if let Some(Cursor::On(shard, _)) = self.cursors.remove(&name)
                 && let Some(branch) = self.branches.get(shard)
             {
                 let sql = format!("CLOSE {}", super::transaction::quoted(&name));
@@ -292,6 +411,13 @@ impl Coordinator {
         }
         Ok(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" })
     }
+}
+
+pub(super) fn only_forward() -> Failure {
+    Failure::refused(
+        ErrorResponse::error("55000", "cursor can only scan forward")
+            .hint("Declare it with SCROLL option to enable backward scan."),
+    )
 }
 
 fn no_cursor(name: &str) -> Failure {
@@ -323,8 +449,13 @@ mod tests {
 
     #[test]
     fn a_cursor_moves_as_in_postgres() {
-        let mut kept =
-            Kept { rows: vec![Vec::new(); 3], shape: Rc::default(), at: 0, scrolls: true };
+        let mut kept = Kept {
+            rows: vec![Vec::new(); 3],
+            shape: Rc::default(),
+            at: 0,
+            scrolls: true,
+            forbids: false,
+        };
         for (step, expected) in [
             (Step::Forward(2), vec![0, 1]),
             (Step::Forward(0), vec![1]),

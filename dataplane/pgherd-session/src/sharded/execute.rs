@@ -64,6 +64,17 @@ impl Done {
         Self { tag: completed.tag }
     }
 
+    /// The tag with another number of rows, if it has one.
+    pub(crate) fn with_count(&self, count: usize) -> Self {
+        let at = self.tag.iter().rposition(|&byte| byte == b' ').map_or(0, |at| at + 1);
+        match self.tag.split_at_checked(at) {
+            Some((verb, number)) if !number.is_empty() && number.iter().all(u8::is_ascii_digit) => {
+                Self { tag: [verb, count.to_string().as_bytes()].concat() }
+            }
+            _ => self.clone(),
+        }
+    }
+
     pub(crate) fn put(&self, front: &Front) {
         front.put(|out| match self.tag.as_slice() {
             [] => backend::put_empty(out, backend::tag::EMPTY_QUERY),
@@ -204,7 +215,7 @@ impl Coordinator {
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
         match plan {
             Plan::Single(shard) => self.on_one(shard, job).await,
-            Plan::Any => self.on_one(self.shard_for(job), job).await,
+            Plan::Any => self.on_one(self.shard_for(job.text), job).await,
             Plan::Broadcast(shards) => {
                 self.may_write(&shards).await?;
                 let begun = shards.len() > 1 && self.begin_own();
@@ -230,18 +241,21 @@ impl Coordinator {
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.
                 self.shape(job.text, job.types).await?;
+                self.judge_copied(job.text).await?;
                 Err(refused(refusal))
             }
             Plan::Elsewhere => Err(super::coordinator::not_understood()),
         }
     }
 
-    /// The shard for what all of them could answer: the first one where its OIDs are asked for.
-    fn shard_for(&self, job: &Job<'_>) -> usize {
-        let text = job.text.as_bytes();
-        let looks_up = ["pg_", "information_schema", "reg"];
-        let of_first = !self.oids.are_alike()
-            || looks_up.iter().any(|it| memchr::memmem::find(text, it.as_bytes()).is_some());
+    /// The shard for what all of them could answer: the first one where its OIDs are asked for, or
+    /// what only it keeps, such as advisory locks and large objects.
+    pub(crate) fn shard_for(&self, text: &str) -> usize {
+        const OF_FIRST: [&str; 7] =
+            ["pg_", "information_schema", "reg", "lo_", "loread", "lowrite", "txid_"];
+        let text = text.to_ascii_lowercase();
+        let is_in = |it: &&str| memchr::memmem::find(text.as_bytes(), it.as_bytes()).is_some();
+        let of_first = !self.oids.are_alike() || OF_FIRST.iter().any(|it| is_in(it));
         if of_first { 0 } else { self.any_shard() }
     }
 
@@ -316,5 +330,7 @@ mod tests {
         assert_eq!(added(b"INSERT 0 2", b"INSERT 0 40"), b"INSERT 0 42");
         assert_eq!(added(b"UPDATE 0", b"UPDATE 1"), b"UPDATE 1");
         assert_eq!(added(b"TRUNCATE TABLE", b"TRUNCATE TABLE"), b"TRUNCATE TABLE");
+        assert_eq!(Done::tagged("INSERT 0 2").with_count(0), Done::tagged("INSERT 0 0"));
+        assert_eq!(Done::tagged("SHOW").with_count(0), Done::tagged("SHOW"));
     }
 }

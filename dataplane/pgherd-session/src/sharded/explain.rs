@@ -79,7 +79,7 @@ impl Coordinator {
         let plan = self.plan(&inner).await?;
         match plan {
             Plan::Single(shard) => return self.on_one(shard, job).await,
-            Plan::Any => return self.on_one(self.any_shard(), job).await,
+            Plan::Any => return self.on_one(self.shard_for(cut.query), job).await,
             Plan::Refuse(refusal) => {
                 self.judge_explained(&cut, job).await?;
                 return Err(super::execute::refused(refusal));

@@ -1,5 +1,6 @@
 //! The extended protocol: prepared statements and portals, batches up to their Sync.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,8 +13,10 @@ use pgherd_wire::{backend, frame};
 use super::bind::Bind;
 use super::branch::{Arguments, Question};
 use super::coordinator::{Coordinator, in_failed_transaction};
-use super::failure::Failure;
+use super::cursors::Cursor;
+use super::failure::{Failure, result_type_changed};
 use super::front::Message;
+use super::malformed::{fault, malformed};
 use super::portals::Portal;
 use super::shapes::Shape;
 use super::transaction::State;
@@ -30,6 +33,8 @@ pub(crate) struct Extended {
     skipping: bool,
     /// Something has come since the last Sync.
     is_open: bool,
+    /// How many portals were left on shards.
+    last_portal: u64,
     /// The portal of which no shard has seen the values.
     unseen: Option<Vec<u8>>,
 }
@@ -41,6 +46,8 @@ pub(crate) struct Statement {
     /// `None` when the text has no statement.
     pub(crate) verb: Option<Verb>,
     pub(crate) shape: Rc<Shape>,
+    /// Of the catalog in which it has this shape.
+    version: Cell<u64>,
     /// By which connections keep it parsed.
     pub(crate) server: Option<Arc<pgherd_pool::Statement>>,
 }
@@ -70,6 +77,12 @@ impl Extended {
 
     pub(crate) fn close_portals(&mut self) {
         self.portals.clear();
+    }
+
+    /// A name for a portal on a shard.
+    pub(super) fn next_portal(&mut self) -> String {
+        self.last_portal += 1;
+        format!("pgherd_portal_{}", self.last_portal)
     }
 
     pub(crate) fn is_skipping(&self) -> bool {
@@ -130,10 +143,6 @@ pub(super) fn no_portal(name: &[u8]) -> Failure {
     Failure::error(NO_PORTAL, format!("portal \"{}\" does not exist", lossy(name)))
 }
 
-fn malformed() -> Failure {
-    Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, "invalid message format")
-}
-
 impl Statement {
     /// Whether it may be run in a transaction that has failed.
     fn ends_failure(&self) -> bool {
@@ -153,29 +162,23 @@ impl Coordinator {
             }
             _ => false,
         };
-        if !waits && let Some(name) = self.extended.unseen.take() {
-            match self.see(&name).await {
-                Ok(()) => {}
-                Err(Failure::End(end)) => return Err(end),
-                Err(failure) => {
-                    self.fail(&failure).await;
-                    self.extended.skipping = true;
-                    if message.tag != tag::SYNC {
-                        return self.front.flush().await;
-                    }
-                }
+        if !waits && !self.see_bound().await? {
+            self.extended.skipping = true;
+            if message.tag != tag::SYNC {
+                return self.front.flush().await;
             }
         }
         match message.tag {
-            tag::SYNC => return self.sync().await,
-            tag::FLUSH => return self.front.flush().await,
+            tag::SYNC => return self.sync(body).await,
+            tag::FLUSH if body.is_empty() => return self.front.flush().await,
             _ => {}
         }
         self.extended.is_open = true;
         let answered = match message.tag {
             _ if message.is_too_long => Err(self.too_long()),
+            tag::BIND => self.bind_message(body).await,
+            tag if fault(tag, body).is_some() => Err(malformed(tag, body)),
             tag::PARSE => self.parse_message(body).await,
-            tag::BIND => self.bind_message(body),
             tag::DESCRIBE => self.describe_message(body).await,
             tag::EXECUTE => {
                 let executed = self.execute_message(body).await;
@@ -185,8 +188,8 @@ impl Coordinator {
                 }
                 executed
             }
-            tag::CLOSE => self.close_message(body),
-            _ => Err(malformed()),
+            tag::CLOSE => self.close_message(body).await,
+            other => Err(malformed(other, body)),
         };
         match answered {
             Ok(()) => Ok(self.front.relieve().await?),
@@ -199,6 +202,25 @@ impl Coordinator {
                 self.front.flush().await
             }
         }
+    }
+
+    /// Lets a shard judge the values of the portal that was bound last, unless one has. `false`
+    /// when it has refused them.
+    pub(crate) async fn see_bound(&mut self) -> Result<bool, End> {
+        let Some(name) = self.extended.unseen.take() else { return Ok(true) };
+        match self.see(&name).await {
+            Ok(()) => Ok(true),
+            Err(Failure::End(end)) => Err(end),
+            Err(failure) => {
+                self.fail(&failure).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// From now on everything up to a Sync is discarded.
+    pub(crate) fn skip(&mut self) {
+        self.extended.skipping = true;
     }
 
     /// Lets a shard judge the values of a portal that is not executed now.
@@ -218,9 +240,12 @@ impl Coordinator {
         self.branch(shard).await?.try_bind(&question).await
     }
 
-    async fn sync(&mut self) -> Result<(), End> {
+    async fn sync(&mut self, body: &[u8]) -> Result<(), End> {
         self.extended.skipping = false;
         self.extended.is_open = false;
+        if !body.is_empty() {
+            self.fail(&malformed(tag::SYNC, body)).await;
+        }
         if self.transaction.state == State::Implicit {
             match self.finish_transaction().await {
                 Ok(()) => {}
@@ -235,7 +260,8 @@ impl Coordinator {
     }
 
     async fn parse_message(&mut self, body: &[u8]) -> Result<(), Failure> {
-        let parse = Parse::read(body).ok_or_else(malformed)?;
+        let parse = Parse::read(body).ok_or_else(|| malformed(tag::PARSE, body))?;
+        self.readable(parse.name)?;
         let (_, types) = parse.definition.split_at(parse.text().len() + 3);
         let (types, _) = types.as_chunks::<4>();
         let types: Vec<u32> = types.iter().map(|it| u32::from_be_bytes(*it)).collect();
@@ -268,7 +294,8 @@ impl Coordinator {
             }
             let shape = Rc::new(Self::shape_of_command(text.as_bytes()));
             let verb = Some(Verb::Command);
-            return Ok(Statement { text: text.into(), verb, shape, server: None });
+            let version = Cell::default();
+            return Ok(Statement { text: text.into(), verb, shape, version, server: None });
         }
         let pieces = self.pieces(text).await?;
         let verb = match pieces.as_slice() {
@@ -286,9 +313,9 @@ impl Coordinator {
             return Err(in_failed_transaction());
         }
         let shape = match &verb {
-            Some(Verb::Plan(_) | Verb::Show | Verb::Explain | Verb::Declare { .. }) => {
-                self.shape(text, types).await?
-            }
+            Some(
+                Verb::Plan(_) | Verb::SetConfig | Verb::Show | Verb::Explain | Verb::Declare { .. },
+            ) => self.shape(text, types).await?,
             Some(Verb::Fetch { name, moves }) => self.shape_of_fetch(name, *moves, text).await?,
             Some(Verb::Execute { name }) => {
                 let prepared = self.extended.statement(name.as_bytes())?;
@@ -300,7 +327,28 @@ impl Coordinator {
             Some(Verb::Plan(Nature::Reads | Nature::Writes)) => self.interned(text, &shape),
             _ => None,
         };
-        Ok(Statement { text: text.into(), verb, shape, server })
+        let version = match shape.row {
+            Some(_) => self.catalog().await?.version,
+            None => 0,
+        };
+        Ok(Statement { text: text.into(), verb, shape, version: Cell::new(version), server })
+    }
+
+    /// A statement that returns other columns since the schema was changed is none any more.
+    async fn check_shape(&mut self, statement: &Statement) -> Result<(), Failure> {
+        let (Some(Verb::Plan(_)), Some(row)) = (&statement.verb, &statement.shape.row) else {
+            return Ok(());
+        };
+        let version = self.catalog().await?.version;
+        if statement.version.get() == version {
+            return Ok(());
+        }
+        let now = self.shape(&statement.text, &statement.shape.parameters).await?;
+        if now.row.as_deref().map(row_type) != Some(row_type(row)) {
+            return Err(result_type_changed());
+        }
+        statement.version.set(version);
+        Ok(())
     }
 
     /// The one statement of the process with this text and shape.
@@ -317,27 +365,42 @@ impl Coordinator {
         Some(pool.statements().intern(&definition, shape, marks))
     }
 
-    fn bind_message(&mut self, body: &[u8]) -> Result<(), Failure> {
-        let bind = Bind::read(body).ok_or_else(malformed)?;
+    async fn bind_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let bind = match Bind::read(body) {
+            Some(bind) => bind,
+            None => {
+                // The statement is looked up before the values are read.
+                if let Some(name) = body.split(|&byte| byte == 0).nth(1) {
+                    self.extended.statement(name)?;
+                }
+                return Err(malformed(tag::BIND, body));
+            }
+        };
+        self.readable(bind.portal)?;
         let statement = self.extended.statement(bind.statement)?;
         let arguments = bind.arguments(statement.shape.parameters.len())?;
         if self.transaction.state == State::Failed && !statement.ends_failure() {
             return Err(in_failed_transaction());
         }
-        if !bind.portal.is_empty() && self.extended.portals.contains_key(bind.portal) {
+        let is_taken = self.extended.portals.contains_key(bind.portal)
+            || self.cursors.contains_key(&lossy(bind.portal));
+        if !bind.portal.is_empty() && is_taken {
             let text = format!("cursor \"{}\" already exists", lossy(bind.portal));
             return Err(Failure::error(DUPLICATE_PORTAL, text));
         }
         let columns = statement.shape.columns();
-        if bind.formats.len() > 1 && bind.formats.len() != columns {
+        let returns_rows = statement.shape.row.is_some();
+        if returns_rows && bind.formats.len() > 1 && bind.formats.len() != columns {
             let text = format!(
                 "bind message has {} result formats but query has {columns} columns",
                 bind.formats.len()
             );
             return Err(Failure::error(pgherd_wire::sqlstate::PROTOCOL_VIOLATION, text));
         }
-        // The shard that executes it judges the values. Until then nothing is said of them.
-        if arguments.len() > 0 {
+        self.check_shape(&statement).await?;
+        // The shard that executes it judges the values, and plans it with them, which may fail too.
+        // Until then nothing is said of them.
+        if arguments.len() > 0 || matches!(statement.verb, Some(Verb::Plan(_))) {
             self.front.hold();
             self.extended.unseen = Some(bind.portal.to_vec());
         }
@@ -348,7 +411,8 @@ impl Coordinator {
     }
 
     async fn describe_message(&mut self, body: &[u8]) -> Result<(), Failure> {
-        let (target, name) = frontend::parse_target(body).ok_or_else(malformed)?;
+        let (target, name) =
+            frontend::parse_target(body).ok_or_else(|| malformed(tag::DESCRIBE, body))?;
         let row = match target {
             Target::Statement => {
                 let statement = self.extended.statement(name)?;
@@ -367,7 +431,11 @@ impl Coordinator {
             Target::Portal if self.cursors.contains_key(&lossy(name)) => {
                 let name = lossy(name);
                 let text = format!("FETCH FROM {}", super::transaction::quoted(&name));
-                self.shape_of_fetch(&name, false, &text).await?.row.clone()
+                let shape = self.shape_of_fetch(&name, false, &text).await?;
+                match self.cursors.get(&name) {
+                    Some(Cursor::On(_, Some((_, true)))) => shape.row_in(&[1]),
+                    _ => shape.row.clone(),
+                }
             }
             Target::Portal => {
                 let portal = self.extended.portals.get(name).ok_or_else(|| no_portal(name))?;
@@ -386,11 +454,20 @@ impl Coordinator {
         Ok(())
     }
 
-    fn close_message(&mut self, body: &[u8]) -> Result<(), Failure> {
-        let (target, name) = frontend::parse_target(body).ok_or_else(malformed)?;
+    async fn close_message(&mut self, body: &[u8]) -> Result<(), Failure> {
+        let (target, name) =
+            frontend::parse_target(body).ok_or_else(|| malformed(tag::CLOSE, body))?;
         match target {
             Target::Statement => drop(self.extended.statements.remove(name)),
-            Target::Portal => drop(self.extended.portals.remove(name)),
+            // Cursors of SQL are portals, too.
+            Target::Portal if self.transaction.state == State::Failed => {
+                self.cursors.remove(&lossy(name));
+                self.extended.portals.remove(name);
+            }
+            Target::Portal if self.cursors.contains_key(&lossy(name)) => {
+                self.close_cursor(Some(&lossy(name))).await?;
+            }
+            Target::Portal => self.close_portal(name).await?,
         }
         self.front.put(|out| backend::put_empty(out, backend::tag::CLOSE_COMPLETE));
         Ok(())

@@ -100,6 +100,12 @@ impl Failure {
     }
 }
 
+/// What Postgres says of a prepared statement that would return other columns than it did.
+pub(crate) fn result_type_changed() -> Failure {
+    let body = crate::relay::RESULT_TYPE_CHANGED.to_vec();
+    Failure::Reported(Report { shard: 0, body })
+}
+
 impl From<End> for Failure {
     fn from(end: End) -> Self {
         Self::End(end)

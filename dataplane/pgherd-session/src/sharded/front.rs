@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use pgherd_pool::{Socket, note_parameter};
 use pgherd_wire::frame::{HEADER_LEN, Header};
-use pgherd_wire::{ParamSet, backend, frame, frontend};
+use pgherd_wire::{ErrorResponse, ParamSet, backend, frame, frontend, sqlstate};
 use tokio::io::AsyncWrite;
 
 use super::branch::Budget;
@@ -462,6 +462,14 @@ impl Front {
                 Err(end) => return Poll::Ready(end),
             }
         }
+    }
+
+    /// A message that has no place in a COPY: as in Postgres an error, and the end.
+    pub(crate) fn lost_in_copy(&self, tag: u8) -> End {
+        let text = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
+        let error = ErrorResponse::error(sqlstate::PROTOCOL_VIOLATION, text);
+        self.put(|out| error.put(out));
+        End::NotInCopy(tag)
     }
 
     // === parameters ===

@@ -121,6 +121,14 @@ impl Translation {
         self.types_back.get(&oid).copied().unwrap_or(oid)
     }
 
+    /// Types of the client's on this shard, of values in binary.
+    pub(crate) fn elements_there(&self, types: &[u32]) -> Result<Vec<u32>, Failure> {
+        if types.iter().any(|it| self.is_opaque(*it)) {
+            return Err(opaque());
+        }
+        Ok(types.iter().map(|it| self.type_there(*it)).collect())
+    }
+
     /// A type of this shard for the client.
     pub(crate) fn type_here(&self, oid: u32) -> u32 {
         self.types.get(&oid).copied().unwrap_or(oid)

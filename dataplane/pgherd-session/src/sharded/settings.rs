@@ -75,7 +75,7 @@ impl Coordinator {
     }
 
     /// Tells the client of parameters that a branch has now and that nothing was said of.
-    fn report_params(&mut self, shard: usize) {
+    pub(crate) fn report_params(&mut self, shard: usize) {
         let Some(branch) = self.branches.get(shard) else { return };
         let Some(lease) = branch.connection() else { return };
         let params = Arc::clone(&lease.params);

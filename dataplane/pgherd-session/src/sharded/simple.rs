@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use pgherd_wire::backend;
-use pgherd_wire::frontend::definition_text;
+use pgherd_wire::frontend::{definition_text, tag};
 
 use super::branch::Arguments;
 use super::coordinator::{Coordinator, in_failed_transaction};
 use super::execute::{Done, Job};
 use super::failure::Failure;
+use super::malformed::{fault, malformed};
 use super::texts::Piece;
 use super::transaction::State;
 use super::verb::{Nature, Verb};
@@ -18,7 +19,11 @@ impl Coordinator {
     /// Answers a Query.
     pub(crate) async fn query(&mut self, body: &[u8]) -> Result<(), End> {
         self.extended.forget_unnamed();
-        match self.run_query(definition_text(body)).await {
+        let asked = match fault(tag::QUERY, body) {
+            Some(_) => Err(malformed(tag::QUERY, body)),
+            None => self.run_query(definition_text(body)).await,
+        };
+        match asked {
             Ok(()) => {}
             Err(Failure::End(end)) => return Err(end),
             Err(failure) => self.fail(&failure).await,
@@ -30,6 +35,9 @@ impl Coordinator {
                 Err(Failure::End(end)) => return Err(end),
                 Err(failure) => self.fail(&failure).await,
             }
+        }
+        if !self.transaction.is_open() {
+            self.extended.close_portals();
         }
         self.ready().await
     }
@@ -112,6 +120,7 @@ impl Coordinator {
                 let done = self.run_command(text.as_bytes(), job.is_simple)?;
                 return done.ok_or_else(super::coordinator::not_understood);
             }
+            Verb::SetConfig => return self.set_config(job).await,
             Verb::Show => return self.show(text, job.is_simple).await,
             Verb::DiscardAll => self.discard_all().await?.into(),
             Verb::Nothing(tag) => (*tag).into(),

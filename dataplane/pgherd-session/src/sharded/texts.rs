@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use pgherd_parser::{ParseError, StringSyntax, Tree};
+use pgherd_parser::{ParseError, RawStmt, StringSyntax, Tree};
 use pgherd_plan::{Context, Outline, Parameter, outline};
+use pgherd_sql::Lexer;
 
 use super::catalog::Loaded;
 use super::coordinator::{Coordinator, not_understood};
@@ -50,8 +51,10 @@ pub(crate) struct Piece {
 /// Bytes of texts that a worker keeps, and the longest one that is kept.
 const MAX_BYTES: usize = 8 << 20;
 const LONGEST_KEPT: usize = 16 * 1024;
-/// The longest that is parsed: a tree takes many times as much.
+/// The longest that is parsed whatever is in it: a tree takes many times as much. Longer ones may
+/// have so many words, so that a long literal is no hindrance.
 const LONGEST: usize = 8 << 20;
+const MOST_TOKENS: usize = 500_000;
 /// Nested comments cost the parser the square of their number.
 const MOST_COMMENTS: usize = 10_000;
 
@@ -89,9 +92,10 @@ enum NoTree {
 }
 
 fn parse(text: &str, strings: StringSyntax) -> Result<Tree, NoTree> {
-    if text.len() > LONGEST {
-        let error =
-            format!("a statement longer than {LONGEST} bytes cannot be planned over shards");
+    if text.len() > LONGEST && has_many_tokens(text) {
+        let error = format!(
+            "a statement of more than {LONGEST} bytes and {MOST_TOKENS} words cannot be planned over shards"
+        );
         return Err(NoTree::Limit(Failure::error("54000", error)));
     }
     let comments = memchr::memmem::find_iter(text.as_bytes(), b"/*").take(MOST_COMMENTS);
@@ -101,6 +105,18 @@ fn parse(text: &str, strings: StringSyntax) -> Result<Tree, NoTree> {
     Tree::parse(text, strings).map_err(|error| match error {
         ParseError::Refused { .. } | ParseError::Zero => NoTree::Syntax,
     })
+}
+
+fn has_many_tokens(text: &str) -> bool {
+    let mut lexer = Lexer::new(text.as_bytes());
+    for _ in 0..MOST_TOKENS {
+        match lexer.next_token() {
+            Ok(Some(_)) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
+        }
+    }
+    true
 }
 
 impl Coordinator {
@@ -118,9 +134,7 @@ impl Coordinator {
         let encoding = Encoding::of(&params);
         match encoding.decode(text) {
             Some(text) if is_utf8 || encoding == Encoding::Latin1 || text.is_ascii() => Ok(text),
-            _ if is_utf8 => {
-                Err(Failure::error("22021", "invalid byte sequence for encoding \"UTF8\""))
-            }
+            _ if is_utf8 => Err(super::malformed::not_utf8(text)),
             _ => Err(Failure::unsupported(
                 "a text with other characters than ASCII under this client_encoding",
                 "Set client_encoding to UTF8.",
@@ -254,10 +268,14 @@ impl Coordinator {
     }
 }
 
+fn verb(statement: RawStmt<'_>, text: &str) -> Verb {
+    super::set_config::verb(statement, text).unwrap_or_else(|| Verb::of(statement))
+}
+
 fn cut(tree: &Tree, text: &str) -> Vec<Piece> {
     let statements: Vec<_> = tree.statements().collect();
     if let [only] = statements.as_slice() {
-        return vec![Piece { text: text.into(), offset: 0, verb: Verb::of(*only) }];
+        return vec![Piece { text: text.into(), offset: 0, verb: verb(*only, text) }];
     }
     let (mut at, mut characters) = (0, 0);
     let pieces = statements.into_iter().map(|statement| {
@@ -269,7 +287,7 @@ fn cut(tree: &Tree, text: &str) -> Vec<Piece> {
         characters += text.get(at..start).map_or(0, |it| it.chars().count());
         at = start;
         let text = text.get(start..end).unwrap_or_default();
-        Piece { text: text.into(), offset: characters, verb: Verb::of(statement) }
+        Piece { text: text.into(), offset: characters, verb: verb(statement, text) }
     });
     pieces.collect()
 }

@@ -53,6 +53,8 @@ pub(crate) struct Transaction {
 enum Logged {
     Savepoint(String),
     Set(String),
+    /// A cursor was declared, which a rollback to an earlier savepoint drops.
+    Cursor(String),
 }
 
 /// Connections that break before the transaction has begun there.
@@ -99,7 +101,7 @@ impl Transaction {
     pub(crate) fn last_savepoint(&self) -> Option<&str> {
         self.log.iter().rev().find_map(|it| match it {
             Logged::Savepoint(name) => Some(name.as_str()),
-            Logged::Set(_) => None,
+            Logged::Set(_) | Logged::Cursor(_) => None,
         })
     }
 
@@ -109,17 +111,25 @@ impl Transaction {
         self.log.push(Logged::Set(text.trim().trim_end_matches(';').to_owned()));
     }
 
+    /// A cursor was declared.
+    pub(crate) fn log_cursor(&mut self, name: &str) {
+        self.log.push(Logged::Cursor(name.to_owned()));
+    }
+
     /// What a branch begins with.
     fn prologue(&self) -> String {
         let mut sql = if self.begin.is_empty() { "BEGIN".to_owned() } else { self.begin.clone() };
         for logged in &self.log {
-            sql.push_str("; ");
             match logged {
                 Logged::Savepoint(name) => {
-                    sql.push_str("SAVEPOINT ");
+                    sql.push_str("; SAVEPOINT ");
                     sql.push_str(&quoted(name));
                 }
-                Logged::Set(text) => sql.push_str(text),
+                Logged::Set(text) => {
+                    sql.push_str("; ");
+                    sql.push_str(text);
+                }
+                Logged::Cursor(_) => {}
             }
         }
         sql
@@ -177,7 +187,7 @@ impl Coordinator {
                 let mut index = 0;
                 self.transaction.log.retain(|it| {
                     index += 1;
-                    index <= at || matches!(it, Logged::Set(_))
+                    index <= at || !matches!(it, Logged::Savepoint(_))
                 });
                 Ok("RELEASE")
             }
@@ -191,7 +201,11 @@ impl Coordinator {
                     ));
                 }
                 let sql = format!("ROLLBACK TO SAVEPOINT {}", quoted(name));
-                self.transaction.log.truncate(at + 1);
+                for undone in self.transaction.log.split_off(at + 1) {
+                    if let Logged::Cursor(name) = undone {
+                        self.cursors.remove(&name);
+                    }
+                }
                 self.transaction.path = None;
                 self.tell_branches(&sql).await?;
                 self.transaction.state = State::Block;

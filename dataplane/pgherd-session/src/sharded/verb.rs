@@ -15,6 +15,8 @@ pub(crate) enum Verb {
     Transaction(Control),
     /// SET and RESET.
     Set(Setting),
+    /// SELECT of set_config() calls.
+    SetConfig,
     /// SHOW: any shard knows.
     Show,
     /// `SET pgherd.…` and its kin, which the proxy answers itself.

@@ -1,10 +1,11 @@
 //! `pgherd-testbed`: a Postgres and a proxy for as long as one command runs.
 //!
 //! ```text
-//! pgherd-testbed --pool-mode transaction|session [--direct] [--pool-size N] [--shards N] -- COMMAND…
+//! pgherd-testbed --pool-mode transaction|session [--direct] [--pool-size N] [--shards N [--key COLUMN=TYPE]… [--reference TABLE]…] -- COMMAND…
 //! ```
 //! With `--shards` the proxy is before a sharded cluster, `DIRECT_PGDATABASE` has the same rows in one
-//! database, and `PGHERD_SHARDS` says how many shards there are.
+//! database, and `PGHERD_SHARDS` says how many shards there are. With `--key` the cluster is empty, and
+//! every table that has the column is sharded by it.
 //!
 //! The command gets `PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE` for the way it is to take
 //! (through the proxy, or with `--direct` straight to Postgres), the same with the prefix
@@ -45,6 +46,12 @@ struct Options {
     /// Put the proxy before a sharded cluster.
     #[arg(long, default_value_t = 0, conflicts_with = "direct")]
     shards: usize,
+    /// Shard every table that has this column, `COLUMN=TYPE`; may be repeated.
+    #[arg(long, requires = "shards", value_parser = key)]
+    key: Vec<(String, String)>,
+    /// A table of which every shard has all rows; may be repeated.
+    #[arg(long, requires = "shards")]
+    reference: Vec<String>,
     /// Print the last lines of what the servers logged when the command fails.
     #[arg(long)]
     logs: bool,
@@ -79,10 +86,25 @@ async fn run(options: &Options) -> Result<ExitStatus> {
 }
 
 async fn run_sharded(options: &Options) -> Result<ExitStatus> {
-    let cluster = ShardedCluster::start(options.shards)?;
+    let mut builder = ShardedCluster::builder(options.shards);
+    if !options.key.is_empty() {
+        builder = builder.schema("");
+    }
+    for table in &options.reference {
+        builder = builder.reference(table);
+    }
+    for (column, key_type) in &options.key {
+        builder = builder.sharded_by_type(column, key_type);
+    }
+    let cluster = builder.start()?;
     let config = cluster.config_in(&options.pool_mode).pool_size(options.pool_size);
     let proxy = Proxy::start(&config.to_toml())?;
     run_between(options, cluster.server(0), WHOLE, Some(&proxy)).await
+}
+
+fn key(text: &str) -> Result<(String, String), String> {
+    let (column, key_type) = text.split_once('=').ok_or("not COLUMN=TYPE")?;
+    Ok((column.to_owned(), key_type.to_owned()))
 }
 
 /// Runs the command between a server, with the database that it sees there, and a proxy.

@@ -19,3 +19,4 @@ mod simple;
 mod sql;
 mod transactions;
 mod two_proxies;
+mod wire;

@@ -1,10 +1,9 @@
 //! Whole exchanges with a shard: something is asked, and read until the shard is ready again.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use pgherd_pool::{Note, ServerError, Statement, WorkerStats};
+use pgherd_pool::{Note, ServerError, WorkerStats};
 use pgherd_wire::backend::{self, tag};
 use pgherd_wire::description::row_type;
 use pgherd_wire::frame::{self, Header};
@@ -50,6 +49,8 @@ pub(crate) struct Completed {
     /// The body of the last RowDescription.
     pub(crate) description: Option<Vec<u8>>,
     pub(crate) status: TransactionStatus,
+    /// The limit of Execute was reached.
+    pub(crate) is_suspended: bool,
 }
 
 /// How long what is cancelled may take to end.
@@ -143,39 +144,6 @@ impl Branch {
         self.send(&out).await
     }
 
-    /// Sends Bind, Execute and Sync of a statement that the connection keeps parsed, with a Parse
-    /// before them when it is the first time.
-    pub(crate) async fn send_statement(
-        &mut self,
-        statement: &Arc<Statement>,
-        question: &Question<'_>,
-    ) -> Result<(), Failure> {
-        let mut out = Vec::with_capacity(question.arguments.size() + 128);
-        let Some(lease) = self.connection() else { return Err(Failure::Broken(self.shard)) };
-        let doomed = lease.statements.take_doomed();
-        let known = lease.statements.name(statement.id);
-        let is_new = known.is_none();
-        let name = known.unwrap_or_else(|| lease.statements.add(statement.id));
-        for name in &doomed {
-            let target = frontend::Target::Statement;
-            frontend::put_target(&mut out, frontend::tag::CLOSE, target, name);
-            self.owes(Request::Close, Audience::Proxy);
-        }
-        if is_new {
-            frontend::put_parse(&mut out, &name, &statement.definition);
-            self.owes(Request::Parse, Audience::Client);
-        }
-        question.put_bind(&mut out, &name);
-        frame::put(&mut out, frontend::tag::EXECUTE, |body| body.extend([0; 5]));
-        frontend::put_empty(&mut out, frontend::tag::SYNC);
-        for request in [Request::Bind, Request::Execute, Request::Sync] {
-            self.owes(request, Audience::Client);
-        }
-        self.send(&out).await?;
-        self.parsing = is_new.then_some(statement.id);
-        Ok(())
-    }
-
     /// Asks what the shard makes of a statement, without running it.
     pub(crate) async fn describe(&mut self, question: &Question<'_>) -> Result<Shape, Failure> {
         let mut out = Vec::with_capacity(question.sql.len() + 64);
@@ -228,7 +196,11 @@ impl Branch {
     }
 
     /// A Parse with the OIDs of this shard.
-    fn put_parse(&self, question: &Question<'_>, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(super) fn put_parse(
+        &self,
+        question: &Question<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         let sql = self.encoding().encode(question.sql)?;
         let question = &Question { sql: &sql, ..*question };
         let Some(translation) = &self.translation else {
@@ -309,6 +281,7 @@ impl Branch {
             if header.tag == tag::BIND_COMPLETE {
                 self.front.release();
             }
+            reading.completed.is_suspended |= header.tag == tag::PORTAL_SUSPENDED;
             let passes = match header.tag {
                 tag::DATA_ROW
                     if passing.rows && (self.front.is_capturing() || !arrays.is_empty()) =>
@@ -322,7 +295,11 @@ impl Branch {
                     }
                     continue;
                 }
-                tag::DATA_ROW | tag::COPY_OUT | tag::COPY_DATA | tag::COPY_DONE => passing.rows,
+                tag::DATA_ROW
+                | tag::COPY_OUT
+                | tag::COPY_DATA
+                | tag::COPY_DONE
+                | tag::FUNCTION_CALL_RESPONSE => passing.rows,
                 tag::PARSE_COMPLETE | tag::BIND_COMPLETE => passing.completions,
                 tag::ROW_DESCRIPTION => {
                     let body = self.body(header).await?.to_vec();
@@ -457,8 +434,12 @@ impl Branch {
 
 impl Reading {
     fn new() -> Self {
-        let completed =
-            Completed { tag: Vec::new(), description: None, status: TransactionStatus::Idle };
+        let completed = Completed {
+            tag: Vec::new(),
+            description: None,
+            status: TransactionStatus::Idle,
+            is_suspended: false,
+        };
         Self { completed, failed: None }
     }
 

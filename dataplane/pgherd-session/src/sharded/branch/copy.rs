@@ -6,7 +6,6 @@ use pgherd_wire::owed::{Audience, Request};
 use pgherd_wire::{frame, frontend};
 
 use super::{Branch, Completed, Passing, Reply};
-use crate::end::End;
 use crate::sharded::failure::{Failure, Report};
 
 /// What comes of COPY TO STDOUT.
@@ -141,7 +140,7 @@ impl Branch {
                 }
                 // Postgres ignores them in the middle of a copy.
                 tag::SYNC | tag::FLUSH => {}
-                other => return Err(End::UnknownMessage(other).into()),
+                other => return Err(self.front.lost_in_copy(other).into()),
             }
         }
     }

@@ -59,8 +59,13 @@ impl<'a> Question<'a> {
 
     /// Appends a Bind of the unnamed portal to a statement.
     pub(crate) fn put_bind(&self, out: &mut Vec<u8>, statement: &[u8]) {
+        self.put_bind_as(out, b"", statement);
+    }
+
+    /// The same of a portal with a name.
+    pub(crate) fn put_bind_as(&self, out: &mut Vec<u8>, portal: &[u8], statement: &[u8]) {
         frame::put(out, frontend::tag::BIND, |body| {
-            body.push(0);
+            frame::put_cstr(body, portal);
             frame::put_cstr(body, statement);
             self.arguments.put(body);
             body.extend_from_slice(&count(self.formats.len()));

@@ -30,13 +30,18 @@ impl Coordinator {
         let rows = self.computed(scatter, job).await?;
         let (of_shard, given) = self.by_shard(scatter, &rows).await?;
         drop(rows);
-        let types = || scatter.columns.iter().map(|it| it.type_oid);
-        let arguments = of_shard.iter().map(|(shard, rows)| {
-            let mut arguments = job.arguments.clone();
-            rows.push_to(&mut arguments, types());
-            (*shard, arguments)
-        });
-        let arguments: Vec<(usize, Arguments)> = arguments.collect();
+        let types: Vec<u32> = scatter.columns.iter().map(|it| it.type_oid).collect();
+        let mut arguments: Vec<(usize, Arguments)> = Vec::new();
+        for (shard, rows) in &of_shard {
+            // Arrays say the type of their elements.
+            let there = match self.oids.of(*shard) {
+                Some(translation) => translation.elements_there(&types)?,
+                None => types.clone(),
+            };
+            let mut own = job.arguments.clone();
+            rows.push_to(&mut own, there.into_iter());
+            arguments.push((*shard, own));
+        }
         let parts: Vec<Part<'_>> = arguments
             .iter()
             .map(|(shard, arguments)| Part { shard: *shard, text: &scatter.insert, arguments })

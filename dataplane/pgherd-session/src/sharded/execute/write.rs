@@ -86,7 +86,14 @@ impl Coordinator {
         }
         check_count(job, first_parameter)?;
         let gathered = self.gather(gathers, job).await?;
-        Ok(Some(arguments(gathers, &gathered, job)))
+        let arguments = arguments(gathers, &gathered, job);
+        if arguments.len() > usize::from(u16::MAX) {
+            return Err(Failure::unsupported(
+                "a query of so many parameters that those of its gathered rows find no place",
+                "Pass an array instead.",
+            ));
+        }
+        Ok(Some(arguments))
     }
 
     /// Runs the parts one after the other, in the order of shards, so that two clients cannot wait

@@ -124,6 +124,7 @@ fn a_copy_is_whole_or_not_there() -> Result<()> {
     ];
     twins.same("in the extended protocol", &extended.concat(), 1);
     twins.same_query("SELECT count(*) FROM notes");
+    twins.same_query("COPY nowhere FROM STDIN");
     for (sql, construct) in [
         ("COPY notes (note) FROM STDIN", "without its sharding key"),
         ("COPY notes FROM '/nowhere'", "file"),
