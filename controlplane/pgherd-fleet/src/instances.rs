@@ -246,16 +246,7 @@ impl<'a> Sights<'a> {
             let views = self.of(&place);
             let all = || views.iter().map(|(_, view)| view);
             let (cluster, shard, key) = place;
-            let failing = views.iter().filter_map(|(seen, view)| {
-                let failing = view.failing.as_ref()?;
-                Some(Evidence {
-                    proxy: seen.proxy.clone(),
-                    zone: seen.zone.clone(),
-                    class: failing.class.clone(),
-                    detail: failing.detail.clone(),
-                    lasting_seconds: failing.lasting_seconds,
-                })
-            });
+            let failing = views.iter().filter_map(|(seen, view)| Evidence::of(seen, view));
             let banned = all().filter(|view| !view.bans.is_empty());
             statuses.push(InstanceStatus {
                 role: role(views, configured),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::AHashMap;
+use expect_test::Expect;
 use parking_lot::Mutex;
 use pgherd_config::Topology;
 use pgherd_pool::{Directory, Need};
@@ -28,6 +29,14 @@ const TOPOLOGY: &str = r#"{"clusters": [
     {"name": "*", "pool_mode": "statement", "users": [{"name": "alice", "password": "a"}],
      "shards": [{"instances": [{"host": "::1", "port": 5433, "role": "primary"}]}]}
 ]}"#;
+
+/// The replies to statements, one after the other, on a stand of their own.
+#[track_caller]
+pub(crate) fn check(statements: &[&str], expected: Expect) {
+    let stand = Stand::new();
+    let replies: String = statements.iter().map(|statement| stand.run(statement)).collect();
+    expected.assert_eq(&replies);
+}
 
 /// The shared state of a proxy and a console on it.
 pub(crate) struct Stand {

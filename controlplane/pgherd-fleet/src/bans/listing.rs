@@ -202,7 +202,7 @@ impl Lister<'_> {
                     remaining_seconds: ban.remaining_seconds,
                     held_back: view.held_back.clone(),
                     count: Some(ban.count).filter(|count| *count > 0),
-                    evidence: evidence(seen, view).into_iter().collect(),
+                    evidence: Evidence::of(seen, view).into_iter().collect(),
                     obeyed_by: usize::from(view.held_back.is_none()),
                     ..self.entry(&key, BanSource::Local)
                 });
@@ -216,7 +216,7 @@ impl Lister<'_> {
         let mut evidence: Vec<Evidence> = Vec::new();
         for seen in self.seen {
             let views = seen.instances.iter().filter(|view| view.key().as_ref() == Some(key));
-            evidence.extend(views.filter_map(|view| self::evidence(seen, view)).take(1));
+            evidence.extend(views.filter_map(|view| Evidence::of(seen, view)).take(1));
         }
         BanEntry {
             id: None,
@@ -253,15 +253,20 @@ impl Lister<'_> {
     }
 }
 
-fn evidence(seen: &Seen, view: &InstanceView) -> Option<Evidence> {
-    let failing = view.failing.as_ref()?;
-    Some(Evidence {
-        proxy: seen.proxy.clone(),
-        zone: seen.zone.clone(),
-        class: failing.class.clone(),
-        detail: failing.detail.clone(),
-        lasting_seconds: failing.lasting_seconds,
-    })
+// === impl Evidence ===
+
+impl Evidence {
+    /// What a proxy has against an instance, if it has anything.
+    pub(crate) fn of(seen: &Seen, view: &InstanceView) -> Option<Self> {
+        let failing = view.failing.as_ref()?;
+        Some(Self {
+            proxy: seen.proxy.clone(),
+            zone: seen.zone.clone(),
+            class: failing.class.clone(),
+            detail: failing.detail.clone(),
+            lasting_seconds: failing.lasting_seconds,
+        })
+    }
 }
 
 fn places(snapshot: &Snapshot, key: &InstanceKey) -> Vec<BanPlace> {

@@ -70,17 +70,10 @@ fn usage() -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
     use super::*;
-    use crate::testing::Stand;
-
-    #[track_caller]
-    fn check(statements: &[&str], expected: Expect) {
-        let stand = Stand::new();
-        let replies: String = statements.iter().map(|statement| stand.run(statement)).collect();
-        expected.assert_eq(&replies);
-    }
+    use crate::testing::check;
 
     #[track_caller]
     fn check_order(text: &str, instance: &str, reason: &str, lasting: Option<u64>) {

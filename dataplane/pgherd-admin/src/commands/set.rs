@@ -60,16 +60,9 @@ fn parameter(arguments: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
-    use crate::testing::Stand;
-
-    #[track_caller]
-    fn check(statements: &[&str], expected: Expect) {
-        let stand = Stand::new();
-        let replies: String = statements.iter().map(|statement| stand.run(statement)).collect();
-        expected.assert_eq(&replies);
-    }
+    use crate::testing::check;
 
     #[test]
     fn what_drivers_set_is_accepted() {

@@ -87,16 +87,9 @@ fn run(request: &Request<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
-    use crate::testing::Stand;
-
-    #[track_caller]
-    fn check(statements: &[&str], expected: Expect) {
-        let stand = Stand::new();
-        let replies: String = statements.iter().map(|statement| stand.run(statement)).collect();
-        expected.assert_eq(&replies);
-    }
+    use crate::testing::check;
 
     #[test]
     fn a_ban_is_seen_until_it_is_lifted() {

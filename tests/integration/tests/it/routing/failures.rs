@@ -30,8 +30,10 @@ struct Seen {
     longest: Duration,
 }
 
+type Repeating = JoinHandle<Result<Seen>>;
+
 /// Repeats a statement until told to stop.
-fn repeat(mut client: Client, sql: String, stop: &Arc<AtomicBool>) -> JoinHandle<Result<Seen>> {
+fn repeat(mut client: Client, sql: String, stop: &Arc<AtomicBool>) -> Repeating {
     let stop = Arc::clone(stop);
     std::thread::spawn(move || {
         let mut seen = Seen::default();
@@ -53,7 +55,7 @@ fn repeat(mut client: Client, sql: String, stop: &Arc<AtomicBool>) -> JoinHandle
 /// How much longer than promised things may have taken: what a machine that has stopped for a moment does to
 /// everybody, a client that writes to the primary without a proxy sees, too, and on the way through the proxy a few
 /// times as many have their turn.
-fn slack(control: JoinHandle<Result<Seen>>) -> Result<Duration> {
+fn slack(control: Repeating) -> Result<Duration> {
     let control = control.join().expect("no panic")?;
     ensure!(control.errors.is_empty(), "{control:?}");
     Ok(control.longest * 4)
@@ -194,33 +196,55 @@ fn a_transaction_whose_server_ends_fails_until_the_client_ends_it() -> Result<()
     Ok(())
 }
 
+/// Four readers and a writer through the proxy, and a writer straight on the primary beside them.
+struct Load {
+    stop: Arc<AtomicBool>,
+    readers: Vec<Repeating>,
+    writer: Repeating,
+    control: Repeating,
+}
+
+impl Load {
+    fn start(stand: &Stand) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            readers.push(repeat(stand.client()?, "SELECT port FROM place".to_owned(), &stop));
+        }
+        let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
+        let writer = repeat(stand.client()?, insert, &stop);
+        let direct = Client::login(stand.primary.addr())?;
+        let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
+        Ok(Self { stop, readers, writer, control })
+    }
+
+    /// Nobody has seen an error, no reader has waited longer than this, and no writer longer than
+    /// [`STALL`]. What the machine took is added; it and the number of rows written are returned.
+    fn end(self, reads: Duration) -> Result<(Duration, usize)> {
+        self.stop.store(true, Ordering::Relaxed);
+        let slack = slack(self.control)?;
+        let limit = reads + slack;
+        for reader in self.readers {
+            let seen = reader.join().expect("no panic")?;
+            assert!(seen.errors.is_empty() && seen.count > 100, "{seen:?}");
+            assert!(seen.longest < limit, "{limit:?}: {seen:?}");
+        }
+        let (seen, limit) = (self.writer.join().expect("no panic")?, STALL + slack);
+        assert!(seen.errors.is_empty() && seen.longest < limit, "{limit:?}: {seen:?}");
+        Ok((slack, seen.count))
+    }
+}
+
 #[test]
 fn a_killed_replica_costs_nobody_an_error() -> Result<()> {
     let mut stand = Stand::start(2, |config| config)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut readers = Vec::new();
-    for _ in 0..4 {
-        readers.push(repeat(stand.client()?, "SELECT port FROM place".to_owned(), &stop));
-    }
-    let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
-    let writer = repeat(stand.client()?, insert, &stop);
-    let direct = Client::login(stand.primary.addr())?;
-    let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
+    let load = Load::start(&stand)?;
     std::thread::sleep(Duration::from_millis(500));
     stand.replicas[0].kill9()?;
     std::thread::sleep(Duration::from_secs(3));
-    stop.store(true, Ordering::Relaxed);
-    let slack = slack(control)?;
-    let limit = STALL + slack;
-    for reader in readers {
-        let seen = reader.join().expect("no panic")?;
-        assert!(seen.errors.is_empty() && seen.count > 100, "{seen:?}");
-        assert!(seen.longest < limit, "{limit:?}: {seen:?}");
-    }
-    let seen = writer.join().expect("no panic")?;
-    assert!(seen.errors.is_empty() && seen.longest < limit, "{limit:?}: {seen:?}");
+    let (slack, written) = load.end(STALL)?;
     let count = stand.primary.sql("SELECT count(*) FROM t WHERE n >= 1000")?;
-    assert_eq!(count, [[seen.count.to_string()]]);
+    assert_eq!(count, [[written.to_string()]]);
     // It serves again soon after it has come back.
     stand.replicas[0].restart()?;
     wait_return(&stand, &stand.replicas[0], RETURN + slack)
@@ -229,28 +253,11 @@ fn a_killed_replica_costs_nobody_an_error() -> Result<()> {
 #[test]
 fn a_frozen_replica_costs_nobody_an_error() -> Result<()> {
     let stand = Stand::start(2, |config| config)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut readers = Vec::new();
-    for _ in 0..4 {
-        readers.push(repeat(stand.client()?, "SELECT port FROM place".to_owned(), &stop));
-    }
-    let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
-    let writer = repeat(stand.client()?, insert, &stop);
-    let direct = Client::login(stand.primary.addr())?;
-    let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
+    let load = Load::start(&stand)?;
     std::thread::sleep(Duration::from_millis(500));
     stand.replicas[0].sigstop()?;
     std::thread::sleep(Duration::from_secs(6));
-    stop.store(true, Ordering::Relaxed);
-    let slack = slack(control)?;
-    let limit = FROZEN_STALL + slack;
-    for reader in readers {
-        let seen = reader.join().expect("no panic")?;
-        assert!(seen.errors.is_empty() && seen.count > 100, "{seen:?}");
-        assert!(seen.longest < limit, "{limit:?}: {seen:?}");
-    }
-    let (seen, limit) = (writer.join().expect("no panic")?, STALL + slack);
-    assert!(seen.errors.is_empty() && seen.longest < limit, "{limit:?}: {seen:?}");
+    let (slack, _) = load.end(FROZEN_STALL)?;
     stand.replicas[0].sigcont()?;
     wait_return(&stand, &stand.replicas[0], RETURN + slack)
 }
