@@ -101,6 +101,9 @@ pub struct Catalog {
     /// Text under the database's default collation is ordered by bytes.
     by_bytes: bool,
     linguistic: Vec<Linguistic>,
+    /// Queries of views that are neither parted nor the same everywhere.
+    pub(crate) definitions: HashMap<(String, String), String>,
+    pub(crate) materialized: HashSet<(String, String)>,
     /// Names in schemas that are on one shard, by schema.
     objects: HashMap<String, HashSet<String>>,
 }
@@ -209,6 +212,9 @@ impl Catalog {
         let mut key_types = HashMap::new();
         for row in columns {
             let key = (row.schema.clone(), row.table.clone());
+            if row.relation_kind == "m" {
+                catalog.materialized.insert(key.clone());
+            }
             let table = catalog.tables.entry(key).or_insert_with(|| Table {
                 schema: row.schema.clone(),
                 name: row.table.clone(),

@@ -367,6 +367,11 @@ fn check_apart(
 // === impl Chained ===
 
 impl Chained {
+    /// As [`Outline::rights`]: what writes names no such views.
+    pub fn rights(&self) -> Option<&str> {
+        self.rest.rights()
+    }
+
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         let (first, rest) =
             (self.first.plan(parameters, placement), self.rest.plan(parameters, placement));

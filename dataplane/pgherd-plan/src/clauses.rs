@@ -48,7 +48,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Words of clauses outside of all parentheses, with their tokens.
-fn words<'s>(tokens: &Tokens<'s>, within: Range<usize>) -> Option<Vec<(String, usize)>> {
+pub(crate) fn words<'s>(tokens: &Tokens<'s>, within: Range<usize>) -> Option<Vec<(String, usize)>> {
     let mut depth = 0usize;
     let mut found = Vec::new();
     for index in within {

@@ -224,6 +224,14 @@ impl CopyFrom {
 // === impl Outlined ===
 
 impl Outlined {
+    /// As [`Outline::rights`].
+    pub fn rights(&self) -> Option<&str> {
+        match self {
+            Self::Query { outline, .. } => outline.rights(),
+            Self::From(_) | Self::To(_) => None,
+        }
+    }
+
     pub fn plan(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Plan {
         let to = |shards, text: &str, options: &CopyOptions| {
             let to = CopyTo { shards, text: text.to_owned(), options: options.clone() };

@@ -5,6 +5,7 @@
 //! a [`Refusal`] that names the construct. [`outline`] does all that does not depend on the
 //! parameters' values and can be kept per text; [`Outline::plan`] does the rest per execution.
 
+mod blocks;
 mod catalog;
 mod chain;
 mod clauses;
@@ -13,21 +14,26 @@ pub mod copy;
 mod ddl;
 mod doubts;
 mod edit;
+mod expand;
 mod facts;
 mod functions;
+mod gathering;
 mod insert;
 mod key;
 mod local;
+mod locking;
 mod merge;
 mod merge_rows;
 mod merging;
 mod modify;
+mod moment;
 mod once;
 mod outline;
 mod partial;
 mod plan;
 mod push;
 mod quote;
+mod rows;
 mod rules;
 mod scatter;
 mod schemas;
@@ -42,15 +48,16 @@ mod write;
 
 pub use catalog::{
     COLUMNS_QUERY, Catalog, Column, ColumnRow, FUNCTIONS_QUERY, FunctionRow, KeyType, Kind,
-    Linguistic, Rules, Table, Transport, VIEWS_QUERY, ViewRow,
+    Linguistic, Table, Transport, VIEWS_QUERY, ViewRow,
 };
 pub use facts::{Facts, TABLES_QUERY, TableRow};
 pub use functions::Volatility;
 pub use key::{Key, Parameter, Placement, family};
+pub use moment::Moment;
 pub use outline::{Context, Outline, outline};
 pub use plan::{
-    Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Merge, MergeKey, Move, Plan, Refusal,
-    Replies, Scatter, To, Write,
+    Block, Chain, Everywhere, Finish, Gather, GatheredColumn, Locks, Merge, MergeKey, Move, Plan,
+    Refusal, Replies, Scatter, To, Write,
 };
 pub use rules::Rules;
 pub use schemas::{Home, OBJECTS_QUERY, one_shard_of};

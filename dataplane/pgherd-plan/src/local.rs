@@ -112,6 +112,10 @@ pub struct Analysis<'c, 't> {
     depth: usize,
     /// The top of the statement, when it is a core.
     pub top: Option<Core>,
+    /// A name may be one of an outer query.
+    pub unresolved: bool,
+    /// Names of targets, where they can be meant.
+    labels: Vec<String>,
     tree: std::marker::PhantomData<Node<'t>>,
 }
 
@@ -141,6 +145,8 @@ impl<'c, 't> Analysis<'c, 't> {
             scopes: Vec::new(),
             depth: 0,
             top: None,
+            unresolved: false,
+            labels: Vec::new(),
             tree: std::marker::PhantomData,
         }
     }

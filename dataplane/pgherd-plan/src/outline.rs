@@ -3,26 +3,28 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use pgherd_parser::{Node, RawStmt, SelectStmt};
+use pgherd_parser::{Node, RawStmt, SelectStmt, StringSyntax, Tree};
 
-use crate::catalog::{Catalog, Column, Kind, Table};
+use crate::blocks::{Blocks, blocks};
+use crate::catalog::{Catalog, Kind, Table};
 use crate::chain::{Chained, chained};
 use crate::copy;
 use crate::ddl;
-use crate::edit::{Tokens, edited};
+use crate::expand::expanded;
 use crate::functions::{Volatility, objection};
+use crate::gathering::{Gathering, check_references, gathering};
 use crate::insert::{self, Insert};
 use crate::key::{Key, Parameter, Placement, is_key_type, shard_of, shards_of};
+use crate::locking::locking;
 use crate::merge;
 use crate::merging::{Merging, merging, tells_the_time};
 use crate::modify::{self, Modify};
+use crate::moment::{Moment, moment};
 use crate::once;
 use crate::partial::{Partial, partial};
-use crate::plan::{Everywhere, Finish, Gather, GatheredColumn, Plan, Refusal};
-use crate::quote;
+use crate::plan::{Everywhere, Finish, Plan, Refusal, Replies, Write};
 use crate::schemas::{self, Home};
 use crate::scope::Occurrence;
-use crate::walk::texts;
 use crate::walker::{Env, Walker};
 
 /// What a statement is planned against.
@@ -40,6 +42,8 @@ pub struct Context<'a> {
 pub struct Outline {
     shape: Shape,
     shards: usize,
+    rights: Option<String>,
+    moment: Option<Moment>,
     home: Home,
     hides_names: bool,
 }
@@ -52,7 +56,18 @@ pub(crate) enum Shape {
         tables: Vec<Placed>,
         merge: Option<Box<Merging>>,
         partial: Option<Box<Partial>>,
+        blocks: Option<Box<Blocks>>,
         finish: Result<Gathering, Refusal>,
+    },
+    /// Of one shard as it is, of several in their order.
+    Lock {
+        tables: Vec<Placed>,
+        several: Result<Box<Partial>, Refusal>,
+    },
+    /// As it is, on all shards, which have the same rows.
+    LockCopies {
+        text: String,
+        first_parameter: usize,
     },
     /// UPDATE and DELETE.
     Modify(Box<Modify>),
@@ -75,19 +90,34 @@ pub(crate) struct Placed {
     pub keys: Option<Vec<Key>>,
 }
 
-/// How the rows are gathered: for each of the placed tables, in their order.
-#[derive(Debug, Clone)]
-pub(crate) struct Gathering {
-    gathers: Vec<Gather>,
-    query: String,
-    first_parameter: usize,
-}
-
 /// Columns that every table has.
 pub(crate) const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// Outlines one statement of `text`, as parsed from it.
 pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
+    let own = text.get(piece(statement, text)).unwrap_or(text);
+    if let Some(Node::SelectStmt(_)) = statement.stmt() {
+        match expanded(own, context) {
+            Ok(None) => {}
+            Ok(Some(it)) => {
+                let tree = Tree::parse(&it.text, StringSyntax::Standard);
+                if let Ok(tree) = tree
+                    && let Some(statement) = tree.statements().next()
+                {
+                    let outline = without_views(statement, &it.text, context);
+                    return Outline { rights: Some(it.rights), ..outline };
+                }
+            }
+            Err(refusal) => {
+                let shape = Shape::Refused(refusal);
+                return Outline::of(shape, context);
+            }
+        }
+    }
+    without_views(statement, text, context)
+}
+
+fn without_views(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Outline {
     let (mut home, mut hides_names) = (Home::Any, false);
     if !context.catalog.schemas().is_empty()
         && let Some(node) = statement.stmt()
@@ -100,7 +130,7 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
             if let Shape::On(shard) = shape {
                 home = Home::On(shard);
             }
-            return Outline { shape, shards: context.shards, home, hides_names };
+            return Outline { home, hides_names, ..Outline::of(shape, context) };
         }
     }
     let shape = match statement.stmt() {
@@ -126,14 +156,18 @@ pub fn outline(statement: RawStmt<'_>, text: &str, context: &Context<'_>) -> Out
         | None => Ok(Shape::Elsewhere),
         Some(other) => ddl::outline(other, context),
     };
-    let shards = context.shards;
-    let whole = Outline { shape: shape.unwrap_or_else(Shape::Refused), shards, home, hides_names };
+    let mut whole = Outline::of(shape.unwrap_or_else(Shape::Refused), context);
+    (whole.home, whole.hides_names) = (home, hides_names);
+    if let Shape::Read { tables, merge: None, partial: None, finish: Ok(_), .. } = &whole.shape
+        && !tables.is_empty()
+    {
+        whole.moment = moment(statement, text, context);
+    }
     match chained(statement, text, context) {
         None => whole,
         Some(parts) => {
-            let parts = parts.map(Box::new);
-            let shape = Shape::Chain { whole: Box::new(whole), parts };
-            Outline { shape, shards, home, hides_names }
+            let shape = Shape::Chain { whole: Box::new(whole), parts: parts.map(Box::new) };
+            Outline { home, hides_names, ..Outline::of(shape, context) }
         }
     }
 }
@@ -145,6 +179,7 @@ fn read(
     context: &Context<'_>,
 ) -> Result<Shape, Refusal> {
     let mut walker = Walker::new(context.catalog, context.search_path);
+    walker.star_args = Some(HashSet::new());
     walker.query(select, &Env::EMPTY, None, 0)?;
     check_calls(&mut walker, context)?;
     let tables = placed(&walker);
@@ -154,19 +189,26 @@ fn read(
         }
         check_references(&mut walker);
     }
+    if !select.locking_clause().is_empty() {
+        let piece = piece(statement, text);
+        return locking(&walker, select, tables, (text, piece), context);
+    }
     let finish = match walker.not_gathered.take() {
         Some(refusal) => Err(refusal),
         None => gathering(&walker, statement, text),
     };
-    let (mut merge, mut begun) = (None, None);
+    let (mut merge, mut begun, mut within) = (None, None, None);
     let of_schema = |it: &Placed| matches!(it.table.kind, Kind::SchemaSharded { .. });
     if !tables.is_empty() && !tables.iter().any(of_schema) {
         let piece = piece(statement, text);
         merge = merging(select, text, piece.clone(), context).map(Box::new);
         let first_parameter = walker.last_parameter + 1;
-        begun = partial(select, text, piece, context, first_parameter).map(Box::new);
+        begun = partial(select, text, piece.clone(), context, first_parameter).map(Box::new);
+        if begun.is_none() && finish.is_ok() {
+            within = blocks(select, text, piece, context, first_parameter).map(Box::new);
+        }
     }
-    Ok(Shape::Read { tables, merge, partial: begun, finish })
+    Ok(Shape::Read { tables, merge, partial: begun, blocks: within, finish })
 }
 
 /// A query that draws from sequences and reads nothing but what all shards have: sequences are on
@@ -216,62 +258,8 @@ pub(crate) fn placed(walker: &Walker<'_, '_>) -> Vec<Placed> {
         .collect()
 }
 
-/// References to what gathered rows do not have: whole rows, system columns, schemas.
-fn check_references(walker: &mut Walker<'_, '_>) {
-    let all = &walker.scopes.occurrences;
-    let placed: Vec<&Occurrence<'_>> = all.iter().filter(|it| is_placed(it)).collect();
-    let mut found = None;
-    for reference in &walker.columns {
-        let names = texts(reference.fields());
-        let star = names.len() != reference.fields().len();
-        let construct = match names.as_slice() {
-            [name] if !star && placed.iter().any(|it| it.reference == *name) => "a whole row",
-            [name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
-            [_, name] if !star && SYSTEM_COLUMNS.contains(name) => "a system column",
-            [qualifier, name] if !star => {
-                let mut tables =
-                    placed.iter().filter(|it| it.reference == *qualifier && !it.renamed);
-                if tables.any(|it| it.table.position(name).is_none()) {
-                    "a column that the table does not have"
-                } else {
-                    continue;
-                }
-            }
-            [_, _, ..] if names.len() > 2 || star && names.len() > 1 => {
-                "a column's name with its schema"
-            }
-            _ => continue,
-        };
-        found.get_or_insert(construct);
-    }
-    if let Some(construct) = found {
-        walker.object(construct);
-    }
-}
-
-fn gathering(
-    walker: &Walker<'_, '_>,
-    statement: RawStmt<'_>,
-    text: &str,
-) -> Result<Gathering, Refusal> {
-    let tokens = Tokens::new(text)?;
-    let first_parameter = walker.last_parameter + 1;
-    let mut next = first_parameter;
-    let mut gathers = Vec::new();
-    let mut edits = Vec::new();
-    for occurrence in walker.scopes.occurrences.iter().filter(|it| is_placed(it)) {
-        let (gather, subquery) = gather(occurrence, &walker.used, walker.uses_all, next)?;
-        next += gather.columns.len();
-        gathers.push(gather);
-        edits.push(tokens.replace(occurrence, &subquery)?);
-    }
-    let query = edited(text, piece(statement, text), edits)
-        .ok_or_else(|| Refusal::over_shards("a text of this form"))?;
-    Ok(Gathering { gathers, query, first_parameter })
-}
-
 /// The text of one statement.
-fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
+pub(crate) fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     let start = usize::try_from(statement.stmt_location()).unwrap_or(0);
     let end = match usize::try_from(statement.stmt_len()) {
         Ok(0) | Err(_) => text.len(),
@@ -280,63 +268,39 @@ fn piece(statement: RawStmt<'_>, text: &str) -> Range<usize> {
     start..end
 }
 
-/// The query for a table's rows, and the subquery that takes the table's place.
-pub(crate) fn gather(
-    occurrence: &Occurrence<'_>,
-    used: &HashSet<&str>,
-    uses_all: bool,
-    first_parameter: usize,
-) -> Result<(Gather, String), Refusal> {
-    let table = occurrence.table;
-    let mut columns: Vec<&Column> =
-        table.columns.iter().filter(|it| uses_all || used.contains(it.name.as_str())).collect();
-    if columns.is_empty() {
-        // Only the number of rows matters.
-        columns.extend(table.columns.iter().find(|it| it.transport.is_some()));
-    }
-    if columns.is_empty() {
-        return Err(Refusal::over_shards("a table without columns"));
-    }
-    let mut gathered = Vec::new();
-    let (mut asked, mut arrays, mut names, mut outputs) = (vec![], vec![], vec![], vec![]);
-    for (index, column) in columns.iter().enumerate() {
-        let Some(transport) = &column.transport else {
-            let construct = format!("the column {} of type {}", column.name, column.sql_type);
-            return Err(Refusal::over_shards(construct));
-        };
-        let name = quote::name(&column.name);
-        let same = transport.oid == column.type_oid;
-        asked.push(if same { name.clone() } else { format!("{name}::{}", transport.sql_type) });
-        arrays.push(format!(
-            "pg_catalog.unnest(${}::{}[])",
-            first_parameter + index,
-            transport.sql_type
-        ));
-        names.push(format!("c{index}"));
-        let collation = column.collation.as_ref().map(|it| format!(" COLLATE {it}"));
-        let collation = collation.unwrap_or_default();
-        outputs.push(format!("c{index}::{}{collation} AS {name}", column.sql_type));
-        gathered.push(GatheredColumn { type_oid: transport.oid });
-    }
-    let filter = match occurrence.filters.as_slice() {
-        [] => String::new(),
-        filters => format!(" WHERE {}", filters.join(" AND ")),
-    };
-    let (schema, name) = (quote::name(&table.schema), quote::name(&table.name));
-    let query = format!("SELECT {} FROM {schema}.{name}{filter}", asked.join(", "));
-    let subquery = format!(
-        "SELECT {} FROM ROWS FROM ({}) AS g({})",
-        outputs.join(", "),
-        arrays.join(", "),
-        names.join(", ")
-    );
-    let uses_parameters = filter.contains('$');
-    Ok((Gather { shards: Vec::new(), query, uses_parameters, columns: gathered }, subquery))
-}
-
 // === impl Outline ===
 
 impl Outline {
+    fn of(shape: Shape, context: &Context<'_>) -> Self {
+        Self {
+            shape,
+            shards: context.shards,
+            rights: None,
+            moment: None,
+            home: Home::Any,
+            hides_names: false,
+        }
+    }
+
+    /// For a [`Plan::Finish`]: with what this asks for as constants, another text may have a better
+    /// plan.
+    pub fn moment(&self) -> Option<&Moment> {
+        self.moment.as_ref()
+    }
+
+    /// Where views were replaced by their queries: what to ask a shard before a plan is carried out
+    /// that is not the client's own text. Unless the answer is true, the user may not read what is
+    /// behind them, or sees other rows there than their owners.
+    pub fn rights(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Copy(copy) => copy.rights(),
+            Shape::Chain { whole, parts } => {
+                whole.rights().or_else(|| parts.as_ref().ok().and_then(|it| it.rights()))
+            }
+            _ => self.rights.as_deref(),
+        }
+    }
+
     /// The one shard that answers, where that is found without a plan; it is that of [`Self::plan`].
     pub fn single(&self, parameters: &[Parameter<'_>], placement: &dyn Placement) -> Option<usize> {
         let Shape::Read { tables, .. } = &self.shape else { return None };
@@ -396,7 +360,27 @@ impl Outline {
         match &self.shape {
             Shape::Elsewhere => Plan::Elsewhere,
             Shape::Refused(refusal) => Plan::Refuse(refusal.clone()),
-            Shape::Read { tables, merge, partial, finish } => {
+            Shape::Lock { tables, several } => {
+                let shards = self.shards_of(tables, parameters, placement);
+                match (only(&shards), several) {
+                    (Some(shard), _) => Plan::Single(shard),
+                    (None, Ok(partial)) => match partial.locks(parameters) {
+                        Some(locks) => {
+                            let finish = partial.with(all(&shards), parameters);
+                            Plan::Finish(Finish { locks, ..finish })
+                        }
+                        None => Plan::Refuse(Refusal::over_shards("this LIMIT")),
+                    },
+                    (None, Err(refusal)) => Plan::Refuse(refusal.clone()),
+                }
+            }
+            Shape::LockCopies { text, first_parameter } => Plan::Write(Write {
+                gathers: Vec::new(),
+                first_parameter: *first_parameter,
+                texts: (0..self.shards).map(|shard| (shard, text.clone())).collect(),
+                replies: Replies::Same,
+            }),
+            Shape::Read { tables, merge, partial, blocks, finish } => {
                 let shards = self.shards_of(tables, parameters, placement);
                 if tables.is_empty() {
                     return Plan::Any;
@@ -404,13 +388,14 @@ impl Outline {
                 if let Some(shard) = only(&shards) {
                     return Plan::Single(shard);
                 }
-                let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
-                all.sort_unstable();
-                all.dedup();
+                let all = all(&shards);
                 let timeless = !parameters.iter().any(tells_the_time);
                 let finished = || match (partial, finish) {
                     (Some(partial), _) if timeless => {
                         Plan::Finish(partial.with(all.clone(), parameters))
+                    }
+                    (None, Ok(_)) if let Some(blocks) = blocks.as_ref().filter(|_| timeless) => {
+                        Plan::Finish(self.of_blocks(blocks, parameters, placement))
                     }
                     (_, Ok(gathering)) => Plan::Finish(gathering.with(&shards)),
                     (_, Err(refusal)) => Plan::Refuse(refusal.clone()),
@@ -441,6 +426,23 @@ impl Outline {
         }
     }
 
+    fn of_blocks(
+        &self,
+        blocks: &Blocks,
+        parameters: &[Parameter<'_>],
+        placement: &dyn Placement,
+    ) -> Finish {
+        let mut finish = blocks.rest.with(&self.shards_of(&blocks.tables, parameters, placement));
+        let mut gathers = Vec::new();
+        for (partial, tables) in &blocks.begun {
+            let shards = all(&self.shards_of(tables, parameters, placement));
+            gathers.append(&mut partial.with(shards, parameters).gathers);
+            finish.first_parameter = finish.first_parameter.min(partial.first_parameter());
+        }
+        gathers.append(&mut finish.gathers);
+        Finish { gathers, ..finish }
+    }
+
     /// For each table the shards whose rows matter.
     fn shards_of(
         &self,
@@ -467,21 +469,18 @@ impl Outline {
     }
 }
 
+/// All of these, each once.
+fn all(shards: &[Vec<usize>]) -> Vec<usize> {
+    let mut all: Vec<usize> = shards.iter().flatten().copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// The one shard that all of these are, if they are.
 pub(crate) fn only(shards: &[Vec<usize>]) -> Option<usize> {
     match shards.first()?.as_slice() {
         [shard] if shards.iter().all(|it| it.as_slice() == [*shard]) => Some(*shard),
         _ => None,
-    }
-}
-
-impl Gathering {
-    fn with(&self, shards: &[Vec<usize>]) -> Finish {
-        let gathers = self.gathers.iter().zip(shards.iter().cloned());
-        Finish {
-            gathers: gathers.map(|(gather, shards)| Gather { shards, ..gather.clone() }).collect(),
-            query: self.query.clone(),
-            first_parameter: self.first_parameter,
-        }
     }
 }

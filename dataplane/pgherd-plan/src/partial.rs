@@ -15,7 +15,7 @@ use crate::key::Parameter;
 use crate::local::{Analysis, Found, Place, Rows, Spread, figure_name};
 use crate::merging::{Count, count, shown};
 use crate::outline::Context;
-use crate::plan::{Finish, Gather, GatheredColumn};
+use crate::plan::{Finish, Gather, GatheredColumn, Locks};
 use crate::quote;
 use crate::walk::{asks, column, texts};
 
@@ -37,6 +37,8 @@ pub struct Partial {
     first_parameter: usize,
     /// The first rows of each shard are enough: LIMIT, OFFSET, and WITH TIES.
     first: Option<(Count, Count, bool)>,
+    /// The gather locks so many rows.
+    locks: Option<Count>,
 }
 
 struct Rewriter<'a, 't> {
@@ -55,6 +57,9 @@ struct Rewriter<'a, 't> {
     places: Vec<(Place, usize)>,
     /// Whether aggregates are begun by the shards.
     partial: bool,
+    /// Columns of which aggregates take distinct values: more groups for the shards.
+    distincts: Vec<usize>,
+    finer: bool,
 }
 
 /// `None` when the shards' rows of FROM and WHERE are not those of the statement, or its text is not
@@ -85,6 +90,8 @@ pub fn partial(
             groups: Vec::new(),
             places: Vec::new(),
             partial,
+            distincts: Vec::new(),
+            finer: false,
         };
         rewriter.run(piece.clone(), first_parameter, core.aggregated, core.windows)
     };
@@ -109,6 +116,7 @@ impl<'t> Rewriter<'_, 't> {
         if self.select.group_clause().len() > MOST_GROUPS {
             return None;
         }
+        self.finer = self.partial && self.is_finer();
         if self.partial {
             for (index, item) in self.select.group_clause().iter().enumerate() {
                 self.group(index, item)?;
@@ -146,7 +154,14 @@ impl<'t> Rewriter<'_, 't> {
             }
         }
         let mut group_by = String::new();
-        if !self.partial {
+        if self.partial && self.has_sets() {
+            for (index, node) in self.select.group_clause().iter().enumerate() {
+                let piece = self.clauses.group.get(index)?.clone();
+                self.rewrite(node, piece, true)?;
+            }
+            let (first, last) = (self.clauses.group.first()?, self.clauses.group.last()?);
+            group_by = format!(" GROUP BY {}", self.edited(first.start..last.end)?);
+        } else if !self.partial {
             for node in distinct.iter() {
                 self.rewrite(node, self.clauses.select..self.clauses.targets.first()?.start, true)?;
             }
@@ -169,8 +184,11 @@ impl<'t> Rewriter<'_, 't> {
         let from = self.clauses.from.clone()?;
         let with = self.source.get(piece.start..self.tokens.range(self.clauses.select)?.start)?;
         let mut gather = format!("{with}SELECT {} {}", self.targets(), self.tokens.piece(from)?);
-        if self.partial && groups > 0 {
-            let positions = (1..=groups).map(|it| it.to_string()).collect::<Vec<_>>();
+        let mut positions: Vec<usize> = (0..groups).chain(self.distincts.clone()).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        if self.partial && !positions.is_empty() {
+            let positions = positions.iter().map(|it| (it + 1).to_string()).collect::<Vec<_>>();
             gather.push_str(&format!(" GROUP BY {}", positions.join(", ")));
         }
         let mut first = None;
@@ -206,7 +224,7 @@ impl<'t> Rewriter<'_, 't> {
         let columns = columns.map(|it| GatheredColumn { type_oid: it.oid }).collect();
         let uses_parameters = gather.contains('$');
         let gather = Gather { shards: Vec::new(), query: gather, uses_parameters, columns };
-        Some(Partial { gather, query, first_parameter, first })
+        Some(Partial { gather, query, first_parameter, first, locks: None })
     }
 
     /// A column of the shards' queries.
@@ -246,7 +264,7 @@ impl<'t> Rewriter<'_, 't> {
                         continue;
                     }
                 }
-                Node::GroupingFunc(_) if self.partial => return None,
+                Node::GroupingFunc(_) if self.partial && !self.has_sets() => return None,
                 Node::ColumnRef(reference) => {
                     let at = self.tokens.at(usize::try_from(reference.location()).ok()?);
                     if taken.iter().any(|(it, _)| it.contains(&at)) {
@@ -420,7 +438,36 @@ impl Partial {
     pub fn with(&self, shards: Vec<usize>, parameters: &[Parameter<'_>]) -> Finish {
         let gather = Gather { shards, query: self.text(parameters), ..self.gather.clone() };
         let (query, first_parameter) = (self.query.clone(), self.first_parameter);
-        Finish { gathers: vec![gather], query, first_parameter }
+        Finish { gathers: vec![gather], query, first_parameter, locks: None }
+    }
+
+    /// The same with a locking clause for the shards, which give so many rows together.
+    pub fn locking(mut self, clause: &str, limit: Count) -> Self {
+        self.gather.query.push(' ');
+        self.gather.query.push_str(clause);
+        self.locks = Some(limit);
+        self
+    }
+
+    /// How rows are locked, if they are; `None` when Postgres itself must judge the number.
+    pub fn locks(&self, parameters: &[Parameter<'_>]) -> Option<Option<Locks>> {
+        match self.locks {
+            Some(count) => Some(Some(Locks { limit: count.value(parameters)? })),
+            None => Some(None),
+        }
+    }
+
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    pub fn first_parameter(&self) -> usize {
+        self.first_parameter
+    }
+
+    /// The first parameter behind those of the gathered columns.
+    pub fn next_parameter(&self) -> usize {
+        self.first_parameter + self.gather.columns.len()
     }
 
     /// The gather's text, with the number of rows that each shard needs to give at most.

@@ -73,15 +73,26 @@ pub struct MergeKey {
 
 /// Rows to gather, and the query over them.
 ///
-/// All reads of one shard must see one snapshot (`REPEATABLE READ` when there is more than one).
+/// All reads of one shard must see one snapshot.
 /// The values of gathered column `i` (counted over all gathers, in order) become an array, the
 /// parameter number `first_parameter + i` of `query`, bound in binary.
+///
+/// With `locks`, rows are locked as they are gathered: in the transaction itself, from one shard
+/// after the other, each with as many as are still wanted behind LIMIT.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finish {
     pub gathers: Vec<Gather>,
     /// Its parameters before `first_parameter` are the client's own.
     pub query: String,
     pub first_parameter: usize,
+    pub locks: Option<Locks>,
+}
+
+/// How rows are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locks {
+    /// Of all shards together.
+    pub limit: Option<u64>,
 }
 
 /// A write by several shards, each with its own text.

@@ -72,6 +72,12 @@ impl<'c> Scopes<'c> {
         self.scopes[scope].items.push(Item { reference, occurrence: None });
     }
 
+    /// How many things have this name in all scopes.
+    pub fn named(&self, reference: &str) -> usize {
+        let items = self.scopes.iter().flat_map(|it| &it.items);
+        items.filter(|it| it.reference.as_deref() == Some(reference)).count()
+    }
+
     /// The column that a reference means, when that is certain (or else an error for Postgres).
     pub fn resolve(&self, scope: usize, qualifier: Option<&str>, name: &str) -> Option<Place> {
         let mut next = Some(scope);

@@ -1,9 +1,11 @@
-//! Views whose rows the shards give each its share of: read like tables.
+//! Views whose rows the shards give each its share of: read like tables. Other
+//! views keep their queries, which take their place in statements.
 
 use pgherd_parser::{Node, StringSyntax, Tree};
 
-use crate::catalog::{Catalog, Kind, ViewRow};
+use crate::catalog::{Catalog, Kind, Table, ViewRow};
 use crate::local::{Analysis, Rows};
+use crate::walk::texts;
 
 impl Catalog {
     /// Adds what views are; those that are not surely parted or the same everywhere are refused.
@@ -20,7 +22,7 @@ impl Catalog {
                 None => true,
             });
             if found.is_empty() {
-                return;
+                break;
             }
             for (schema, name, (kind, placement)) in found {
                 if let Some(table) = self.tables.get_mut(&(schema, name)) {
@@ -29,6 +31,44 @@ impl Catalog {
                 }
             }
         }
+        for view in views {
+            let definition = view.definition.trim().trim_end_matches(';').to_owned();
+            if self.is_unambiguous(&definition) {
+                self.definitions.insert((view.schema, view.name), definition);
+            }
+        }
+    }
+
+    /// The query of a view that is to take its place.
+    pub(crate) fn definition(&self, table: &Table) -> Option<&str> {
+        let key = (table.schema.clone(), table.name.clone());
+        self.definitions.get(&key).map(String::as_str)
+    }
+
+    pub(crate) fn is_materialized(&self, table: &Table) -> bool {
+        self.materialized.contains(&(table.schema.clone(), table.name.clone()))
+    }
+
+    /// Whether a definition means the same under another search path: functions of `pg_catalog` are
+    /// written without their schema.
+    fn is_unambiguous(&self, definition: &str) -> bool {
+        let Ok(tree) = Tree::parse(definition, StringSyntax::Standard) else { return false };
+        let Some(Node::SelectStmt(select)) = tree.statements().next().and_then(|it| it.stmt())
+        else {
+            return false;
+        };
+        let mut stack = vec![Node::SelectStmt(select)];
+        while let Some(node) = stack.pop() {
+            if let Node::FuncCall(call) = node
+                && let [name] = texts(call.funcname()).as_slice()
+                && self.function(name).is_some()
+            {
+                return false;
+            }
+            node.push_children(&mut stack);
+        }
+        // Such a literal depends on `standard_conforming_strings`.
+        !definition.contains('\\')
     }
 
     /// Views in schemas that are on one shard are tables of it, if all that they read is there.

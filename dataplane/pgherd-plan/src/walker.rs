@@ -50,6 +50,10 @@ pub struct Walker<'c, 't> {
     pub writes: bool,
     /// What the shards can answer one by one, but not a query over gathered rows.
     pub not_gathered: Option<Refusal>,
+    /// Views whose queries are to take their place, when they are looked for.
+    pub views: Option<Vec<Occurrence<'c>>>,
+    /// Where `t.*` is an argument of a function, when that is looked for: a whole row.
+    pub star_args: Option<HashSet<i32>>,
 }
 
 impl<'e> Env<'e> {
@@ -83,6 +87,8 @@ impl<'c, 't> Walker<'c, 't> {
             last_scope: 0,
             writes: false,
             not_gathered: None,
+            views: None,
+            star_args: None,
         }
     }
 
@@ -260,6 +266,28 @@ impl<'c, 't> Walker<'c, 't> {
         };
         match table.kind {
             Kind::Undeclared => return Err(table.undeclared()),
+            Kind::Opaque if self.views.is_some() && self.catalog.definition(table).is_some() => {
+                self.scopes.add_other(scope, Some(reference).filter(|_| !hidden));
+                let view = Occurrence {
+                    table,
+                    location: usize::try_from(range.location()).unwrap_or(0),
+                    has_alias: alias.is_some(),
+                    reference: reference.to_owned(),
+                    renamed: has_columns(range.alias()),
+                    filters: Vec::new(),
+                };
+                if !range.inh() {
+                    self.object("ONLY");
+                }
+                self.views.get_or_insert_default().push(view);
+                return Ok(None);
+            }
+            Kind::Opaque if self.catalog.is_materialized(table) => {
+                let why = "whose rows each shard has computed from its own ones";
+                let construct = format!("the materialized view {name}, {why},");
+                let hint = "Read its query, or keep its rows in a table.";
+                return Err(Refusal::new(construct, hint));
+            }
             Kind::Opaque => {
                 let construct = format!("{name}, which is a view or foreign table,");
                 return Err(Refusal::new(construct, "Write its query in its place."));
@@ -269,10 +297,7 @@ impl<'c, 't> Walker<'c, 't> {
             | Kind::SchemaSharded { .. }
             | Kind::View { .. } => {}
         }
-        let renamed = match range.alias() {
-            Some(Node::Alias(alias)) => !alias.colnames().is_empty(),
-            _ => false,
-        };
+        let renamed = has_columns(range.alias());
         self.uses_all |= renamed;
         if !range.inh() {
             self.object("ONLY");
@@ -353,7 +378,8 @@ impl<'c, 't> Walker<'c, 't> {
                     self.columns.push(reference);
                     self.used.extend(texts(reference.fields()));
                     // As an argument it is the row as one value.
-                    if is_star(node) {
+                    let known = self.star_args.as_ref();
+                    if is_star(node) && known.is_none_or(|it| !it.contains(&reference.location())) {
                         self.uses_all = true;
                         self.object("a whole row");
                     }
@@ -361,6 +387,12 @@ impl<'c, 't> Walker<'c, 't> {
                 }
                 Node::FuncCall(call) => {
                     self.picks |= crate::once::depends_on_order(call);
+                    if let Some(known) = &mut self.star_args {
+                        known.extend(call.args().iter().filter_map(|it| match it {
+                            Node::ColumnRef(of) if is_star(it) => Some(of.location()),
+                            _ => None,
+                        }));
+                    }
                     self.calls.push(call);
                 }
                 Node::SQLValueFunction(_) => self.tells_of_session = true,
@@ -384,6 +416,11 @@ impl<'c, 't> Walker<'c, 't> {
         }
         Ok(())
     }
+}
+
+/// `AS t(a, b)`
+fn has_columns(alias: Option<Node<'_>>) -> bool {
+    matches!(alias, Some(Node::Alias(alias)) if !alias.colnames().is_empty())
 }
 
 fn alias_name<'t>(alias: Option<Node<'t>>) -> Option<&'t str> {

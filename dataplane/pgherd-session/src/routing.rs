@@ -243,7 +243,9 @@ impl Session {
     pub(crate) fn decide(&mut self) -> Option<Decision> {
         let bytes = self.from_client.buffer.unscanned();
         if self.routing.mode == Mode::OnRequest {
-            if memchr::memmem::find(bytes, DIRECTIVE).is_none() {
+            let is_asked =
+                pgherd_sql::names_proxy(bytes) && memchr::memmem::find(bytes, DIRECTIVE).is_some();
+            if !is_asked {
                 return Some(Decision { is_whole: true, ..Decision::primary() });
             }
             self.routing.has_directives = true;
@@ -252,7 +254,8 @@ impl Session {
         self.look_at_reading();
         let bytes = self.from_client.buffer.unscanned();
         let mut decision = Decision { only_reads: true, ..Decision::default() };
-        // Statements that the batch defines itself.
+        // Statements that the batch defines itself: mostly one, without a name.
+        let mut unnamed = None;
         let mut defined: Vec<(&[u8], Verdict)> = Vec::new();
         let judge = self.judge();
         let extent = batch::scan(bytes, |item| {
@@ -260,17 +263,23 @@ impl Session {
                 Item::Query(text) => judge.text(text),
                 Item::Parse { name, text } => {
                     let verdict = judge.text(text);
-                    decision.defines |= !name.is_empty();
-                    defined.push((name, verdict));
+                    if name.is_empty() {
+                        unnamed = Some(verdict);
+                    } else {
+                        decision.defines = true;
+                        defined.push((name, verdict));
+                    }
                     // What is only parsed is not executed: no override sends it away.
                     verdict
                 }
                 Item::Uses(name) => {
-                    let own = defined.iter().rev().find(|(other, _)| *other == name);
-                    match own {
-                        Some((_, verdict)) => *verdict,
-                        None => self.verdict_of_statement(&judge, name),
-                    }
+                    let own = if name.is_empty() {
+                        unnamed
+                    } else {
+                        let own = defined.iter().rev().find(|(other, _)| *other == name);
+                        own.map(|(_, verdict)| *verdict)
+                    };
+                    own.unwrap_or_else(|| self.verdict_of_statement(&judge, name))
                 }
                 Item::Closes => {
                     decision.defines = true;
@@ -330,12 +339,13 @@ impl Session {
         }
         let Some(held) = self.routing.held else { return true };
         let Some(lease) = &self.lease else { return true };
-        let asks = self.routing.wishes.are_any() || self.routing.has_directives;
-        let (is_open, is_answered) = (lease.owed.needs_sync(), lease.owed.is_free());
-        let in_transaction = lease.owed.is_answered() && !is_answered;
-        if is_open {
+        // In the middle of a batch.
+        if lease.owed.needs_sync() {
             return true;
         }
+        let asks = self.routing.wishes.are_any() || self.routing.has_directives;
+        let is_answered = lease.owed.is_free();
+        let in_transaction = lease.owed.is_answered() && !is_answered;
         if !in_transaction && self.may_have_other_wishes(is_answered) {
             self.routing.leaves = is_answered;
             return false;

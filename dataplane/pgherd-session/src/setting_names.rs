@@ -346,7 +346,8 @@ mod tests {
         for text in ["set_config(", "set_config('", "SET /*", "SET \"", "SET a."] {
             find(text.repeat(64 * 1024 / text.len()).as_bytes());
         }
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+        // Two seconds of a processor, of which a busy machine may have little.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! follows it to other connections; what cannot follow pins the connection until it is gone. Asked
 //! at that moment, rollbacks, savepoints and errors are accounted for by Postgres itself.
 
+mod answer;
 pub(crate) mod question;
 
 use std::future::poll_fn;
@@ -12,11 +13,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use pgherd_pool::{Lease, ServerError, WorkerStats, in_any_transaction};
-use pgherd_wire::backend::{self, tag};
-use pgherd_wire::{ParamSet, sqlstate};
-use pgherd_wire::{frame, frontend};
+use pgherd_pool::{ServerError, WorkerStats, in_any_transaction};
+use pgherd_wire::{ParamSet, frontend};
 
+pub(crate) use self::answer::Answer;
 use self::question::question;
 use crate::clients::Detach;
 use crate::end::End;
@@ -50,6 +50,9 @@ pub(crate) struct SessionState {
     /// A RESET was seen since the server was asked last, and one of the role.
     was_reset: bool,
     role_was_reset: bool,
+    /// What these named, and what was set behind them.
+    reset_names: Vec<String>,
+    set_since: Vec<String>,
     /// What a RESET took away was set again inside the transaction that is open.
     pub(crate) redressed: bool,
     asked_at: Option<Instant>,
@@ -79,7 +82,7 @@ impl SessionState {
 
     /// Whether a RESET under way names this parameter.
     pub(crate) fn resets(&self, name: &str) -> bool {
-        self.resets.iter().any(|reset| reset == "all" || reset.eq_ignore_ascii_case(name))
+        names(&self.resets, name)
             && !self.set_again.iter().any(|set| set.eq_ignore_ascii_case(name))
     }
 
@@ -93,11 +96,32 @@ impl SessionState {
     pub(crate) fn note_reset(&mut self) {
         self.was_reset = true;
         self.role_was_reset |= self.resets.iter().any(|reset| reset == "role");
+        let (resets, set_again) = (&self.resets, &self.set_again);
+        self.set_since.retain(|set| set_again.contains(set) || !names(resets, set));
+        for (known, new) in [(&mut self.reset_names, resets), (&mut self.set_since, set_again)] {
+            for name in new {
+                if known.len() < MAX_NAMES && !known.contains(name) {
+                    known.push(name.clone());
+                }
+            }
+        }
+    }
+
+    /// Whether what a RESET has left of this parameter is there still, as far as is known.
+    fn is_reset(&self, name: &str) -> bool {
+        self.was_reset
+            && (self.reset_names.is_empty() || names(&self.reset_names, name))
+            && !self.set_since.iter().any(|set| set.eq_ignore_ascii_case(name))
     }
 
     /// Whether the server connection cannot be given back as it is.
     pub(crate) fn is_bound(&self) -> bool {
         !self.suspected.is_empty() || !self.held.is_empty()
+    }
+
+    /// Whether there is something, as far as is known, for which the server connection is kept.
+    pub(crate) fn is_pinned(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Whether there is something that even `DISCARD ALL` leaves.
@@ -109,6 +133,11 @@ impl SessionState {
     pub(crate) fn is_questionable(&self) -> bool {
         !self.suspected.is_empty() || (self.doubted && !self.held.common(Pins::ASKABLE).is_empty())
     }
+}
+
+/// Whether one of these RESETs names the parameter.
+fn names(resets: &[String], name: &str) -> bool {
+    resets.iter().any(|reset| reset == "all" || reset.eq_ignore_ascii_case(name))
 }
 
 /// What there is to remember of a statement's text: kinds of state that it mentions, and more.
@@ -203,6 +232,9 @@ impl Session {
             state.set_again.retain(|set| reset != "all" && !set.eq_ignore_ascii_case(reset));
         }
         let mut set_again = reading.set_again;
+        if !state.reset_names.is_empty() && state.set_since.len() < MAX_NAMES {
+            state.set_since.extend(set_again.iter().cloned());
+        }
         if state.resets.is_empty() && reading.resets.is_empty() {
             set_again.clear();
         }
@@ -338,6 +370,8 @@ impl Session {
         self.state.doubted = false;
         self.state.was_reset = false;
         self.state.role_was_reset = false;
+        self.state.reset_names.clear();
+        self.state.set_since.clear();
         self.state.asked_at = Some(Instant::now());
         let mut held = kinds.without(Pins::ASKABLE).and(answer.present.without(Pins::SETTINGS));
         if asked.contains(Pins::SETTINGS) && answer.illegible {
@@ -391,7 +425,7 @@ impl Session {
                 match name.as_str() {
                     "role" if value == "none" => began_with && !self.state.role_was_reset,
                     _ if value.is_empty() && name.contains('.') => {
-                        !(began_with && self.state.was_reset)
+                        !(began_with && self.state.is_reset(name))
                     }
                     _ => true,
                 }
@@ -409,70 +443,5 @@ impl Session {
         }
         *on_server =
             if server == *self.params { Arc::clone(&self.params) } else { Arc::new(server) };
-    }
-}
-
-/// What the server says.
-#[derive(Debug, Default)]
-pub(crate) struct Answer {
-    pub(crate) settings: Vec<(String, String)>,
-    present: Pins,
-    /// A value cannot be carried over as it is.
-    pub(crate) illegible: bool,
-    /// Messages that came between and belong to the client.
-    notices: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) async fn ask(
-        &mut self,
-        lease: &mut Lease,
-        question: &str,
-    ) -> Result<(), ServerError> {
-        match lease.ask(question, |tag, body| self.take(tag, body)).await {
-            Err(ServerError::Reported(report)) if report.code == sqlstate::QUERY_CANCELED => {}
-            other => return other.map(drop),
-        }
-        // The client's statement_timeout is too short for it. That one alone is read at once.
-        *self = Self { notices: std::mem::take(&mut self.notices), ..Self::default() };
-        let look =
-            "SELECT '0', 'statement_timeout', pg_catalog.current_setting('statement_timeout')";
-        let look = in_any_transaction(look);
-        lease.ask(&look, |tag, body| self.take(tag, body)).await?;
-        let own = std::mem::take(&mut self.settings);
-        let question = format!("SET LOCAL statement_timeout = 0; {question}");
-        lease.ask(&question, |tag, body| self.take(tag, body)).await?;
-        self.settings.retain(|(name, _)| name != "statement_timeout");
-        self.settings.extend(own);
-        Ok(())
-    }
-
-    fn take(&mut self, tag: u8, body: &[u8]) {
-        match tag {
-            tag::DATA_ROW => self.take_row(body),
-            tag::NOTICE | tag::NOTIFICATION => {
-                frame::put(&mut self.notices, tag, |out| out.extend_from_slice(body));
-            }
-            _ => {}
-        }
-    }
-
-    fn take_row(&mut self, body: &[u8]) {
-        let Some(values) = backend::parse_data_row(body) else { return };
-        let [Some(kind), name, value] = values[..] else { return };
-        if let Some(name) = name {
-            // NULL: a custom parameter that does not exist, as after a rollback elsewhere.
-            let Some(value) = value else { return };
-            // Other bytes than ASCII mean something else under another client_encoding.
-            match (std::str::from_utf8(name), std::str::from_utf8(value)) {
-                (Ok(name), Ok(value)) if value.is_ascii() => {
-                    self.settings.push((name.to_owned(), value.to_owned()));
-                }
-                _ => self.illegible = true,
-            }
-            return;
-        }
-        let bits = std::str::from_utf8(kind).ok().and_then(|kind| kind.parse().ok()).unwrap_or(0);
-        self.present = self.present.and(Pins::from_bits(bits));
     }
 }

@@ -56,12 +56,27 @@ fn texts() -> Vec<(&'static str, String)> {
             let ids: Vec<String> = (0..4000).map(|i| (i * 7919).to_string()).collect();
             format!("SELECT * FROM t WHERE id IN ({})", ids.join(", "))
         }),
+        ("select_in_100_uuids", {
+            let ids: Vec<String> = (0..100)
+                .map(|i| format!("'5f0c{i:04}-7b1e-4d55-9a77-3c8f12ab9d{:02}'", i % 90))
+                .collect();
+            format!("SELECT * FROM t WHERE id IN ({})", ids.join(", "))
+        }),
+        ("select_in_300_bigints", {
+            let ids: Vec<String> =
+                (0..300).map(|i| (1_730_000_000_000_u64 + i * 7919).to_string()).collect();
+            format!("SELECT * FROM t WHERE id IN ({})", ids.join(","))
+        }),
+        ("select_in_200_pairs", {
+            let ids: Vec<String> = (0..200).map(|i| format!("({}, 'text')", i * 7919)).collect();
+            format!("SELECT * FROM t WHERE (id, a) IN ({})", ids.join(", "))
+        }),
         // The most that a worker ever parses.
         ("largest", format!("SELECT {}1", "1+".repeat(32_700))),
     ]
 }
 
-const CASES: [usize; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+const CASES: [usize; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
 #[divan::bench(args = CASES)]
 fn hit(bencher: divan::Bencher<'_, '_>, case: usize) {

@@ -1,9 +1,11 @@
 //! Analyses by the texts they came from, bounded in bytes.
 
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use quick_cache::Weighter;
 use quick_cache::unsync;
+use quick_cache::{Equivalent, Weighter};
 
 use crate::analysis::analyze_briefly;
 use crate::normal::normalise;
@@ -13,11 +15,36 @@ use crate::{Analysis, Kind, LARGEST_CACHED, Lexical, Statement, Unknown};
 /// without their literals and comments; `id = 1` and `id = 2` share an entry.
 #[derive(Debug)]
 pub struct Cache {
-    entries: unsync::Cache<Box<[u8]>, Rc<Analysis>, Bytes, ahash::RandomState>,
+    entries: unsync::Cache<Key, Entry, Bytes, ahash::RandomState>,
+    /// Long texts that may be among the entries.
+    long: LongTexts,
     /// What is answered without a look at the text, by reason.
     refused: [Rc<Analysis>; 2],
     form: Vec<u8>,
     counts: Counts,
+}
+
+/// What an entry is found by.
+#[derive(Debug, Clone)]
+enum Key {
+    Text(Box<[u8]>),
+    /// A text without its literals, which is not to be taken for a text.
+    Form(Box<[u8]>),
+}
+
+/// The same without owning the bytes.
+#[derive(Clone, Copy)]
+enum Sought<'s> {
+    Text(&'s [u8]),
+    Form(&'s [u8]),
+}
+
+/// What is known of a text, or of all that have one form.
+#[derive(Debug, Clone)]
+struct Entry {
+    analysis: Rc<Analysis>,
+    /// See [`Cache::note`]; 0 while there is none.
+    note: Cell<u64>,
 }
 
 /// What became of the lookups so far.
@@ -33,9 +60,56 @@ pub struct Counts {
 #[derive(Debug, Clone)]
 struct Bytes;
 
-impl Weighter<Box<[u8]>, Rc<Analysis>> for Bytes {
-    fn weight(&self, key: &Box<[u8]>, analysis: &Rc<Analysis>) -> u64 {
-        (key.len() + analysis.footprint() + 128) as u64
+impl Weighter<Key, Entry> for Bytes {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        (key.sought().bytes().len() + entry.analysis.footprint() + 144) as u64
+    }
+}
+
+impl Key {
+    fn sought(&self) -> Sought<'_> {
+        match self {
+            Self::Text(bytes) => Sought::Text(bytes),
+            Self::Form(bytes) => Sought::Form(bytes),
+        }
+    }
+}
+
+impl<'s> Sought<'s> {
+    fn bytes(self) -> &'s [u8] {
+        let (Self::Text(bytes) | Self::Form(bytes)) = self;
+        bytes
+    }
+}
+
+impl Hash for Sought<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.sought().hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.sought().equivalent(other)
+    }
+}
+
+impl Eq for Key {}
+
+impl Equivalent<Key> for Sought<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        match (self, key) {
+            (Self::Text(sought), Key::Text(bytes)) | (Self::Form(sought), Key::Form(bytes)) => {
+                *sought == &**bytes
+            }
+            _ => false,
+        }
     }
 }
 
@@ -52,7 +126,8 @@ impl Cache {
         );
         let refused =
             [Unknown::TooLarge, Unknown::Encoding].map(|why| Analysis::unknown(why).into());
-        Self { entries, refused, form: Vec::new(), counts: Counts::default() }
+        let (long, counts) = (LongTexts::default(), Counts::default());
+        Self { entries, long, refused, form: Vec::new(), counts }
     }
 
     /// The analysis of a text under the default settings.
@@ -62,40 +137,95 @@ impl Cache {
 
     /// The analysis of a text. Texts above [`LARGEST_CACHED`] are not understood here.
     pub fn get_in(&mut self, sql: &[u8], lexical: Lexical) -> Rc<Analysis> {
-        if sql.len() > LARGEST_CACHED {
-            self.counts.refused += 1;
-            return Rc::clone(&self.refused[0]);
+        if self.is_told_apart(sql, lexical) {
+            return self.analysis_alone(sql, lexical);
         }
+        if let Some(entry) = self.by_text(sql) {
+            let analysis = Rc::clone(&entry.analysis);
+            self.counts.hits += 1;
+            return analysis;
+        }
+        self.by_form(sql)
+    }
+
+    /// What somebody has found out of a text, in the bits of `mask`; the others say under which
+    /// circumstances that holds, and are never all 0. Kept for texts that are keys themselves,
+    /// and found out anew for all others. `find_out` gets the analysis by calling what it is given.
+    pub fn note(
+        &mut self,
+        sql: &[u8],
+        lexical: Lexical,
+        (circumstances, mask): (u64, u64),
+        find_out: impl FnOnce(&mut dyn FnMut() -> Rc<Analysis>) -> u64,
+    ) -> u64 {
+        if self.is_told_apart(sql, lexical) {
+            return find_out(&mut || self.analysis_alone(sql, lexical)) & mask;
+        }
+        let Some(entry) = self.by_text(sql) else {
+            return find_out(&mut || self.by_form(sql)) & mask;
+        };
+        let mut note = entry.note.get();
+        if note & !mask != circumstances {
+            note = circumstances | find_out(&mut || Rc::clone(&entry.analysis)) & mask;
+            entry.note.set(note);
+        }
+        self.counts.hits += 1;
+        note & mask
+    }
+
+    /// Whether a text has no entry, whatever it says.
+    fn is_told_apart(&self, sql: &[u8], lexical: Lexical) -> bool {
         let default = Lexical::default();
-        if lexical != default {
-            if lexical.objection(sql).is_some() {
-                self.counts.refused += 1;
-                return Rc::clone(&self.refused[1]);
-            }
-            // The settings matter to these alone; all others are read as under the default ones.
-            if !sql.is_ascii() && lexical.client_encoding != default.client_encoding {
+        sql.len() > LARGEST_CACHED
+            || lexical != default
+                && (lexical.objection(sql).is_some()
+                    // The settings matter to these alone; others are read as under the default.
+                    || !sql.is_ascii() && lexical.client_encoding != default.client_encoding)
+    }
+
+    /// The analysis of such a text.
+    fn analysis_alone(&mut self, sql: &[u8], lexical: Lexical) -> Rc<Analysis> {
+        let refused = match lexical.objection(sql) {
+            _ if sql.len() > LARGEST_CACHED => 0,
+            Some(_) => 1,
+            None => {
                 self.counts.misses += 1;
                 return Rc::new(analyze_briefly(sql, lexical));
             }
+        };
+        self.counts.refused += 1;
+        Rc::clone(&self.refused[refused])
+    }
+
+    /// As it is: what the extended protocol sends has no literals, and hashing is faster than
+    /// reading.
+    fn by_text(&self, sql: &[u8]) -> Option<&Entry> {
+        if !self.long.may_have(sql) {
+            return None;
         }
-        // First as it is: what the extended protocol sends has no literals, and hashing is faster
-        // than reading.
-        if let Some(analysis) = self.entries.get(sql) {
-            self.counts.hits += 1;
-            return Rc::clone(analysis);
-        }
+        self.entries.get(&Sought::Text(sql))
+    }
+
+    /// Without literals and comments, or for the first time.
+    fn by_form(&mut self, sql: &[u8]) -> Rc<Analysis> {
         let normalised = normalise(sql, &mut self.form);
-        if normalised && let Some(analysis) = self.entries.get(self.form.as_slice()) {
+        if normalised && let Some(entry) = self.entries.get(&Sought::Form(&self.form)) {
             self.counts.hits += 1;
-            return Rc::clone(analysis);
+            return Rc::clone(&entry.analysis);
         }
         self.counts.misses += 1;
-        let analysis = Rc::new(analyze_briefly(sql, default));
+        let analysis = Rc::new(analyze_briefly(sql, Lexical::default()));
         // A literal can make a text wrong (`E'\u12'`): others of its form are not to suffer. How
         // many tokens there are it does not change.
         let by_form = normalised && matches!(analysis.unknown, None | Some(Unknown::TooLarge));
-        let key = if by_form { &self.form } else { sql };
-        self.entries.insert(Box::from(key), Rc::clone(&analysis));
+        let key = if by_form {
+            Key::Form(Box::from(self.form.as_slice()))
+        } else {
+            self.long.add(sql);
+            Key::Text(Box::from(sql))
+        };
+        let entry = Entry { analysis: Rc::clone(&analysis), note: Cell::new(0) };
+        self.entries.insert(key, entry);
         // A large text must not leave its buffer behind.
         self.form.shrink_to(4096);
         analysis
@@ -116,6 +246,42 @@ impl Cache {
     /// What keys and analyses take.
     pub fn bytes(&self) -> u64 {
         self.entries.weight()
+    }
+}
+
+/// Which long texts may be keys: to hash one that is full of literals, and so is none, would cost as
+/// much as all the rest.
+#[derive(Debug, Default)]
+struct LongTexts {
+    hasher: ahash::RandomState,
+    /// By what is looked at of them.
+    ends: ahash::AHashSet<u64>,
+}
+
+impl LongTexts {
+    const LONG: usize = 512;
+    const LOOKED_AT: usize = 64;
+    const MOST: usize = 4096;
+
+    fn may_have(&self, sql: &[u8]) -> bool {
+        sql.len() < Self::LONG || self.ends.contains(&self.end(sql))
+    }
+
+    fn add(&mut self, sql: &[u8]) {
+        if sql.len() < Self::LONG {
+            return;
+        }
+        // Those that are forgotten are analysed once more.
+        if self.ends.len() >= Self::MOST {
+            self.ends.clear();
+        }
+        let end = self.end(sql);
+        self.ends.insert(end);
+    }
+
+    fn end(&self, sql: &[u8]) -> u64 {
+        let at = sql.len().saturating_sub(Self::LOOKED_AT);
+        self.hasher.hash_one((sql.len(), sql.get(..Self::LOOKED_AT), sql.get(at..)))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Wishes in comments: `/* pgherd: role=primary, shard=2, key=42 */`, and sqlcommenter's
 //! `traceparent`.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::Lexical;
 use crate::lexer::{Lexer, Token, is_space};
@@ -42,10 +44,17 @@ pub struct Directive {
     pub invalid: Option<String>,
 }
 
-const MARK: &[u8] = b"pgherd:";
-const TRACEPARENT: &[u8] = b"traceparent";
+/// Made once: to prepare a search costs more than to look through a short text.
+static OWN_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("pgherd"));
+static TRACEPARENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("traceparent"));
 /// Of keys, and of what is reported as invalid.
 const LONGEST_VALUE: usize = 1024;
+
+/// Whether a text has the proxy's name in it, as every wish in a comment and every setting of the
+/// proxy do. Some nanoseconds, and a few more for each hundred bytes.
+pub fn names_proxy(sql: &[u8]) -> bool {
+    OWN_NAME.find(sql).is_some()
+}
 
 /// The directive in a text's comments under the default settings, if there is one.
 pub fn directive(sql: &[u8]) -> Option<Directive> {
@@ -55,8 +64,8 @@ pub fn directive(sql: &[u8]) -> Option<Directive> {
 /// The directive in a text's comments, if there is one: in any comment of any of its statements;
 /// the last one wins. What stands in strings does not count.
 pub fn directive_in(sql: &[u8], lexical: Lexical) -> Option<Directive> {
-    // Without these words there is none; finding them costs some tens of nanoseconds.
-    if memmem::find(sql, MARK).is_none() && memmem::find(sql, TRACEPARENT).is_none() {
+    // Without these words there is none.
+    if !names_proxy(sql) && TRACEPARENT.find(sql).is_none() {
         return None;
     }
     // Where comments begin cannot be seen: better no directive than one out of a string.

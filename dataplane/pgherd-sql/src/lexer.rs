@@ -60,6 +60,16 @@ impl<'s> Lexer<'s> {
         Self { text, at: 0, run_end: 0, work: 0 }
     }
 
+    /// Where the next token is looked for.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes on behind tokens that somebody else has read.
+    pub fn go_on_at(&mut self, at: usize) {
+        self.at = at;
+    }
+
     fn byte(&self, at: usize) -> u8 {
         // Zero is in no statement, so it can stand for the end.
         self.text.get(at).copied().unwrap_or(0)

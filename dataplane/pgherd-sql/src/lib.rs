@@ -18,6 +18,7 @@ mod for_server;
 mod function;
 mod lexer;
 mod lexical;
+mod listing;
 mod normal;
 mod statement;
 
@@ -27,7 +28,7 @@ pub use analysis::{
 pub use builtin::{Builtin, builtin, volatilities};
 pub use cache::{Cache, Counts};
 pub use command::{Command, Setting, SettingName, command};
-pub use directive::{Directive, RoleWish, directive, directive_in};
+pub use directive::{Directive, RoleWish, directive, directive_in, names_proxy};
 pub use first_word::begins_with_write;
 pub use for_server::{ForServer, for_server};
 pub use function::{FunctionName, Volatility};

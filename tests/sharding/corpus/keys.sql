@@ -53,7 +53,6 @@ SELECT 1, 'x'::text, NULL;
 SELECT c.name FROM users u JOIN countries c ON c.code = u.country WHERE u.id = 3;
 SELECT * FROM users WHERE id = 100000;
 SELECT * FROM orders o WHERE o.user_id = (SELECT 4);
--- refused FOR UPDATE
 SELECT * FROM users FOR UPDATE LIMIT 0 -- comment
 ;
 SELECT id FROM users WHERE id = 4 FOR UPDATE;

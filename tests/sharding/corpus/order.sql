@@ -66,11 +66,11 @@ SELECT id FROM events ORDER BY span DESC, uid;
 -- ordered
 SELECT * FROM (SELECT id, name FROM users ORDER BY name LIMIT 4) x ORDER BY id;
 -- ordered
-SELECT id, name FROM users ORDER BY name COLLATE "de_DE.utf8", id;
+SELECT id, name FROM users ORDER BY name COLLATE german, id;
 -- ordered
-SELECT id, email FROM users ORDER BY email COLLATE "sv_SE.utf8" DESC NULLS LAST, id LIMIT 20 OFFSET 3;
+SELECT id, email FROM users ORDER BY email COLLATE swedish DESC NULLS LAST, id LIMIT 20 OFFSET 3;
 -- ordered
-SELECT DISTINCT country COLLATE "sv_SE.utf8" AS c FROM users ORDER BY c;
+SELECT DISTINCT country COLLATE swedish AS c FROM users ORDER BY c;
 -- ordered
-SELECT name COLLATE "sv_SE.utf8" AS n, count(*) FROM users GROUP BY n ORDER BY n;
-SELECT max(name COLLATE "sv_SE.utf8"), min(email COLLATE "de_DE.utf8") FROM users;
+SELECT name COLLATE swedish AS n, count(*) FROM users GROUP BY n ORDER BY n;
+SELECT max(name COLLATE swedish), min(email COLLATE german) FROM users;

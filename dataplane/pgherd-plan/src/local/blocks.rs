@@ -28,6 +28,10 @@ impl<'c, 't> Analysis<'c, 't> {
         };
         self.depth -= 1;
         let limited = select.limit_count().is_some() || select.limit_offset().is_some();
+        // The shards' rows, one after the other, have no order; array_agg() and its kin, and
+        // row_number(), are often given one by a query within.
+        let sorted = !select.sort_clause().is_empty() && select.distinct_clause().is_empty();
+        let spread = spread.filter(|it| top || !sorted || it.rows != Rows::Parted);
         spread.filter(|it| !limited || top || it.rows == Rows::Dependent)
     }
 
@@ -170,21 +174,26 @@ impl<'c, 't> Analysis<'c, 't> {
         if uses.aggregate || uses.window {
             return None;
         }
-        for list in [select.target_list(), select.distinct_clause(), select.group_clause()] {
-            for node in list.iter() {
-                self.expression(node, scope, env, &keys, &mut uses)?;
-            }
+        for node in select.target_list().iter() {
+            self.expression(node, scope, env, &keys, &mut uses)?;
         }
+        self.labels = labels(select);
+        for node in select.distinct_clause().iter().chain(select.group_clause().iter()) {
+            self.expression(node, scope, env, &keys, &mut uses)?;
+        }
+        self.labels.clear();
         for node in select.values_lists().iter().chain(select.having_clause()) {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
         for node in select.window_clause().iter() {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
+        self.labels = labels(select);
         let limits = [select.limit_count(), select.limit_offset()];
         for node in select.sort_clause().iter().chain(limits.into_iter().flatten()) {
             self.expression(node, scope, env, &keys, &mut uses)?;
         }
+        self.labels.clear();
         let outputs = self.outputs(select, scope, &keys);
         let aggregated =
             uses.aggregate || !select.group_clause().is_empty() || select.having_clause().is_some();
@@ -371,6 +380,18 @@ impl<'c, 't> Analysis<'c, 't> {
             false
         })
     }
+}
+
+/// By which names its targets can be meant.
+fn labels(select: SelectStmt<'_>) -> Vec<String> {
+    let label = |target: Node<'_>| match target {
+        Node::ResTarget(it) => match it.name() {
+            Some(name) => Some(text(Some(name)).to_owned()),
+            None => it.val().map(figure_name),
+        },
+        _ => None,
+    };
+    select.target_list().iter().filter_map(label).collect()
 }
 
 /// Where the rows of FROM and WHERE are.

@@ -56,6 +56,7 @@ impl<'c, 't> Analysis<'c, 't> {
                 {
                     return None;
                 }
+                Node::ColumnRef(_) => self.note(node, scope),
                 Node::A_Const(it) => {
                     if let Some(Node::String(literal)) = it.val()
                         && tells_the_time(text(literal.sval()))
@@ -88,6 +89,15 @@ impl<'c, 't> Analysis<'c, 't> {
             node.push_children(&mut stack);
         }
         Some(())
+    }
+
+    /// Notes a name that is not surely a column of the query or of one around it.
+    fn note(&mut self, node: Node<'t>, scope: usize) {
+        // `t.*` as an argument is refused elsewhere; a star as a target is of this query.
+        let Some((qualifier, name)) = column(node) else { return };
+        let found = matches!(self.resolve(scope, qualifier, name), (Found::Column(_), _));
+        let is_label = qualifier.is_none() && self.labels.iter().any(|it| it == name);
+        self.unresolved |= !found && !is_label;
     }
 
     fn call(&self, it: FuncCall<'t>, scope: usize, uses: &mut Uses<'t>) -> Option<()> {

@@ -48,8 +48,8 @@ impl<'t> Rewriter<'_, 't> {
 
     /// One group, as the shards tell them apart.
     pub(super) fn group(&mut self, index: usize, item: Node<'t>) -> Option<()> {
-        if matches!(item, Node::GroupingSet(_)) {
-            return None;
+        if let Node::GroupingSet(_) = item {
+            return self.grouping_set(item);
         }
         let piece = self.clauses.group.get(index)?.clone();
         let (node, piece) = self.meant(item, piece)?;
@@ -64,6 +64,49 @@ impl<'t> Rewriter<'_, 't> {
             }
         }
         Some(())
+    }
+
+    /// Columns of ROLLUP and its kin: the shards tell all of them apart.
+    fn grouping_set(&mut self, item: Node<'t>) -> Option<()> {
+        let mut stack = vec![item];
+        while let Some(node) = stack.pop() {
+            match node {
+                Node::GroupingSet(_) | Node::RowExpr(_) | Node::List(_) => {
+                    node.push_children(&mut stack);
+                }
+                Node::ColumnRef(reference) => {
+                    let place = self.analysis.place(node, self.scope)?;
+                    if self.places.iter().any(|(it, _)| *it == place) {
+                        continue;
+                    }
+                    let at = self.tokens.at(usize::try_from(reference.location()).ok()?);
+                    let last = at + 2 * (texts(reference.fields()).len() - 1);
+                    let of = self.analysis.type_of(node, self.scope)?;
+                    let number = self.ask(self.tokens.piece(at..last + 1)?.to_owned(), of)?;
+                    self.places.push((place, number));
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    /// Whether the shards' groups are finer than those of the statement.
+    pub(super) fn is_finer(&self) -> bool {
+        let mut stack: Vec<Node<'t>> = self.select.target_list().iter().collect();
+        stack.extend(self.select.having_clause());
+        stack.extend(self.select.sort_clause().iter());
+        while let Some(node) = stack.pop() {
+            if matches!(node, Node::FuncCall(it) if it.agg_distinct()) {
+                return true;
+            }
+            node.push_children(&mut stack);
+        }
+        self.has_sets()
+    }
+
+    pub(super) fn has_sets(&self) -> bool {
+        self.select.group_clause().iter().any(|it| matches!(it, Node::GroupingSet(_)))
     }
 
     /// The expression of an item of GROUP BY: its own, or that of the target which it names.
@@ -120,12 +163,12 @@ impl<'t> Rewriter<'_, 't> {
 
     /// An aggregate that the shards begin.
     pub(super) fn aggregate(&mut self, it: FuncCall<'t>, name: &str) -> Option<()> {
-        let plain = it.agg_order().is_empty()
-            && !it.agg_distinct()
-            && !it.agg_within_group()
-            && !it.func_variadic();
+        let plain = it.agg_order().is_empty() && !it.agg_within_group() && !it.func_variadic();
         if !plain {
             return None;
+        }
+        if it.agg_distinct() {
+            return self.distinct(it, name);
         }
         let at = self.tokens.at(usize::try_from(it.location()).ok()?);
         let open = at + 2 * (texts(it.funcname()).len() - 1) + 1;
@@ -145,7 +188,11 @@ impl<'t> Rewriter<'_, 't> {
         };
         let text = if name == "count" {
             let column = asked("count", types::plain(types::INT8)?)?;
-            format!("(pg_catalog.sum({column})::pg_catalog.int8)")
+            match self.finer {
+                // There may be no group at all.
+                true => format!("coalesce(pg_catalog.sum({column})::pg_catalog.int8, 0)"),
+                false => format!("(pg_catalog.sum({column})::pg_catalog.int8)"),
+            }
         } else {
             let of = of?;
             let given = aggregated(name, &of)?;
@@ -180,6 +227,39 @@ impl<'t> Rewriter<'_, 't> {
             }
         };
         let range = self.tokens.range(at)?.start..self.tokens.range(end - 1)?.end;
+        self.edits.push(Edit { range, text });
+        Some(())
+    }
+
+    /// An aggregate of distinct values: the shards give each value once for each group.
+    fn distinct(&mut self, it: FuncCall<'t>, name: &str) -> Option<()> {
+        let arg = it.args().iter().next().filter(|_| it.args().len() == 1)?;
+        let of = self.analysis.type_of(arg, self.scope)?;
+        let numbers = [types::INT2, types::INT4, types::INT8, types::NUMERIC];
+        let fits = match name {
+            "count" | "min" | "max" => true,
+            "sum" | "avg" => numbers.contains(&of.type_oid),
+            _ => false,
+        };
+        let at = self.tokens.at(usize::try_from(it.location()).ok()?);
+        let open = at + 2 * (texts(it.funcname()).len() - 1) + 1;
+        if !fits || !self.tokens.text(open + 1).eq_ignore_ascii_case("distinct") {
+            return None;
+        }
+        let close = closing(self.tokens, open)?;
+        let mut value = self.tokens.piece(open + 2..close)?.to_owned();
+        let mut end = close + 1;
+        if it.agg_filter().is_some() {
+            let close = closing(self.tokens, end + 1)?;
+            // Behind FILTER (WHERE; these aggregates leave NULLs out.
+            let condition = self.tokens.piece(end + 3..close)?;
+            value = format!("CASE WHEN {condition} THEN {value} END");
+            end = close + 1;
+        }
+        let number = self.ask(value, of)?;
+        self.distincts.push(number);
+        let range = self.tokens.range(at)?.start..self.tokens.range(end - 1)?.end;
+        let text = format!("pg_catalog.{name}(DISTINCT {})", named(number));
         self.edits.push(Edit { range, text });
         Some(())
     }

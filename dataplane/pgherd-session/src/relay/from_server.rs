@@ -182,6 +182,8 @@ impl Session {
                     self.note_statement();
                 }
                 match consequence {
+                    // What redresses a RESET is none itself.
+                    Some(Consequence::Set) if audience == Audience::Proxy => {}
                     Some(Consequence::Reset | Consequence::DiscardAll)
                         if self.is_session_mode() =>
                     {

@@ -24,7 +24,7 @@ impl Session {
         let speaks = may_be_command(text)
             || setting_names::has_several(text)
             // Calls of `set_config`, whose values matter where there is a choice.
-            || (self.routing.has_choice() && memchr::memmem::find(text, b"pgherd.").is_some());
+            || (self.routing.has_choice() && pgherd_sql::names_proxy(text));
         if speaks { pgherd_sql::for_server(text) } else { None }
     }
 

@@ -66,7 +66,10 @@ impl Session {
         if status == TransactionStatus::Failed {
             return;
         }
-        let at_once = status == TransactionStatus::InTransaction || self.is_session_mode();
+        let at_once = status == TransactionStatus::InTransaction
+            || self.is_session_mode()
+            // It stays on this server connection.
+            || self.state.is_pinned();
         let Some(lease) = &mut self.lease else { return };
         let welcome = self.pool.welcome().unwrap_or_default();
         let mut wanted = ParamSet::default();

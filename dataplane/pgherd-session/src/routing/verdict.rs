@@ -1,10 +1,11 @@
 //! What one statement needs, by its text.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use pgherd_pool::{Access, RoleWish, Statement, Volatilities};
-use pgherd_sql::{ClientEncoding, FunctionName, Kind, Lexical, Volatility};
+use pgherd_sql::{Analysis, ClientEncoding, FunctionName, Kind, Lexical, Volatility};
 use pgherd_wire::ParamSet;
 use pgherd_wire::frontend::definition_text;
 
@@ -119,41 +120,44 @@ impl<'s> Judge<'s> {
 impl Judge<'_> {
     /// What a text needs.
     pub(crate) fn text(&self, text: &[u8]) -> Verdict {
-        let directive = pgherd_sql::directive(text);
-        let role = directive.and_then(|directive| directive.role).map(|wish| {
-            Some(match wish {
-                pgherd_sql::RoleWish::Primary => RoleWish::Primary,
-                pgherd_sql::RoleWish::Replica => RoleWish::Replica,
-                pgherd_sql::RoleWish::Any => RoleWish::Any,
-            })
-        });
-        let access = if self.only_reads(text) { Access::Read } else { Access::Write };
-        Verdict { access, role }
-    }
-
-    fn only_reads(&self, text: &[u8]) -> bool {
-        // Whatever follows a transaction there, the proxy's own questions too, is refused.
+        // Serializable: whatever follows a transaction there, the proxy's own questions too, would
+        // be refused by a replica.
         if self.reading.is_serializable || pgherd_sql::begins_with_write(text) {
-            return false;
+            return Verdict { access: Access::Write, role: role(text) };
         }
         // It is meant for the proxy.
         if may_be_command(text) && pgherd_sql::command(text).is_some() {
-            return true;
+            return Verdict { access: Access::Read, role: role(text) };
         }
+        if self.worker.refuted.contains(text) {
+            return self.refuted(text);
+        }
+        let mut analyses = self.worker.analyses.borrow_mut();
+        let circumstances = (self.circumstances(), VERDICT);
+        let found = analyses.note(text, self.reading.lexical, circumstances, |analysis| {
+            let access = if self.only_reads(text, analysis) { Access::Read } else { Access::Write };
+            Verdict { access, role: role(text) }.pack()
+        });
+        Verdict::unpack(found)
+    }
+
+    /// What a text needs that a replica has refused.
+    fn refuted(&self, text: &[u8]) -> Verdict {
+        let mut analyses = self.worker.analyses.borrow_mut();
+        let sets = Marks::of_query(text).is_plain_set()
+            && only_sets(&analyses.get_in(text, self.reading.lexical));
+        Verdict { access: if sets { Access::Read } else { Access::Write }, role: role(text) }
+    }
+
+    fn only_reads(&self, text: &[u8], analysis: &mut dyn FnMut() -> Rc<Analysis>) -> bool {
         // What may stay on the server connection belongs where writes go.
         let marks = Marks::of_query(text);
         if !marks.is_empty() && !marks.is_plain_set() {
             return false;
         }
-        let analysis = self.worker.analyses.borrow_mut().get_in(text, self.reading.lexical);
+        let analysis = analysis();
         if marks.is_plain_set() {
-            // It follows the client wherever it was set.
-            let is_set = |kind: &Kind| matches!(kind, Kind::Set { local: false, .. });
-            return analysis.unknown.is_none()
-                && analysis.statements.iter().all(|it| is_set(&it.kind));
-        }
-        if self.worker.refuted.contains(text) {
-            return false;
+            return only_sets(&analysis);
         }
         let catalog = Catalog(self.volatilities.as_deref());
         if analysis.access(&catalog) == pgherd_sql::Access::Read {
@@ -166,6 +170,26 @@ impl Judge<'_> {
                     || !statement.may_write(&catalog)
             })
     }
+}
+
+/// Whether a text sets parameters for the session, which follow the client wherever they were set,
+/// and does nothing else.
+fn only_sets(analysis: &Analysis) -> bool {
+    let is_set = |kind: &Kind| matches!(kind, Kind::Set { local: false, .. });
+    analysis.unknown.is_none() && analysis.statements.iter().all(|it| is_set(&it.kind))
+}
+
+/// What the comments of a text ask for, if they do.
+fn role(text: &[u8]) -> Option<Option<RoleWish>> {
+    if !pgherd_sql::names_proxy(text) {
+        return None;
+    }
+    let wish = pgherd_sql::directive(text)?.role?;
+    Some(Some(match wish {
+        pgherd_sql::RoleWish::Primary => RoleWish::Primary,
+        pgherd_sql::RoleWish::Replica => RoleWish::Replica,
+        pgherd_sql::RoleWish::Any => RoleWish::Any,
+    }))
 }
 
 impl Judge<'_> {

@@ -20,6 +20,7 @@ use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::failure::Failure;
 use super::oids::{OIDS_QUERY, OidRow, Oids};
 use super::orders::{Offered, Orders};
@@ -66,7 +67,7 @@ pub(crate) struct Loaded {
 pub(crate) struct Seen {
     loaded: Option<Arc<Loaded>>,
     /// The search path under that catalog and these parameters, which do not change in place as
-    /// long as they are held here. Under them strings are written as the standard says.
+    /// long as they are held here. Under them strings are written as the standard says, in UTF-8.
     path: Option<(u64, Arc<ParamSet>, Arc<[String]>)>,
 }
 
@@ -258,9 +259,8 @@ async fn read(lease: &mut Lease, has_schemas: bool) -> Result<Reading, ServerErr
     if has_schemas {
         objects = rows(lease, OBJECTS_QUERY).await?.into_iter().filter_map(object).collect();
     }
-    let major = lease.info.version.split(|it: char| !it.is_ascii_digit()).next();
-    let major = major.and_then(|it| it.parse().ok()).unwrap_or_default();
-    let collations = Offered::read(rows(lease, &Offered::query(major)).await?);
+    let query = Offered::query(super::orders::major(&lease.info.version));
+    let collations = Offered::read(rows(lease, &query).await?);
     Ok(Reading { columns, functions, tables, views, oids, collations, objects, fingerprint })
 }
 
@@ -385,7 +385,8 @@ impl Coordinator {
         Some(loaded)
     }
 
-    /// The search path that this session saw last, if it is still that and strings are standard.
+    /// The search path that this session saw last, if it is still that, strings are standard
+    /// and texts in UTF-8.
     pub(crate) fn seen_path(&self, loaded: &Loaded) -> Option<&Arc<[String]>> {
         let (version, params, path) = self.seen.path.as_ref()?;
         // A SET LOCAL shows in no parameter.
@@ -400,8 +401,9 @@ impl Coordinator {
         params: Arc<ParamSet>,
         path: &Arc<[String]>,
     ) {
-        let is_standard = self.strings() == StringSyntax::Standard;
-        self.seen.path = is_standard.then(|| (loaded.version, params, Arc::clone(path)));
+        let is_plain =
+            self.strings() == StringSyntax::Standard && Encoding::of(&params) == Encoding::Utf8;
+        self.seen.path = is_plain.then(|| (loaded.version, params, Arc::clone(path)));
     }
 
     /// Asks the shards whether the catalog that is known is still theirs; if not it is forgotten.

@@ -35,7 +35,10 @@ const ARRAYS: [u32; 4] = [1009, 1015, 1014, 1003];
 
 impl Encoding {
     pub(crate) fn of(params: &ParamSet) -> Self {
-        params.get("client_encoding").map_or(Self::Utf8, Self::named)
+        match params.get("client_encoding") {
+            None | Some("UTF8") => Self::Utf8,
+            Some(other) => Self::named(other),
+        }
     }
 
     /// By a name as Postgres takes it: only letters and digits count.

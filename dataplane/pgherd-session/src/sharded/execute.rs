@@ -11,13 +11,14 @@ mod write;
 
 use std::sync::Arc;
 
-use pgherd_plan::{Parameter, Plan, Refusal};
+use pgherd_plan::{Outline, Parameter, Plan, Refusal};
 use pgherd_pool::Statement;
 use pgherd_wire::frontend::definition_text;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
 
 use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
+use super::catalog::Loaded;
 use super::coordinator::Coordinator;
 use super::encoding::Encoding;
 use super::failure::Failure;
@@ -139,7 +140,8 @@ impl Coordinator {
     }
 
     async fn execute_once(&mut self, job: &Job<'_>) -> Result<Done, Failure> {
-        if let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
+        let is_utf8 = Encoding::of(&self.front.params()) == Encoding::Utf8;
+        if is_utf8 && let Some((shard, _)) = self.quick_shard(job.text, job.parameters) {
             return self.on_one(shard, job).await;
         }
         let plan = self.plan(job).await?;
@@ -153,7 +155,50 @@ impl Coordinator {
         self.provide_unique_ids(job.text).await?;
         let (outline, loaded) = self.outline(job.text).await?;
         let encoding = Encoding::of(&self.front.params());
-        Ok(encoding.with_parameters(job.parameters, |it| outline.plan(it, &loaded.places)))
+        let plan = encoding.with_parameters(job.parameters, |it| outline.plan(it, &loaded.places));
+        self.improved(plan, &outline, &loaded, job).await
+    }
+
+    /// A plan that is not the client's own text, where a shard has to be asked first: for the time,
+    /// which other shards then get as a constant, and for rights.
+    async fn improved(
+        &mut self,
+        mut plan: Plan,
+        outline: &Outline,
+        loaded: &Loaded,
+        job: &Job<'_>,
+    ) -> Result<Plan, Failure> {
+        if matches!(plan, Plan::Single(_) | Plan::Any | Plan::Refuse(_) | Plan::Elsewhere) {
+            return Ok(plan);
+        }
+        if let (Plan::Finish(_), Some(moment)) = (&plan, outline.moment()) {
+            let answer = self.ask_any(moment.question()).await?;
+            let values = answer.rows.first().map(Vec::as_slice).unwrap_or_default();
+            let text = |it: &Option<Vec<u8>>| {
+                it.as_ref().map(|it| String::from_utf8_lossy(it).into_owned())
+            };
+            let values: Vec<Option<String>> = values.iter().map(text).collect();
+            if let Some(text) = moment.text(&values)
+                && let Some(begun) = self.outline_once(&text, loaded).await?
+            {
+                let encoding = Encoding::of(&self.front.params());
+                let better =
+                    encoding.with_parameters(job.parameters, |it| begun.plan(it, &loaded.places));
+                if matches!(better, Plan::Merge(_) | Plan::Finish(_)) {
+                    plan = better;
+                }
+            }
+        }
+        if let Some(rights) = outline.rights() {
+            let answer = self.ask_any(rights).await?;
+            if answer.rows.first().and_then(|row| row.first()?.as_deref()) != Some(b"t") {
+                return Ok(Plan::Refuse(Refusal::new(
+                    "a view over tables that this user may not read as the view's owner does",
+                    "Grant SELECT on the tables to the user; row-level security cannot be kept.",
+                )));
+            }
+        }
+        Ok(plan)
     }
 
     pub(crate) async fn carry_out(&mut self, plan: Plan, job: &Job<'_>) -> Result<Done, Failure> {
@@ -181,7 +226,7 @@ impl Coordinator {
             Plan::Everywhere(everywhere) => self.everywhere_plan(everywhere, job).await,
             Plan::Copy(copy) => Box::pin(self.copy_plan(&copy, job)).await,
             Plan::Merge(merge) => Box::pin(self.merge_plan(merge, job)).await,
-            Plan::Finish(finish) => self.finish_plan(&finish, job).await,
+            Plan::Finish(finish) => Box::pin(self.finish_plan(&finish, job)).await,
             Plan::Refuse(refusal) => {
                 // What Postgres itself refuses is its own error.
                 self.shape(job.text, job.types).await?;
@@ -219,7 +264,7 @@ impl Coordinator {
             branch.wrote = branch.wrote.max(wrote);
         }
         let is_its_own = |it: &&Arc<Statement>| {
-            let is_readable = job.text.is_ascii() || encoding == Encoding::Utf8;
+            let is_readable = encoding == Encoding::Utf8 || job.text.is_ascii();
             !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
         match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {

@@ -1,6 +1,9 @@
 //! EXPLAIN: the plan of the proxy over the plans of the shards.
 
-use pgherd_plan::{Gather, Plan};
+mod part;
+
+use part::{Format, Part};
+use pgherd_plan::{Finish, Gather, Plan};
 use pgherd_wire::backend::{self, Column};
 
 use super::branch::Question;
@@ -10,15 +13,13 @@ use super::execute::{Done, Job};
 use super::failure::Failure;
 use super::verb::Nature;
 
-const TEXT: u32 = 25;
-
 /// An EXPLAIN, cut.
 struct Cut<'t> {
     /// EXPLAIN with its options.
     head: &'t str,
     query: &'t str,
     analyzes: bool,
-    is_text: bool,
+    format: Format,
 }
 
 /// `None` when it is not understood.
@@ -28,34 +29,47 @@ fn cut(text: &str) -> Option<Cut<'_>> {
         let (_, range) = tokens.get(index)?;
         text.get(range.clone()).map(str::to_ascii_lowercase)
     };
+    let (mut analyzes, mut format) = (false, Format::Text);
     let mut at = 1;
     if word(at)? == "(" {
-        let mut depth = 0;
-        loop {
-            match word(at)?.as_str() {
-                "(" => depth += 1,
-                ")" => depth -= 1,
+        at += 1;
+        while word(at)? != ")" {
+            let name = word(at)?;
+            let value = word(at + 1).filter(|it| it != "," && it != ")");
+            let value = value.as_deref().map(|it| it.trim_matches(['\'', '"']));
+            match name.as_str() {
+                "analyze" | "analyse" => {
+                    analyzes = !matches!(value, Some("off" | "false" | "0" | "no" | "f" | "n"));
+                }
+                "format" => {
+                    format = match value? {
+                        "text" => Format::Text,
+                        "json" => Format::Json,
+                        "xml" => Format::Xml,
+                        "yaml" => Format::Yaml,
+                        _ => return None,
+                    }
+                }
                 _ => {}
             }
             at += 1;
-            if depth == 0 {
-                break;
+            while !matches!(word(at)?.as_str(), "," | ")") {
+                at += 1;
+            }
+            if word(at)? == "," {
+                at += 1;
             }
         }
+        at += 1;
     } else {
         while matches!(word(at)?.as_str(), "analyze" | "analyse" | "verbose") {
+            analyzes |= word(at)? != "verbose";
             at += 1;
         }
     }
     let start = tokens.get(at)?.1.start;
     let (head, query) = (text.get(..start)?, text.get(start..)?);
-    let lower = head.to_ascii_lowercase();
-    Some(Cut {
-        head,
-        query: query.trim_end().trim_end_matches(';'),
-        analyzes: lower.contains("analy"),
-        is_text: !["json", "xml", "yaml"].iter().any(|it| lower.contains(it)),
-    })
+    Some(Cut { head, query: query.trim_end().trim_end_matches(';'), analyzes, format })
 }
 
 impl Coordinator {
@@ -70,23 +84,23 @@ impl Coordinator {
                 self.judge_explained(&cut, job).await?;
                 return Err(super::execute::refused(refusal));
             }
-            _ if cut.analyzes || !cut.is_text => {
+            Plan::Merge(_) | Plan::Finish(_) => {}
+            _ if cut.analyzes => {
                 return Err(Failure::unsupported(
-                    "EXPLAIN with ANALYZE, or in another format than text,",
-                    "Leave the options out, or name one shard.",
+                    "EXPLAIN ANALYZE of a write to several shards",
+                    "Leave ANALYZE out, or name one shard.",
                 ));
             }
             _ => {}
         }
         // One Postgres would have something to say of errors.
         self.judge_explained(&cut, job).await?;
-        let mut lines = Vec::new();
-        self.explain_plan(&plan, cut.head, &inner, &mut lines).await?;
+        let part = Box::pin(self.explain_plan(&plan, &cut, &inner)).await?;
         if job.is_simple {
-            let columns = [Column { name: "QUERY PLAN", type_oid: TEXT }];
+            let columns = [Column { name: "QUERY PLAN", type_oid: cut.format.type_oid() }];
             self.front.put(|out| backend::put_row_description(out, &columns));
         }
-        for line in &lines {
+        for line in cut.format.rows(&part) {
             let mut row = Vec::new();
             backend::put_data_row(&mut row, [Some(line.as_str())].into_iter());
             self.front.put_row(row.get(5..).unwrap_or_default())?;
@@ -108,98 +122,139 @@ impl Coordinator {
     async fn explain_plan(
         &mut self,
         plan: &Plan,
-        head: &str,
+        cut: &Cut<'_>,
         job: &Job<'_>,
-        lines: &mut Vec<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Part, Failure> {
+        let mut part;
         match plan {
             Plan::Merge(merge) => {
-                lines.push(format!("Merge of rows from {}", listed(&merge.shards)));
-                lines.push(format!("  Query: {}", one_line(&merge.query)));
+                part = Part::node(format!("Merge of rows from {}", listed(&merge.shards)))
+                    .with("Query", one_line(&merge.query));
                 for shard in &merge.shards {
-                    self.explain_on(*shard, head, &merge.query, job, lines).await?;
+                    part.add(self.explain_on(*shard, &merge.query, cut, job).await?);
                 }
             }
             Plan::Finish(finish) => {
-                lines.push("Final query on one shard".to_owned());
-                lines.push(format!("  Query: {}", one_line(&finish.query)));
-                self.explain_gathers(&finish.gathers, head, job, lines).await?;
+                part =
+                    Part::node("Final query on one shard").with("Query", one_line(&finish.query));
+                self.explain_gathers(&finish.gathers, cut, job, &mut part).await?;
+                if cut.analyzes {
+                    part.add(self.explain_final(finish, cut, job).await?);
+                }
             }
             Plan::Broadcast(shards) => {
-                lines.push(format!("Write on {}", listed(shards)));
+                part = Part::node(format!("Write on {}", listed(shards)));
                 for shard in shards {
-                    self.explain_on(*shard, head, job.text, job, lines).await?;
+                    part.add(self.explain_on(*shard, job.text, cut, job).await?);
                 }
             }
             Plan::Write(write) => {
                 let shards: Vec<usize> = write.texts.iter().map(|(shard, _)| *shard).collect();
-                lines.push(format!("Write on {}", listed(&shards)));
+                part = Part::node(format!("Write on {}", listed(&shards)));
                 for (shard, text) in &write.texts {
-                    lines.push(format!("  Shard {shard}: {}", one_line(text)));
+                    part.add(Part::Shard { shard: *shard, lines: self.quoted_text(text, cut) });
                 }
-                self.explain_gathers(&write.gathers, head, job, lines).await?;
+                self.explain_gathers(&write.gathers, cut, job, &mut part).await?;
             }
             Plan::Scatter(scatter) => {
-                lines.push("Insert of computed rows, each on its shard".to_owned());
-                lines.push(format!("  Query: {}", one_line(&scatter.insert)));
-                lines.push(format!("  Rows: {}", one_line(&scatter.rows)));
+                part = Part::node("Insert of computed rows, each on its shard")
+                    .with("Query", one_line(&scatter.insert))
+                    .with("Rows", one_line(&scatter.rows));
             }
             Plan::Move(change) => {
-                lines.push(format!("Update of the sharding key on {}", listed(&change.shards)));
-                lines.push(format!("  Query: {}", one_line(&change.update)));
+                part =
+                    Part::node(format!("Update of the sharding key on {}", listed(&change.shards)))
+                        .with("Query", one_line(&change.update));
             }
             Plan::Chain(chain) => {
-                lines.push("Two statements, one after the other".to_owned());
-                lines.push(format!("  First: {}", one_line(&chain.first)));
-                lines.push(format!("  Then: {}", one_line(&chain.rest)));
+                part = Part::node("Two statements, one after the other")
+                    .with("First", one_line(&chain.first))
+                    .with("Then", one_line(&chain.rest));
             }
-            _ => lines.push("On all shards".to_owned()),
+            _ => part = Part::node("On all shards"),
         }
-        Ok(())
+        Ok(part)
+    }
+
+    /// A text in the place of a plan.
+    fn quoted_text(&self, text: &str, cut: &Cut<'_>) -> Vec<String> {
+        let text = one_line(text);
+        vec![match cut.format {
+            Format::Text => text,
+            Format::Json | Format::Yaml => part::quoted(&text),
+            Format::Xml => part::escaped(&text),
+        }]
     }
 
     async fn explain_gathers(
         &mut self,
         gathers: &[Gather],
-        head: &str,
+        cut: &Cut<'_>,
         job: &Job<'_>,
-        lines: &mut Vec<String>,
+        part: &mut Part,
     ) -> Result<(), Failure> {
         for gather in gathers {
-            lines.push(format!("  ->  Gather from {}", listed(&gather.shards)));
-            lines.push(format!("        Query: {}", one_line(&gather.query)));
+            let mut own = Part::node(format!("Gather from {}", listed(&gather.shards)))
+                .with("Query", one_line(&gather.query));
             for shard in &gather.shards {
-                self.explain_on(*shard, head, &gather.query, job, lines).await?;
+                own.add(self.explain_on(*shard, &gather.query, cut, job).await?);
             }
+            part.add(own);
         }
         Ok(())
+    }
+
+    /// ANALYZE of the final query, over rows that are gathered for it.
+    async fn explain_final(
+        &mut self,
+        finish: &Finish,
+        cut: &Cut<'_>,
+        job: &Job<'_>,
+    ) -> Result<Part, Failure> {
+        let shape = self.shape(job.text, job.types).await?;
+        let types = if job.types.is_empty() { &shape.parameters } else { job.types };
+        let job = Job { types, ..*job };
+        let (gathers, first) = (&finish.gathers, finish.first_parameter);
+        let gathered = match finish.locks {
+            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
+            None => self.with_gathered(gathers, first, &job).await?,
+        };
+        let arguments = gathered.as_ref().unwrap_or(job.arguments);
+        let sql = format!("{} {}", cut.head, finish.query);
+        let question = Question { formats: &[], arguments, ..job.question(&sql) };
+        let shard = self.any_shard();
+        let mut part = Part::node("Final query");
+        part.add(self.explained(shard, &question).await?);
+        Ok(part)
     }
 
     async fn explain_on(
         &mut self,
         shard: usize,
-        head: &str,
         query: &str,
+        cut: &Cut<'_>,
         job: &Job<'_>,
-        lines: &mut Vec<String>,
-    ) -> Result<(), Failure> {
-        lines.push(format!("  ->  Shard {shard}"));
-        let sql = format!("{head} {query}");
+    ) -> Result<Part, Failure> {
+        let sql = format!("{} {query}", cut.head);
         let question = match query.contains('$') {
             true => Question { formats: &[], ..job.question(&sql) },
             false => Question { formats: &[], ..Question::plain(&sql) },
         };
+        self.explained(shard, &question).await
+    }
+
+    async fn explained(&mut self, shard: usize, question: &Question<'_>) -> Result<Part, Failure> {
         let branch = self.branch(shard).await?;
+        let mut lines = Vec::new();
         branch
-            .ask(&question, &mut |row| {
+            .ask(question, &mut |row| {
                 let line =
                     backend::parse_data_row(row).and_then(|it| it.first().copied().flatten());
-                let line = String::from_utf8_lossy(line.unwrap_or_default());
-                lines.push(format!("        {line}"));
+                lines.push(String::from_utf8_lossy(line.unwrap_or_default()).into_owned());
                 Ok(())
             })
             .await?;
-        Ok(())
+        Ok(Part::Shard { shard, lines })
     }
 }
 
@@ -222,9 +277,11 @@ mod tests {
     #[test]
     fn an_explain_is_cut() {
         let it = cut("EXPLAIN (COSTS OFF, FORMAT text) SELECT (1) ;").unwrap();
-        assert_eq!((it.query.trim(), it.analyzes, it.is_text), ("SELECT (1)", false, true));
+        assert_eq!((it.query.trim(), it.analyzes, it.format), ("SELECT (1)", false, Format::Text));
         let it = cut("explain analyze verbose SELECT 1").unwrap();
         assert_eq!((it.query, it.analyzes), ("SELECT 1", true));
-        assert!(!cut("EXPLAIN (FORMAT JSON) SELECT 1").unwrap().is_text);
+        let it = cut("EXPLAIN (ANALYZE off, BUFFERS, FORMAT 'JSON') SELECT 1").unwrap();
+        assert_eq!((it.query, it.analyzes, it.format), ("SELECT 1", false, Format::Json));
+        assert!(cut("EXPLAIN (FORMAT YAML, ANALYZE) SELECT 1").unwrap().analyzes);
     }
 }

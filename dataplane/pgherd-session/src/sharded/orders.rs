@@ -26,12 +26,16 @@ pub(crate) struct Offered {
 #[derive(Debug, Default)]
 pub(crate) struct Orders(BTreeMap<String, Collation>);
 
-/// The version of the C library, for any of its collations.
+/// The version of the C library, as any of its collations has it.
 const LIBRARY: &str = "SELECT pg_catalog.pg_collation_actual_version(c.oid) \
     FROM pg_catalog.pg_collation c WHERE c.collprovider = 'c' \
     AND c.collcollate OPERATOR(pg_catalog.!~~*) 'C' \
     AND c.collcollate OPERATOR(pg_catalog.!~~*) 'C.%' \
     AND c.collcollate OPERATOR(pg_catalog.!~~*) 'POSIX' LIMIT 1";
+/// The same from 15 on, where a database may have no such collation but its default.
+const LIBRARY_OF_DATABASE: &str = "SELECT pg_catalog.pg_database_collation_actual_version(d.oid) \
+    FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database() \
+    AND d.datlocprovider = 'c'";
 
 /// The name of the database's own collation.
 fn default() -> (String, String) {
@@ -141,7 +145,20 @@ impl Orders {
     }
 }
 
+/// Of a `server_version`.
+pub(crate) fn major(version: &str) -> u32 {
+    let major = version.split(|it: char| !it.is_ascii_digit()).next();
+    major.and_then(|it| it.parse().ok()).unwrap_or_default()
+}
+
 impl Branch {
+    async fn first_value(&mut self, sql: &str) -> Result<Vec<u8>, Failure> {
+        self.is_quiet = true;
+        let answer = self.simple(sql).await;
+        self.is_quiet = false;
+        Ok(answer?.rows.into_iter().flatten().flatten().next().unwrap_or_default())
+    }
+
     /// Whether the server's C library is of the version that the proxy's is. Asked once on each
     /// connection.
     pub(crate) async fn has_own_library(&mut self) -> Result<bool, Failure> {
@@ -149,10 +166,11 @@ impl Branch {
         let shard = self.shard;
         let Some(lease) = self.connection() else { return Err(Failure::Broken(shard)) };
         if lease.info.library.is_none() {
-            self.is_quiet = true;
-            let answer = self.simple(LIBRARY).await;
-            self.is_quiet = false;
-            let version = answer?.rows.into_iter().flatten().flatten().next().unwrap_or_default();
+            let has_default = major(&lease.info.version) >= 15;
+            let mut version = self.first_value(LIBRARY).await?;
+            if version.is_empty() && has_default {
+                version = self.first_value(LIBRARY_OF_DATABASE).await?;
+            }
             let version = String::from_utf8_lossy(&version).into();
             let Some(lease) = self.connection() else { return Err(Failure::Broken(shard)) };
             lease.info.library = Some(version);

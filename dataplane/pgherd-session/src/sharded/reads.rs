@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use pgherd_pool::{Access, Need, RoleWish};
 use pgherd_wire::frontend::definition_text;
 
-use super::branch::Branch;
 use super::coordinator::Coordinator;
 use super::extended::Statement;
 use super::failure::Failure;
@@ -209,12 +208,6 @@ impl Coordinator {
             }
         }
         Ok(need)
-    }
-
-    /// A branch of its own, which takes no part in the transaction, where the statement goes.
-    pub(crate) async fn branch_apart(&mut self, shard: usize) -> Result<Branch, Failure> {
-        let need = self.need(shard).await?;
-        Branch::open(&self.front, &self.sites, shard, need).await
     }
 
     /// Before a statement is tried for the first time.

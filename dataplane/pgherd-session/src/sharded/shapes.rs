@@ -10,6 +10,7 @@ use pgherd_wire::ParamSet;
 
 use super::branch::{Branch, Question};
 use super::coordinator::Coordinator;
+use super::encoding::Encoding;
 use super::execute::about_own_text;
 use super::extended::Statement;
 use super::failure::Failure;
@@ -139,7 +140,10 @@ impl Coordinator {
             return None;
         }
         let (version, params) = (self.seen_catalog()?.version, self.front.params());
-        self.shapes.get(text, types, version, &params)?.statement.clone()
+        // In another encoding the same bytes are another text.
+        let is_read = text.is_ascii() || Encoding::of(&params) == Encoding::Utf8;
+        let known = self.shapes.get(text, types, version, &params).filter(|_| is_read)?;
+        known.statement.clone()
     }
 
     /// Keeps what was made of a text, beside its shape.

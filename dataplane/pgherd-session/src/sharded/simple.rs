@@ -35,12 +35,12 @@ impl Coordinator {
     }
 
     async fn run_query(&mut self, text: &[u8]) -> Result<(), Failure> {
-        if let Some(done) = self.run_command(text, true)? {
+        let readable = self.readable(text)?;
+        let text = &*readable;
+        if let Some(done) = self.run_command(text.as_bytes(), true)? {
             done.put(&self.front);
             return Ok(());
         }
-        let readable = self.readable(text)?;
-        let text = &*readable;
         self.route(text.as_bytes());
         if self.run_directed(text).await? {
             return Ok(());

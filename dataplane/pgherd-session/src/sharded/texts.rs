@@ -238,6 +238,20 @@ impl Coordinator {
         }
         Ok((outline, loaded))
     }
+
+    /// The same of a text of the proxy's own that will not come again.
+    pub(crate) async fn outline_once(
+        &mut self,
+        text: &str,
+        loaded: &Loaded,
+    ) -> Result<Option<Outline>, Failure> {
+        let path = self.search_path(loaded).await?;
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        let shards = self.sites.count();
+        let context = Context { catalog: &loaded.catalog, search_path: &names, shards };
+        let Ok(tree) = parse(text, self.strings()) else { return Ok(None) };
+        Ok(tree.statements().next().map(|statement| outline(statement, text, &context)))
+    }
 }
 
 fn cut(tree: &Tree, text: &str) -> Vec<Piece> {

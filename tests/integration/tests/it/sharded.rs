@@ -12,6 +12,7 @@ mod mixed_rules;
 mod overrides;
 mod own_types;
 mod reads;
+mod reads_shards;
 mod schemas;
 mod silent;
 mod simple;

@@ -170,6 +170,64 @@ fn reset_of_one_parameter_leaks_no_other() -> Result<()> {
     Ok(())
 }
 
+/// The client's values are set again at once, and once.
+#[test]
+fn what_a_reset_in_a_transaction_takes_away_is_set_again() -> Result<()> {
+    let stand = Stand::start()?;
+    for reset in ["RESET ALL", "RESET ALL; SET application_name = ''", "SET work_mem TO DEFAULT"] {
+        let mut client = stand.client_with("options", "-c work_mem=9MB -c DateStyle=German")?;
+        client.rows("BEGIN")?;
+        client.rows(reset)?;
+        check_shows(&mut client, "work_mem", "9MB");
+        check_shows(&mut client, "DateStyle", "German, DMY");
+        // Who leaves now leaves nothing behind.
+        client.terminate()?;
+        let mut next = stand.client()?;
+        check_shows(&mut next, "work_mem", "4MB");
+        check_shows(&mut next, "DateStyle", "ISO, MDY");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_reset_takes_away_on_a_connection_that_is_kept_is_set_again() -> Result<()> {
+    let stand = Stand::start()?;
+    for pin in ["LISTEN channel", "PREPARE q AS SELECT 1"] {
+        let mut client = stand.client_with("TimeZone", "Asia/Tokyo")?;
+        client.rows(pin)?;
+        for reset in ["RESET ALL", "RESET timezone", "SET timezone TO DEFAULT"] {
+            client.rows(reset)?;
+            check_shows(&mut client, "timezone", "Asia/Tokyo");
+        }
+        drop(client);
+        stand.wait_gone()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_set_behind_a_reset_is_no_reset() -> Result<()> {
+    let stand = Stand::start()?;
+    for (statements, wanted) in [
+        ("RESET my.var", "started"),
+        ("RESET ALL", "started"),
+        ("RESET SESSION AUTHORIZATION; SET my.var = ''", ""),
+        ("RESET my.var; SET my.var = ''", ""),
+        ("BEGIN; RESET my.var; SET my.var = ''; COMMIT", ""),
+        ("BEGIN; SET my.var = ''; RESET my.var; COMMIT", "started"),
+    ] {
+        let mut client = stand.client_with("options", "-c my.var=started")?;
+        for sql in statements.split("; ") {
+            client.rows(sql)?;
+        }
+        check_shows(&mut client, "my.var", wanted);
+        let mut client = stand.client_with("options", "-c my.var=started")?;
+        client.rows(statements)?;
+        check_shows(&mut client, "my.var", wanted);
+    }
+    Ok(())
+}
+
 #[test]
 fn an_unnamed_statement_behind_one_that_failed_reaches_nobody_else() -> Result<()> {
     let stand = Stand::start()?;

@@ -108,11 +108,11 @@ const QUERIES: &[&str] = &[
     "SELECT id, padded FROM names ORDER BY padded, id",
     "SELECT german FROM names ORDER BY german FETCH FIRST 200 ROWS WITH TIES",
     "SELECT id, plain FROM names ORDER BY plain, id",
-    "SELECT id FROM names ORDER BY plain COLLATE \"sv_SE.utf8\" DESC, id",
-    "SELECT id, german FROM names ORDER BY german COLLATE pg_catalog.\"sv_SE.utf8\", id",
+    "SELECT id FROM names ORDER BY plain COLLATE \"Swedish\" DESC, id",
+    "SELECT id, german FROM names ORDER BY german COLLATE public.\"Swedish\", id",
     "SELECT id, german FROM names ORDER BY german COLLATE \"C\", id",
     "SELECT id FROM names WHERE id % 2 = 0 ORDER BY upper(plain), id",
-    "SELECT id FROM names ORDER BY german COLLATE ours, id",
+    "SELECT id FROM names ORDER BY german COLLATE danish, id",
 ];
 
 /// Numbers that a seed repeats.
@@ -138,9 +138,11 @@ impl Random {
 }
 
 fn schema(random: &mut Random) -> Result<String> {
-    let mut sql = "CREATE COLLATION ours (provider = libc, locale = 'da_DK.utf8'); \
-         CREATE TABLE names (id bigint PRIMARY KEY, german text COLLATE \"de_DE.utf8\", \
-         swedish varchar COLLATE \"sv_SE.utf8\", padded char(9) COLLATE \"de_DE.utf8\", \
+    let mut sql = "CREATE COLLATION german (provider = libc, locale = 'de_DE.utf8'); \
+         CREATE COLLATION \"Swedish\" (provider = libc, locale = 'sv_SE.utf8'); \
+         CREATE COLLATION danish (provider = libc, locale = 'da_DK.utf8'); \
+         CREATE TABLE names (id bigint PRIMARY KEY, german text COLLATE german, \
+         swedish varchar COLLATE \"Swedish\", padded char(9) COLLATE german, \
          plain text, filler text DEFAULT repeat('x', 100)); \
          INSERT INTO names VALUES "
         .to_owned();

@@ -13,7 +13,11 @@ use pgherd_plan::{
 use pgherd_types::{Collation, CollationFacts, Format, Settings, Type};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("schema_writes.sql"));
+const SCHEMA: &str = concat!(
+    include_str!("schema.sql"),
+    include_str!("schema_views.sql"),
+    include_str!("schema_writes.sql")
+);
 /// Sharded tables, their keys, and a partitioned table that shows where Postgres has such keys.
 pub const SHARDED: &[(&str, &str, &str)] = &[
     ("users", "id", "placement"),
@@ -128,7 +132,7 @@ async fn linguistic(client: &Client) -> Result<(Vec<Linguistic>, HashMap<String,
         let [oid, name, provider, locale, deterministic, version] =
             <[Option<String>; 6]>::try_from(row).ok().context("a row of collations")?;
         let (oid, name) = (oid.context("an OID")?, name.context("a name")?);
-        if oid != "0" && !["de_DE.utf8", "sv_SE.utf8"].contains(&name.as_str()) {
+        if oid != "0" && !["german", "swedish"].contains(&name.as_str()) {
             continue;
         }
         let facts = CollationFacts {
@@ -140,12 +144,12 @@ async fn linguistic(client: &Client) -> Result<(Vec<Linguistic>, HashMap<String,
         };
         let collation = facts.resolve_with(pgherd_collation::library);
         let Collation::Library { .. } = collation else { continue };
-        let (name, quoted) = match oid.as_str() {
-            "0" => ("default".to_owned(), Linguistic::DEFAULT.to_owned()),
-            _ => (name.clone(), format!("pg_catalog.\"{name}\"")),
+        let (schema, name, quoted) = match oid.as_str() {
+            "0" => ("pg_catalog".to_owned(), "default".to_owned(), Linguistic::DEFAULT.to_owned()),
+            _ => ("public".to_owned(), name.clone(), format!("public.{name}")),
         };
         orders.insert(quoted.clone(), collation);
-        all.push(Linguistic { schema: "pg_catalog".to_owned(), name, quoted, is_alone: true });
+        all.push(Linguistic { schema, name, quoted, is_alone: true });
     }
     Ok((all, orders))
 }

@@ -6,7 +6,7 @@ use pgherd_plan::{Context, Finish, Gather, Outline, Parameter, Plan, outline};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, rows};
 use crate::corpus::Case;
 use crate::merging::is_same;
 use crate::values::{Bound, Value, array};
@@ -115,7 +115,19 @@ impl Executor for Planned<'_> {
                 binary: false,
             })
             .collect();
-        self.carry_out(outline.plan(&values, &self.0.places), case, &described, &parameters).await
+        let mut plan = outline.plan(&values, &self.0.places);
+        if let (Plan::Finish(_), Some(moment)) = (&plan, outline.moment()) {
+            let asked = rows(&shards[0], moment.question()).await?;
+            let text = moment.text(asked.first().context("a moment")?).context("its text")?;
+            let better = self.outline(&text)?.plan(&values, &self.0.places);
+            if matches!(better, Plan::Merge(_) | Plan::Finish(_)) {
+                plan = better;
+            }
+        }
+        if let Some(rights) = outline.rights() {
+            ensure!(rows(&shards[0], rights).await? == [[Some("t".to_owned())]], "rights");
+        }
+        self.carry_out(plan, case, &described, &parameters).await
     }
 }
 
@@ -127,6 +139,9 @@ impl Planned<'_> {
         described: &Statement,
         parameters: &[Bound],
     ) -> Result<(Outcome, &'static str)> {
+        if std::env::var_os("PGHERD_PLAN").is_some() {
+            println!("{}\n{plan:#?}", case.sql);
+        }
         let shards = &self.0.shards;
         let types = described.params().to_vec();
         match plan {
@@ -245,8 +260,14 @@ impl Planned<'_> {
         types: &[Type],
         parameters: &[Bound],
     ) -> Result<Outcome> {
-        let gathers = &finish.gathers;
-        let values = self.gathered(gathers, finish.first_parameter, types, parameters).await?;
+        let mut gathers = finish.gathers.clone();
+        match finish.locks.and_then(|it| it.limit) {
+            None => {}
+            Some(0) => gathers.iter_mut().for_each(|it| it.shards.clear()),
+            // Of all shards together: which rows, tests of the proxy say.
+            Some(limit) => return Ok(Outcome::Refused(format!("LIMIT {limit}"))),
+        }
+        let values = self.gathered(&gathers, finish.first_parameter, types, parameters).await?;
         let values = match values {
             Ok(values) => values,
             Err(outcome) => return Ok(outcome),

@@ -55,37 +55,45 @@ async fn answers_are_those_of_one_postgres(
     if let Ok(word) = std::env::var("PGHERD_ONLY") {
         cases.retain(|it| it.file.contains(&word) || it.sql.contains(&word));
     }
-    let seed = std::env::var("PGHERD_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1);
-    let number = std::env::var("PGHERD_RANDOM").ok().and_then(|it| it.parse().ok());
+    let seed = number("PGHERD_SEED").unwrap_or(1);
+    let reads = number("PGHERD_RANDOM").unwrap_or(RANDOM);
+    let writes = number("PGHERD_RANDOM_WRITES").unwrap_or(reads);
+    let mut tapes = vec![(0, Vec::new()); cases.len()];
+    for seed in seed..seed + number("PGHERD_SEEDS").unwrap_or(1) {
+        let mut random = Random::new(u64::try_from(seed)?);
+        for _ in 0..reads {
+            cases.push(random.case());
+            tapes.push((seed, random.tape.clone()));
+        }
+        for _ in 0..writes {
+            cases.push(random.write());
+            tapes.push((seed, Vec::new()));
+        }
+    }
     println!("PGHERD_SEED={seed}");
-    let mut random = Random::new(seed);
-    let mut tapes = vec![Vec::new(); cases.len()];
-    for _ in 0..number.unwrap_or(RANDOM) {
-        cases.push(random.case());
-        tapes.push(random.tape.clone());
-    }
-    for _ in 0..number.unwrap_or(RANDOM) {
-        cases.push(random.write());
-        tapes.push(Vec::new());
-    }
     let mut wrong = Vec::new();
     create_whole(&postgres, name, locale).await?;
     let cluster = Cluster::create(&postgres, name, shards).await?;
     let whole = connect(&postgres, name).await?;
     let mut table = Table::new();
-    for (case, tape) in cases.iter().zip(&tapes) {
+    for (case, (seed, tape)) in cases.iter().zip(&tapes) {
         let (verdict, complaint) = judge(&whole, &cluster, case).await?;
         *table.entry(case.file.clone()).or_default().entry(verdict).or_default() += 1;
         if let Some(complaint) = complaint {
             let (case, complaint) = shrunk(&whole, &cluster, case, tape, complaint).await?;
             let complaint = format!("{}: {}\n    {complaint}", case.file, case.sql);
-            println!("WRONG {complaint}");
+            println!("WRONG with PGHERD_SEED={seed}: {complaint}");
             wrong.push(complaint);
         }
     }
     print(shards, &table);
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     Ok(())
+}
+
+/// A number from the environment.
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// A shorter random statement that is wrong as well.

@@ -3,6 +3,8 @@
 //!
 //! All choices are written down, so that a statement can be made again with some of them left out.
 
+#[path = "random_reads.rs"]
+mod reads;
 #[path = "random_writes.rs"]
 mod writes;
 
@@ -208,6 +210,8 @@ impl Random {
         let list = groups.join(", ");
         let by = match self.below(6) {
             1 => format!("ROLLUP ({list})"),
+            3 => format!("CUBE ({list})"),
+            4 => format!("GROUPING SETS (({list}), {}, ())", groups[0]),
             2 => (1..=groups.len()).map(|it| it.to_string()).collect::<Vec<_>>().join(", "),
             _ => list.clone(),
         };
@@ -251,8 +255,12 @@ impl Random {
     }
 
     fn statement(&mut self) -> Case {
-        let shape = self.below(9);
+        let shape = self.below(13);
         let mut case = Case { file: "random".to_owned(), ..Case::default() };
+        if shape > 8 {
+            case.sql = self.read();
+            return case;
+        }
         if shape == 8 {
             case.sql = self.set_operation();
             return case;

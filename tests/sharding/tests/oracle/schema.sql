@@ -1,3 +1,7 @@
+-- Orders of languages that libc has.
+CREATE COLLATION german (provider = libc, locale = 'de_DE.utf8');
+CREATE COLLATION swedish (provider = libc, locale = 'sv_SE.utf8');
+
 CREATE TYPE order_status AS ENUM ('new', 'paid', 'shipped', 'lost', 'archived');
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE TABLE countries (code char(2) PRIMARY KEY, name text NOT NULL, population integer);

@@ -155,11 +155,11 @@ fn a_name_that_leads_to_another_server_is_a_split_brain_when_both_have_said_so()
             "P1#5 P1#5 => primary primary",
             "P1#5 P1#6 => primary primary",
             // The first name was asked again.
-            "P1#5@1 P1#6 => primary fenced(SplitBrain)",
+            "P1@1#5 P1#6 => primary fenced(SplitBrain)",
             "P1#5 R1#6 => primary replica",
         ],
     );
-    check(&[Auto; 2], &["P1#5 P1#6@1 => fenced(SplitBrain) primary"]);
+    check(&[Auto; 2], &["P1#5 P1#6 => fenced(SplitBrain) primary"]);
 }
 
 #[test]

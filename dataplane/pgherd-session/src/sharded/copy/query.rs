@@ -35,7 +35,16 @@ impl Coordinator {
             }
             shape => shape?,
         };
-        let probe = self.probe(&copy.probe).await?;
+        let probe = match self.probe(&copy.probe).await {
+            // Schemas are on some shards only.
+            Err(failure) if failure.code() == "42P01" => {
+                return Err(Failure::unsupported(
+                    "COPY of a query over tables that are on different shards",
+                    "Use the query by itself.",
+                ));
+            }
+            probe => probe?,
+        };
         let put = |tag: u8, body: &[u8]| {
             self.front.put(|out| frame::put(out, tag, |out| out.extend_from_slice(body)));
         };

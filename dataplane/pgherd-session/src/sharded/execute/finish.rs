@@ -19,7 +19,11 @@ impl Coordinator {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
         let job = Job { types, ..*job };
-        let gathered = self.with_gathered(&finish.gathers, finish.first_parameter, &job).await?;
+        let (gathers, first) = (&finish.gathers, finish.first_parameter);
+        let gathered = match finish.locks {
+            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
+            None => self.with_gathered(gathers, first, &job).await?,
+        };
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let question =
             Question { sql: finish.query.as_bytes(), types, arguments, formats: job.formats };

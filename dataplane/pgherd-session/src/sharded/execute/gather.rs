@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use pgherd_plan::Gather;
-use pgherd_wire::TransactionStatus;
+use pgherd_plan::{Gather, Locks};
+use pgherd_types::Type;
+use pgherd_wire::backend;
 
 use super::Job;
+use super::write::check_count;
 use crate::sharded::branch::{Arguments, Branch, Budget, Question, Wrote, length};
-use crate::sharded::branches::Branches;
 use crate::sharded::coordinator::Coordinator;
 use crate::sharded::failure::Failure;
 use crate::sharded::shapes::column_types;
-use crate::sharded::transaction::State;
 
 /// The rows of one gather of one or more shards.
 #[derive(Debug, Default)]
@@ -115,77 +115,92 @@ impl Coordinator {
         Budget::new(self.sites.cluster().gather_limit.0)
     }
 
-    /// Gathers from all shards at the same time; all that is read of one shard is of one snapshot.
+    /// Gathers from all shards at the same time; all that is read of one shard is of one snapshot,
+    /// since it is asked for in one query.
     pub(crate) async fn gather(
         &mut self,
         gathers: &[Gather],
         job: &Job<'_>,
     ) -> Result<Vec<Gathered>, Failure> {
-        let mut of_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (index, gather) in gathers.iter().enumerate() {
-            for shard in &gather.shards {
-                of_shard.entry(*shard).or_default().push(index);
-            }
-        }
-        let mut apart = Branches::default();
-        for (shard, indexes) in &of_shard {
-            if indexes.len() > 1 && !self.has_one_snapshot(*shard).await? {
-                let mut branch = self.branch_apart(*shard).await?;
-                branch.is_quiet = true;
-                branch.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-                apart.add(branch);
-            } else {
-                self.branch(*shard).await?;
-            }
-        }
+        let of_shard = by_shard(gathers);
+        let shards: Vec<usize> = of_shard.keys().copied().collect();
+        self.open_branches(&shards).await?;
         let budget = self.budget();
-        let own = self.branches.iter_mut().filter(|it| !apart.has(it.shard));
-        let own: Vec<&mut Branch> = own.collect();
-        let branches = own.into_iter().chain(apart.iter_mut());
-        let asked = branches.filter_map(|branch| {
+        let asked = self.branches.iter_mut().filter_map(|branch| {
             let indexes = of_shard.get(&branch.shard)?;
             Some(gather_on(branch, indexes, gathers, job, &budget))
         });
-        let answers = until_failure(asked.collect::<Vec<_>>()).await;
-        drop(apart);
+        let answers = until_failure(asked.collect::<Vec<_>>()).await?;
         let mut all: Vec<Gathered> =
             gathers.iter().map(|it| Gathered::new(it.columns.len())).collect();
-        for answer in answers? {
-            for (index, gathered) in answer {
-                if let Some(own) = all.get_mut(index) {
-                    own.append(gathered);
-                }
-            }
+        for answer in answers {
+            add(&mut all, answer);
         }
         Ok(all)
     }
 
-    /// Whether several queries on the session's own branch of a shard see the same rows. If not,
-    /// another connection can ask instead, unless the transaction has written there.
-    async fn has_one_snapshot(&mut self, shard: usize) -> Result<bool, Failure> {
-        if self.transaction.state == State::None {
-            return Ok(false);
+    /// The client's arguments with gathered rows, which are locked: one shard after the other, as
+    /// writes go, so that two sessions do not wait for each other where no Postgres sees it.
+    pub(crate) async fn with_locked(
+        &mut self,
+        gathers: &[Gather],
+        first_parameter: usize,
+        locks: Locks,
+        job: &Job<'_>,
+    ) -> Result<Option<Arguments>, Failure> {
+        check_count(job, first_parameter)?;
+        let of_shard = by_shard(gathers);
+        if self.transaction.is_open() {
+            // What is locked takes part in the commit, so that locks last until it is decided.
+            let shards: Vec<usize> = of_shard.keys().copied().collect();
+            self.may_write(&shards).await?;
         }
-        let isolation = self.branch(shard).await?.simple("SHOW transaction_isolation").await?;
-        let isolation = isolation.rows.first().and_then(|row| row.first()?.clone());
-        if matches!(isolation.as_deref(), Some(b"repeatable read" | b"serializable")) {
-            return Ok(true);
-        }
-        let branch = self.branch(shard).await?;
-        if branch.wrote == Wrote::Perhaps {
-            let sql = "SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NULL";
-            let answer = branch.simple(sql).await?;
-            if answer.rows.first().and_then(|row| row.first()?.as_deref()) == Some(b"t") {
-                branch.wrote = Wrote::No;
+        let budget = self.budget();
+        let mut all: Vec<Gathered> =
+            gathers.iter().map(|it| Gathered::new(it.columns.len())).collect();
+        let mut left = locks.limit;
+        for (shard, indexes) in &of_shard {
+            let mut gathers = gathers.to_vec();
+            if let Some(left) = left {
+                if left == 0 {
+                    break;
+                }
+                gathers.iter_mut().for_each(|it| it.query.push_str(&format!(" LIMIT {left}")));
             }
+            let branch = self.branch(*shard).await?;
+            branch.wrote = branch.wrote.max(Wrote::Perhaps);
+            let answer = gather_on(branch, indexes, &gathers, job, &budget).await?;
+            let rows: u64 = answer.iter().map(|(_, it)| u64::from(it.count())).sum();
+            left = left.map(|it| it.saturating_sub(rows));
+            add(&mut all, answer);
         }
-        match branch.wrote {
-            Wrote::No => Ok(false),
-            _ => Err(Failure::unsupported(
-                "a query that reads several tables in a READ COMMITTED transaction that has \
-                 written",
-                "Begin the transaction with ISOLATION LEVEL REPEATABLE READ.",
-            )),
+        Ok(Some(arguments(gathers, &all, job)))
+    }
+}
+
+/// The client's arguments with the gathered arrays behind them.
+pub(super) fn arguments(gathers: &[Gather], gathered: &[Gathered], job: &Job<'_>) -> Arguments {
+    let mut arguments = job.arguments.clone();
+    for (gather, gathered) in gathers.iter().zip(gathered) {
+        gathered.push_to(&mut arguments, gather.columns.iter().map(|it| it.type_oid));
+    }
+    arguments
+}
+
+fn by_shard(gathers: &[Gather]) -> BTreeMap<usize, Vec<usize>> {
+    let mut of_shard: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, gather) in gathers.iter().enumerate() {
+        for shard in &gather.shards {
+            of_shard.entry(*shard).or_default().push(index);
+        }
+    }
+    of_shard
+}
+
+fn add(all: &mut [Gathered], answer: Vec<(usize, Gathered)>) {
+    for (index, gathered) in answer {
+        if let Some(own) = all.get_mut(index) {
+            own.append(gathered);
         }
     }
 }
@@ -222,6 +237,87 @@ async fn until_failure<T>(
     }
 }
 
+/// Several gathers of one shard as one query. Its first column says which gather a row is of, the
+/// others are shared by those that have columns of their type.
+struct United {
+    query: String,
+    /// Types of the columns behind the first.
+    slots: Vec<u32>,
+    /// For each gather the slots of its columns.
+    places: Vec<Vec<usize>>,
+}
+
+/// Postgres gives no more columns.
+const MOST_COLUMNS: usize = 1600;
+const INT4: u32 = 23;
+
+impl United {
+    /// `None` when that is no query that Postgres answers.
+    fn new(gathers: &[&Gather]) -> Option<Self> {
+        let (mut slots, mut places) = (Vec::new(), Vec::new());
+        for gather in gathers {
+            let mut own = Vec::new();
+            for column in &gather.columns {
+                let free = |at: &usize| slots.get(*at) == Some(&column.type_oid);
+                let slot = (0..slots.len()).filter(free).find(|at| !own.contains(at));
+                own.push(slot.unwrap_or_else(|| {
+                    slots.push(column.type_oid);
+                    slots.len() - 1
+                }));
+            }
+            places.push(own);
+        }
+        if slots.len() >= MOST_COLUMNS {
+            return None;
+        }
+        let mut arms = Vec::new();
+        for (index, (gather, own)) in gathers.iter().zip(&places).enumerate() {
+            let mut outputs = vec![index.to_string()];
+            for (slot, oid) in slots.iter().enumerate() {
+                outputs.push(match own.iter().position(|it| *it == slot) {
+                    Some(column) => format!("c{column}"),
+                    None => format!("NULL::{}", name_of(*oid)?),
+                });
+            }
+            let names: Vec<String> = (0..own.len()).map(|it| format!("c{it}")).collect();
+            arms.push(format!(
+                "SELECT {} FROM ({}) AS g({})",
+                outputs.join(", "),
+                gather.query,
+                names.join(", ")
+            ));
+        }
+        Some(Self { query: arms.join(" UNION ALL "), slots, places })
+    }
+
+    fn types(&self) -> Vec<u32> {
+        [INT4].iter().chain(&self.slots).copied().collect()
+    }
+
+    /// Takes a row apart. `None` when it is malformed.
+    fn take(&self, row: &[u8], all: &mut [Gathered]) -> Option<()> {
+        let values = backend::parse_data_row(row)?;
+        let (first, values) = values.split_first()?;
+        let index = usize::try_from(u32::from_be_bytes((*first)?.try_into().ok()?)).ok()?;
+        let own = self.places.get(index)?.iter().map(|slot| values.get(*slot).copied());
+        all.get_mut(index)?.push(&own.collect::<Option<Vec<_>>>()?);
+        Some(())
+    }
+}
+
+/// A type as it is cast to, without length.
+fn name_of(oid: u32) -> Option<String> {
+    const BPCHAR: u32 = 1042;
+    const BIT: u32 = 1560;
+    match oid {
+        BPCHAR => Some("bpchar".to_owned()),
+        // `bit` would be one bit; of a NULL that makes no difference.
+        BIT => Some("bit".to_owned()),
+        _ => Type::builtin(oid).map(|it| it.name().to_owned()),
+    }
+}
+
+/// The rows of some gathers of one shard.
 async fn gather_on(
     branch: &mut Branch,
     indexes: &[usize],
@@ -229,34 +325,46 @@ async fn gather_on(
     job: &Job<'_>,
     budget: &Budget,
 ) -> Result<Vec<(usize, Gathered)>, Failure> {
-    let mut all = Vec::new();
-    for index in indexes {
-        let Some(gather) = gathers.get(*index) else { continue };
-        let question = match gather.uses_parameters {
-            true => Question { formats: &[1], ..job.question(&gather.query) },
-            false => Question::plain(&gather.query),
-        };
-        let mut gathered = Gathered::new(gather.columns.len());
-        let shard = branch.shard;
-        let completed = branch
-            .ask(&question, &mut |row| {
-                budget.take(row.len() + ROW_OVERHEAD)?;
-                gathered.take(row).ok_or_else(|| Failure::malformed(shard, b'D'))
-            })
-            .await
-            .map_err(about_own_text)?;
-        let types = completed.description.as_deref().and_then(column_types);
-        let wanted: Vec<u32> = gather.columns.iter().map(|it| it.type_oid).collect();
-        if types.as_deref() != Some(&wanted[..]) {
-            tracing::warn!(shard, query = gather.query, "a shard returns other types than planned");
-            return Err(Failure::error("XX000", "a shard returns other types than were planned"));
-        }
-        all.push((*index, gathered));
+    let asked: Vec<&Gather> = indexes.iter().filter_map(|it| gathers.get(*it)).collect();
+    let uses_parameters = asked.iter().any(|it| it.uses_parameters);
+    let united = match asked.as_slice() {
+        [_] => None,
+        several => Some(United::new(several).ok_or_else(|| {
+            Failure::unsupported(
+                "a query that reads this many columns of one shard",
+                "Name the columns that are needed.",
+            )
+        })?),
+    };
+    let only = asked.first().map(|it| it.query.as_str()).unwrap_or_default();
+    let query = united.as_ref().map_or(only, |it| it.query.as_str());
+    let question = match uses_parameters {
+        true => Question { formats: &[1], ..job.question(query) },
+        false => Question::plain(query),
+    };
+    let mut all: Vec<Gathered> = asked.iter().map(|it| Gathered::new(it.columns.len())).collect();
+    let shard = branch.shard;
+    let completed = branch
+        .ask(&question, &mut |row| {
+            budget.take(row.len() + ROW_OVERHEAD)?;
+            let taken = match &united {
+                Some(united) => united.take(row, &mut all),
+                None => all.first_mut().and_then(|it| it.take(row)),
+            };
+            taken.ok_or_else(|| Failure::malformed(shard, b'D'))
+        })
+        .await
+        .map_err(about_own_text)?;
+    let types = completed.description.as_deref().and_then(column_types);
+    let wanted: Vec<u32> = match &united {
+        Some(united) => united.types(),
+        None => asked.iter().flat_map(|it| &it.columns).map(|it| it.type_oid).collect(),
+    };
+    if types.as_deref() != Some(&wanted[..]) {
+        tracing::warn!(shard, query, "a shard returns other types than planned");
+        return Err(Failure::error("XX000", "a shard returns other types than were planned"));
     }
-    if branch.is_quiet && branch.status() == TransactionStatus::InTransaction {
-        branch.simple("COMMIT").await?;
-    }
-    Ok(all)
+    Ok(indexes.iter().copied().zip(all).collect())
 }
 
 /// Positions in a text that the client has not written mean nothing to it.
@@ -270,6 +378,30 @@ pub(crate) fn about_own_text(failure: Failure) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pgherd_plan::GatheredColumn;
+
+    #[test]
+    fn several_gathers_are_one_query() {
+        let gather = |query: &str, types: &[u32]| Gather {
+            shards: vec![0],
+            query: query.to_owned(),
+            uses_parameters: false,
+            columns: types.iter().map(|&type_oid| GatheredColumn { type_oid }).collect(),
+        };
+        let (one, two) = (gather("SELECT a, b", &[20, 25]), gather("SELECT c, d", &[25, 25]));
+        let united = United::new(&[&one, &two]).expect("a query");
+        assert_eq!(
+            united.query,
+            "SELECT 0, c0, c1, NULL::text FROM (SELECT a, b) AS g(c0, c1) UNION ALL \
+             SELECT 1, NULL::bigint, c0, c1 FROM (SELECT c, d) AS g(c0, c1)"
+        );
+        assert_eq!(united.types(), [23, 20, 25, 25]);
+        let mut all = vec![Gathered::new(2), Gathered::new(2)];
+        let row = b"\0\x04\0\0\0\x04\0\0\0\x01\xff\xff\xff\xff\0\0\0\x01a\xff\xff\xff\xff";
+        assert_eq!(united.take(row, &mut all), Some(()));
+        assert_eq!((all[0].count(), all[1].count()), (0, 1));
+        assert_eq!(united.take(&row[..row.len() - 4], &mut all), None);
+    }
 
     #[test]
     fn rows_become_arrays() {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use pgherd_plan::{Gather, Replies, Write};
 use pgherd_wire::owed::Audience;
 
-use super::gather::about_own_text;
+use super::gather::{about_own_text, arguments};
 use super::{Done, Job, added, send};
 use crate::sharded::branch::{Arguments, Passing, Question, Wrote};
 use crate::sharded::coordinator::Coordinator;
@@ -75,7 +75,7 @@ impl Coordinator {
 
     /// The client's arguments with the gathered arrays behind them; `None` where nothing is
     /// gathered.
-    pub(super) async fn with_gathered(
+    pub(crate) async fn with_gathered(
         &mut self,
         gathers: &[Gather],
         first_parameter: usize,
@@ -86,11 +86,7 @@ impl Coordinator {
         }
         check_count(job, first_parameter)?;
         let gathered = self.gather(gathers, job).await?;
-        let mut arguments = job.arguments.clone();
-        for (gather, gathered) in gathers.iter().zip(&gathered) {
-            gathered.push_to(&mut arguments, gather.columns.iter().map(|it| it.type_oid));
-        }
-        Ok(Some(arguments))
+        Ok(Some(arguments(gathers, &gathered, job)))
     }
 
     /// Runs the parts one after the other, in the order of shards, so that two clients cannot wait

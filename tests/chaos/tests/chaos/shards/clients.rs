@@ -212,9 +212,9 @@ impl Worker {
 
     /// What commits: afterwards its fate is known, or nobody knows.
     fn commit(&mut self, id: u64, sql: &str) -> Result<(), Failure> {
-        let client = self.session.client()?;
+        self.session.client()?;
         self.note(id, Fate::Unknown);
-        match ask(client, &query(sql), 1) {
+        match ask(self.session.client()?, &query(sql), 1) {
             Ok(answer) => {
                 let last = answer.iter().rev().find(|it| it.tag == b'C');
                 if last.is_some_and(|it| it.body.starts_with(b"COMMIT\0")) {

@@ -208,6 +208,7 @@ struct Load {
 
 impl Load {
     fn start(stand: &Stand) -> Result<Self> {
+        let turns = Turns::watch();
         let stop = Arc::new(AtomicBool::new(false));
         let mut readers = Vec::new();
         for _ in 0..4 {

@@ -8,7 +8,7 @@ use pgherd_harness::sharded::ShardedCluster;
 /// A cluster, a proxy before it, and one client of each side.
 pub struct Twins {
     pub cluster: ShardedCluster,
-    _proxy: Proxy,
+    proxy: Proxy,
     pub whole: Client,
     pub sharded: Client,
 }
@@ -23,7 +23,12 @@ impl Twins {
         let proxy = cluster.proxy()?;
         let whole = cluster.whole()?;
         let sharded = Client::login(proxy.addr())?;
-        Ok(Self { cluster, _proxy: proxy, whole, sharded })
+        Ok(Self { cluster, proxy, whole, sharded })
+    }
+
+    /// One more client of the cluster.
+    pub fn another(&self) -> Result<Client> {
+        Client::login(self.proxy.addr())
     }
 
     /// Sends the same to both, and compares all up to so many ReadyForQuery.
