@@ -76,10 +76,11 @@ impl Names {
                 Node::FuncCall(it) => names.call(it, context),
                 Node::TypeName(it) => names.thing(&texts(it.names()), context),
                 Node::CollateClause(it) => names.thing(&texts(it.collname()), context),
-                Node::A_Expr(it) => match texts(it.name()).as_slice() {
-                    [schema, _] => names.shards.extend(context.catalog.schemas().place(schema)),
-                    _ => {}
-                },
+                Node::A_Expr(it) => {
+                    if let [schema, _] = texts(it.name()).as_slice() {
+                        names.shards.extend(context.catalog.schemas().place(schema));
+                    }
+                }
                 Node::TypeCast(it) => names.reference(it.arg(), it.type_name(), context),
                 Node::InsertStmt(it) => names.target(it.relation(), context),
                 Node::UpdateStmt(it) => names.target(it.relation(), context),

@@ -90,7 +90,7 @@ impl Targets {
     }
 
     /// Something new goes into the first schema of the path.
-    fn new(&mut self, names: &[&str], context: &Context<'_>) {
+    fn created(&mut self, names: &[&str], context: &Context<'_>) {
         match names {
             [schema, _] => self.schema(schema, context),
             _ => {
@@ -119,7 +119,7 @@ impl Targets {
         let Some(Node::RangeVar(it)) = relation else { return };
         let names: Vec<&str> =
             it.schemaname().into_iter().chain(it.relname()).map(|it| text(Some(it))).collect();
-        if is_new { self.new(&names, context) } else { self.there(&names, context) }
+        if is_new { self.created(&names, context) } else { self.there(&names, context) }
     }
 
     /// An object of COMMENT, DROP, ALTER … OWNER and the like.
@@ -181,11 +181,11 @@ impl Targets {
             Node::CreateSeqStmt(it) => self.relation(it.sequence(), true, context),
             Node::CreateTableAsStmt(it) => self.relation(into(it.into()), true, context),
             Node::CompositeTypeStmt(it) => self.relation(it.typevar(), true, context),
-            Node::CreateFunctionStmt(it) => self.new(&texts(it.funcname()), context),
-            Node::CreateEnumStmt(it) => self.new(&texts(it.type_name()), context),
-            Node::CreateRangeStmt(it) => self.new(&texts(it.type_name()), context),
-            Node::CreateDomainStmt(it) => self.new(&texts(it.domainname()), context),
-            Node::DefineStmt(it) => self.new(&texts(it.defnames()), context),
+            Node::CreateFunctionStmt(it) => self.created(&texts(it.funcname()), context),
+            Node::CreateEnumStmt(it) => self.created(&texts(it.type_name()), context),
+            Node::CreateRangeStmt(it) => self.created(&texts(it.type_name()), context),
+            Node::CreateDomainStmt(it) => self.created(&texts(it.domainname()), context),
+            Node::DefineStmt(it) => self.created(&texts(it.defnames()), context),
             Node::CreateStatsStmt(it) => {
                 it.relations().iter().for_each(|it| self.relation(Some(it), false, context));
             }
