@@ -217,7 +217,6 @@ impl Load {
         let insert = "INSERT INTO t VALUES (1000 + {n})".to_owned();
         let writer = repeat(stand.client()?, insert, &stop);
         let direct = Client::login(stand.primary.addr())?;
-        let turns = Turns::watch();
         let control = repeat(direct, "INSERT INTO t VALUES (-1 - {n})".to_owned(), &stop);
         Ok(Self { stop, readers, writer, control, turns })
     }
