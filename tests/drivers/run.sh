@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the drivers' suites directly, through a transaction pool, through a session pool, and over three shards:
+# Runs the drivers' suites directly, through a transaction pool and through a session pool:
 #     tests/drivers/run.sh [SUITE]... [-- ARGUMENTS FOR pytest, node --test, ...]
-# Over shards every table that a suite makes has a key by one of its columns, and refusals.txt lists what is refused.
+# PGHERD_MODES=sharded is another way, over three shards: every table that a suite makes has a key by one of its columns, and refusals.txt lists what is refused.
 # A suite is a folder here; those with a suite.sh bring their own `setup SCRATCH` and `run SCRATCH ARGUMENTS`.
 # PGHERD_MODES="transaction" takes only some of the ways; PGHERD_TESTBED names another pgherd-testbed.
 set -euo pipefail
@@ -116,7 +116,7 @@ for suite in "${suites[@]}"; do
         psql) command=("$scratch/python/bin/python" -m pytest "$@") ;;
         *) command=("$here/$suite/suite.sh" run "$scratch/$suite" "$@") ;;
     esac
-    for mode in ${PGHERD_MODES:-direct transaction session sharded}; do
+    for mode in ${PGHERD_MODES:-direct transaction session}; do
         case $mode in
             direct) way=(--direct) ;;
             sharded) way=(--pool-mode transaction --pool-size 12 "${over_shards[@]}") ;;
