@@ -37,6 +37,8 @@ impl Coordinator {
             ..*job
         };
         let described = self.shape(rest.text, rest.types).await?;
+        // Texts that are made of it may not show what its arrays are.
+        let rest = Job { types: &described.parameters, ..rest };
         let same = match (&shape.row, &described.row) {
             (None, None) => true,
             (Some(one), Some(other)) => row_type(one) == row_type(other),
