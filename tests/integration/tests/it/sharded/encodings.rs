@@ -92,6 +92,19 @@ fn latin1_is_placed_as_what_it_means() -> Result<()> {
             twins.same(sql, &[all.concat(), frontend::sync()].concat(), 1);
         }
     }
+    // Parsed, again and again: the bytes of the second are those of the first in UTF-8.
+    for text in [
+        &b"SELECT n FROM words WHERE word = '\xe4'"[..],
+        b"SELECT n FROM words WHERE word = '\xc3\xa4'",
+    ]
+    .repeat(2)
+    {
+        let parse = [b"\0", text, b"\0\0\0"].concat();
+        let length = u32::try_from(parse.len() + 4)?;
+        let parse = [&b"P"[..], &length.to_be_bytes()[..], &parse].concat();
+        let all = [parse, frontend::bind("", "", &[]), frontend::execute("", 0), frontend::sync()];
+        twins.same("Parse", &all.concat(), 1);
+    }
     // All of it is found again by those who speak UTF-8.
     twins.same_query("SET client_encoding = 'UTF8'");
     twins.same_query("SELECT * FROM words");
