@@ -84,6 +84,8 @@ pub(crate) struct Attempt {
     pub(crate) avoid: u64,
     /// How often it was sent in vain.
     pub(crate) failures: u32,
+    /// How often one has refused it that was thought to be the primary.
+    pub(crate) demoted: u32,
     /// A replica has refused it, since it writes.
     pub(crate) writes: bool,
 }

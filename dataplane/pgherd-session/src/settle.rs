@@ -107,10 +107,15 @@ impl SessionState {
         }
     }
 
+    /// Whether this parameter was set behind a RESET that has run, or that is under way.
+    pub(crate) fn is_set_again(&self, name: &str) -> bool {
+        self.set_again.iter().chain(&self.set_since).any(|set| set.eq_ignore_ascii_case(name))
+    }
+
     /// Whether what a RESET has left of this parameter is there still, as far as is known.
     fn is_reset(&self, name: &str) -> bool {
         self.was_reset
-            && (self.reset_names.is_empty() || names(&self.reset_names, name))
+            && names(&self.reset_names, name)
             && !self.set_since.iter().any(|set| set.eq_ignore_ascii_case(name))
     }
 

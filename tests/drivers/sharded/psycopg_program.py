@@ -78,17 +78,15 @@ with psycopg.connect(autocommit=True, prepare_threshold=2) as conn:
     with conn.pipeline():
         cursors = [conn.execute("SELECT name FROM users WHERE id = %s", (key,)) for key in range(1, 12)]
         show("pipeline", [cur.fetchone() for cur in cursors])
-    with conn.pipeline() as pipeline:
-        one = conn.execute("SELECT count(*) FROM users")
-        pipeline.sync()
-        bad = conn.execute("SELECT 1 / 0")
-        other = conn.execute("SELECT 2")
-        for cur in (one, bad, other):
-            failure("piped", cur.fetchone)
-        try:
+    # Where it is raised depends on what has been answered by then.
+    try:
+        with conn.pipeline() as pipeline:
+            one = conn.execute("SELECT count(*) FROM users")
             pipeline.sync()
-        except psycopg.Error as error:
-            show("piped", error.sqlstate)
+            conn.execute("SELECT 1 / 0")
+            conn.execute("SELECT 2")
+    except psycopg.Error as error:
+        show("piped", one.fetchone(), error.sqlstate)
     with conn.transaction(), conn.cursor(name="rows") as cur:
         cur.execute("SELECT id FROM orders WHERE user_id = 7 ORDER BY id")
         show("cursor", cur.fetchmany(2), cur.fetchall())

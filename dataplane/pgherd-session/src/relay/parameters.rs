@@ -49,7 +49,8 @@ impl Session {
         }
         let welcome = self.pool.welcome().unwrap_or_default();
         // A rollback takes away what was set inside the transaction to redress a RESET.
-        let is_reset = (self.state.resets(name) || redressed) && welcome.get(name) == Some(value);
+        let is_taken = redressed && !self.state.is_set_again(name);
+        let is_reset = (self.state.resets(name) || is_taken) && welcome.get(name) == Some(value);
         let own = self.startup_params.get(name).filter(|_| is_reset).unwrap_or(value).to_owned();
         note_parameter(&mut self.params, name, &own);
         if known.as_deref() == Some(&own) {

@@ -24,6 +24,9 @@ use crate::session::Session;
 const MAX_STATEMENTS: usize = 1000;
 /// How often a request is sent again.
 pub(crate) const MAX_FAILURES: u32 = 4;
+/// How often it is sent again, a tenth of a second later each time, before the proxy has seen that what
+/// was the primary is none any more.
+const MAX_DEMOTED: u32 = 20;
 /// Texts that a worker remembers to be refused by replicas.
 const MAX_REFUTED: usize = 1024;
 
@@ -141,8 +144,16 @@ impl Session {
             "0A000" if on_replica && only_reads && is_of_standby(body) => {
                 self.routing.attempt.writes = true;
             }
-            // The primary has become a replica. It has done nothing of this.
-            "25006" if !on_replica && !is_read_only => {}
+            // The primary has become a replica. It has done nothing of this, and the next look at it
+            // tells everybody.
+            "25006" if !on_replica && !is_read_only => {
+                self.pool.instance().look_now();
+                let attempt = &mut self.routing.attempt;
+                if attempt.demoted < MAX_DEMOTED {
+                    attempt.demoted += 1;
+                    attempt.failures = attempt.failures.saturating_sub(1);
+                }
+            }
             // In the way of the replay.
             "40001" if on_replica && only_reads => {}
             "57P01" | "57P02" | "57P03" if only_reads && report.is_fatal() => {}

@@ -31,6 +31,7 @@ const DATA_PLANE: &[&str] = &[
 const NO_IO: &[&str] = &[
     "pgherd-wire",
     "pgherd-types",
+    "pgherd-collation",
     "pgherd-auth",
     "pgherd-config",
     "pgherd-balance",

@@ -215,6 +215,7 @@ fn what_is_set_behind_a_reset_is_no_reset() -> Result<()> {
         ("RESET my.var; SET my.var = ''", ""),
         ("BEGIN; RESET my.var; SET my.var = ''; COMMIT", ""),
         ("BEGIN; SET my.var = ''; RESET my.var; COMMIT", "started"),
+        ("BEGIN; RESET ALL; SET my.var = ''; COMMIT", ""),
     ] {
         let mut client = stand.client_with("options", "-c my.var=started")?;
         for sql in statements.split("; ") {
@@ -225,6 +226,25 @@ fn what_is_set_behind_a_reset_is_no_reset() -> Result<()> {
         client.rows(statements)?;
         check_shows(&mut client, "my.var", wanted);
     }
+    Ok(())
+}
+
+/// Also by what the client is told of it.
+#[test]
+fn what_is_set_behind_a_second_reset_is_told() -> Result<()> {
+    let stand = Stand::start()?;
+    let mut client = stand.client_with("application_name", "started")?;
+    client.rows("BEGIN")?;
+    for _ in 0..2 {
+        client.rows("RESET ALL")?;
+        check_shows(&mut client, "application_name", "started");
+        let told = client.simple("RESET ALL; SET application_name = ''")?;
+        let told = told.iter().find(|message| message.tag == b'S');
+        assert_eq!(told.map(|it| it.body.as_slice()), Some(&b"application_name\0\0"[..]));
+        check_shows(&mut client, "application_name", "");
+    }
+    client.rows("COMMIT")?;
+    check_shows(&mut client, "application_name", "");
     Ok(())
 }
 

@@ -152,6 +152,7 @@ fn a_name_that_leads_to_another_server_is_a_split_brain_when_both_have_said_so()
     check(
         &[Auto; 2],
         &[
+            "P1#5 - => primary unknown",
             "P1#5 P1#5 => primary primary",
             "P1#5 P1#6 => primary primary",
             // The first name was asked again.

@@ -38,7 +38,9 @@ fn a_killed_replica_is_banned_and_comes_back() -> Result<()> {
     stand.replicas[0].kill9()?;
     stand.wait(&stand.replicas[0], &[("state", "banned"), ("reads", "f")])?;
     let ban = stand.ban()?;
-    assert_eq!((&*ban["class"], &*ban["source"]), ("connect_refused", "local"));
+    // The kernel may not have closed its listener when the check connects.
+    assert!(["connect_refused", "connection_reset"].contains(&&*ban["class"]), "{ban:?}");
+    assert_eq!(ban["source"], "local");
     assert_eq!(ban["port"], stand.replicas[0].port().to_string());
     stand.wait(&stand.replicas[1], &[("state", "open")])?;
 
