@@ -185,7 +185,9 @@ fn what_cannot_be_exact_is_refused() {
     check(
         "COPY users TO STDOUT",
         &[],
-        expect![[r#"Copy(To(CopyTo { shards: [0, 1, 2, 3], text: "COPY users TO STDOUT", options: CopyOptions { format: Text, header: false, matches_header: false, delimiter: 9, null: [92, 78], quote: 34, escape: 34, encoding: None, force_null: [], force_not_null: [], force_quote: [], default: None, skips_errors: false } }))"#]],
+        expect![[
+            r#"Copy(To(CopyTo { shards: [0, 1, 2, 3], text: "COPY users TO STDOUT", options: CopyOptions { format: Text, header: false, matches_header: false, delimiter: 9, null: [92, 78], quote: 34, escape: 34, encoding: None, force_null: [], force_not_null: [], force_quote: [], default: None, skips_errors: false } }))"#
+        ]],
     );
     check(
         "UPDATE orders SET user_id = 3 WHERE user_id = 2",

@@ -1,6 +1,8 @@
 //! What is known of the tables of a database: read from its shards, compared between them, shared
 //! by all sessions, and read again when it has changed.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use pgherd_pool::{Lease, Need, ServerError};
 use pgherd_wire::ParamSet;
 use pgherd_wire::backend::{self, tag};
 
+use self::rows::{Row, column, function, object, oid, table, view};
 use super::coordinator::Coordinator;
 use super::encoding::Encoding;
 use super::failure::Failure;
@@ -113,8 +116,6 @@ pub(super) struct Reading {
     pub(super) objects: Vec<(String, String)>,
     fingerprint: String,
 }
-
-type Row = Vec<Option<String>>;
 
 // === impl Loaded ===
 
@@ -262,55 +263,6 @@ async fn read(lease: &mut Lease, has_schemas: bool) -> Result<Reading, ServerErr
     let query = Offered::query(super::orders::major(&lease.info.version));
     let collations = Offered::read(rows(lease, &query).await?);
     Ok(Reading { columns, functions, tables, views, oids, collations, objects, fingerprint })
-}
-
-fn column(row: Row) -> Option<ColumnRow> {
-    let mut fields = row.into_iter();
-    let mut next = || fields.next().flatten();
-    Some(ColumnRow {
-        schema: next()?,
-        table: next()?,
-        relation_kind: next()?,
-        column: next()?,
-        type_oid: next()?.parse().ok()?,
-        sql_type: next()?,
-        plain_type: next()?,
-        collation: next(),
-        deterministic: next()? == "t",
-        type_kind: next()?,
-        inner_oid: next()?.parse().ok()?,
-        base_type: next(),
-        element_kind: next()?,
-    })
-}
-
-fn function(row: Row) -> Option<FunctionRow> {
-    let [schema, name, immutable, plain] = <[Option<String>; 4]>::try_from(row).ok()?;
-    let (immutable, plain) = (immutable? == "t", plain? == "t");
-    Some(FunctionRow { schema: schema?, name: name?, immutable, plain })
-}
-
-fn table(row: Row) -> Option<TableRow> {
-    let [schema, table, kind, name, value] = <[Option<String>; 5]>::try_from(row).ok()?;
-    let value = value.unwrap_or_default();
-    Some(TableRow { schema: schema?, table: table?, kind: kind?, name: name?, value })
-}
-
-fn oid(row: Row) -> Option<OidRow> {
-    let [kind, schema, name, oid, has_oids, element] = <[Option<String>; 6]>::try_from(row).ok()?;
-    let (is_type, has_oids) = (kind? == "t", has_oids? == "t");
-    let (oid, element) = (oid?.parse().ok()?, element?.parse().ok()?);
-    Some(OidRow { is_type, schema: schema?, name: name?, oid, has_oids, element })
-}
-
-fn view(row: Row) -> Option<ViewRow> {
-    let [schema, name, definition] = <[Option<String>; 3]>::try_from(row).ok()?;
-    Some(ViewRow { schema: schema?, name: name?, definition: definition? })
-}
-
-fn object(row: Row) -> Option<(String, String)> {
-    let [schema, name] = <[Option<String>; 2]>::try_from(row).ok()?;
-    Some((schema?, name?))
 }
 
 fn unreadable(shard: usize, error: &ServerError) -> Failure {

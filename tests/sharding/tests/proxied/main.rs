@@ -60,7 +60,8 @@ fn check(shards: usize, servers: usize) -> Result<()> {
     // That shows plans here, which one Postgres does not have.
     cases.retain(|case| case.refused.as_deref() != Some("EXPLAIN"));
     if let Ok(only) = std::env::var("PGHERD_ONLY") {
-        let chosen = |case: &corpus::Case, it: &str| case.file.contains(it) || case.sql.contains(it);
+        let chosen =
+            |case: &corpus::Case, it: &str| case.file.contains(it) || case.sql.contains(it);
         cases.retain(|case| only.split('|').any(|it| chosen(case, it)));
     }
     let mut stand = Stand::start(shards, servers)?;
