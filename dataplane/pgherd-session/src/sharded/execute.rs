@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use pgherd_plan::{Outline, Parameter, Plan, Refusal};
 use pgherd_pool::Statement;
+use pgherd_wire::description::row_type;
 use pgherd_wire::frontend::definition_text;
 use pgherd_wire::owed::Audience;
 use pgherd_wire::{backend, frame};
@@ -21,7 +22,7 @@ use super::branch::{Arguments, Branch, Completed, Passing, Question, Wrote};
 use super::catalog::Loaded;
 use super::coordinator::Coordinator;
 use super::encoding::Encoding;
-use super::failure::Failure;
+use super::failure::{Failure, result_type_changed};
 use super::front::Front;
 use super::transaction::State;
 use super::verb::Nature;
@@ -127,11 +128,23 @@ impl Coordinator {
                         && self.catalog_has_changed().await =>
                 {
                     self.release_branches();
+                    self.check_columns(job).await?;
                     return self.execute_once(job).await;
                 }
                 Err(failure) if self.tries_again(&mut attempts, &failure, job.text).await => {}
                 executed => return executed,
             }
+        }
+    }
+
+    /// What a client was told of the columns must hold for what it is sent.
+    async fn check_columns(&mut self, job: &Job<'_>) -> Result<(), Failure> {
+        let told = job.statement.and_then(|it| it.shape.as_ref()).map(|it| it.columns.clone());
+        let Some(told) = told.filter(|_| !job.is_simple) else { return Ok(()) };
+        let now = self.shape(job.text, job.types).await?;
+        match now.row.as_deref().and_then(row_type).unwrap_or_default()[..] == told[..] {
+            true => Ok(()),
+            false => Err(result_type_changed()),
         }
     }
 

@@ -128,7 +128,6 @@ fn a_copy_is_whole_or_not_there() -> Result<()> {
     for (sql, construct) in [
         ("COPY notes (note) FROM STDIN", "without its sharding key"),
         ("COPY notes FROM '/nowhere'", "file"),
-        ("COPY nowhere FROM STDIN", "not known"),
         ("COPY (DELETE FROM notes RETURNING n) TO STDOUT", "COPY of a statement that writes"),
     ] {
         twins.refuses(sql, construct);
