@@ -268,7 +268,7 @@ impl Coordinator {
             ["pg_", "information_schema", "reg", "lo_", "loread", "lowrite", "txid_"];
         let text = text.to_ascii_lowercase();
         let is_in = |it: &&str| memchr::memmem::find(text.as_bytes(), it.as_bytes()).is_some();
-        let of_first = !self.oids.are_alike() || OF_FIRST.iter().any(|it| is_in(it));
+        let of_first = !self.oids.are_alike() || OF_FIRST.iter().any(is_in);
         if of_first { 0 } else { self.any_shard() }
     }
 
