@@ -56,6 +56,9 @@ pub(crate) fn check_references(walker: &mut Walker<'_, '_>) {
         };
         found.get_or_insert(construct);
     }
+    if walker.scopes.has_namesakes() {
+        found.get_or_insert("tables of one name from several schemas without aliases");
+    }
     if let Some(construct) = found {
         walker.object(construct);
     }

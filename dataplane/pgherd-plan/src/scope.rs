@@ -72,6 +72,23 @@ impl<'c> Scopes<'c> {
         self.scopes[scope].items.push(Item { reference, occurrence: None });
     }
 
+    /// Whether one FROM names tables of several schemas that have one name, and no others: what
+    /// takes their places has only that name.
+    pub fn has_namesakes(&self) -> bool {
+        let table = |item: &Item| item.occurrence.and_then(|it| self.occurrences.get(it));
+        self.scopes.iter().any(|scope| {
+            scope.items.iter().enumerate().any(|(index, item)| {
+                let Some(one) = table(item).filter(|_| item.reference.is_some()) else {
+                    return false;
+                };
+                let rest = scope.items.iter().skip(index + 1);
+                rest.filter(|it| it.reference == item.reference)
+                    .filter_map(table)
+                    .any(|it| it.table.schema != one.table.schema && !it.has_alias)
+            })
+        })
+    }
+
     /// How many things have this name in all scopes.
     pub fn named(&self, reference: &str) -> usize {
         let items = self.scopes.iter().flat_map(|it| &it.items);

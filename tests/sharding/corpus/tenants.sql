@@ -27,6 +27,8 @@ SELECT s.id + 0 AS id, south.double(s.total) FROM south.sales s;
 SELECT e.id + 0 AS id, s.list FROM east.sales e, south.sales s WHERE e.id = s.id ORDER BY e.id DESC LIMIT 3;
 SELECT * FROM nowhere.sales;
 SELECT nothing FROM south.sales;
-SELECT nothing FROM south.sales JOIN east.sales USING (id);
+SELECT nothing FROM south.sales s JOIN east.sales e USING (id);
+-- refused tables of one name
+SELECT count(*) FROM south.sales JOIN east.sales USING (id);
 -- refused mood
 SELECT n.mood, s.id FROM north.sales n JOIN south.sales s USING (id);
