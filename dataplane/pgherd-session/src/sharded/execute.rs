@@ -100,8 +100,10 @@ impl<'a> Job<'a> {
     }
 
     /// What of the replies of the first shard goes to the client.
-    pub(crate) fn passing(&self) -> Passing<'static> {
-        Passing { description: self.is_simple, ..Passing::ROWS }
+    pub(crate) fn passing(&self) -> Passing<'a> {
+        let told = self.statement.filter(|_| !self.is_simple).and_then(|it| it.shape.as_ref());
+        let columns = told.map(|it| &*it.columns).filter(|it| !it.is_empty());
+        Passing { description: self.is_simple, columns, ..Passing::ROWS }
     }
 }
 
@@ -119,7 +121,8 @@ impl Coordinator {
         let said = self.front.said();
         let mut attempts = self.attempts();
         loop {
-            match self.execute_once(job).await {
+            let r = self.execute_once(job).await;
+            match r {
                 // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
                 Err(failure)
                     if self.transaction.state == State::None
@@ -308,8 +311,10 @@ impl Coordinator {
 
 /// Whether a failure may come of a catalog that is not up to date.
 pub(crate) fn is_about_names(code: &str) -> bool {
-    // Undefined tables, columns and functions, ambiguous and mismatching types, and refusals.
-    const CODES: [&str; 7] = ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000"];
+    // Undefined tables, columns and functions, ambiguous and mismatching types, refusals, and
+    // formats for as many columns as there were.
+    const CODES: [&str; 8] =
+        ["42P01", "42703", "42883", "42P18", "42804", "0A000", "XX000", "08P01"];
     CODES.contains(&code)
 }
 

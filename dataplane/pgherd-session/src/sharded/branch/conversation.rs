@@ -13,7 +13,7 @@ use pgherd_wire::{TransactionStatus, frontend};
 use super::{Branch, Question, Reply};
 use crate::salvage;
 use crate::sharded::encoding::Encoding;
-use crate::sharded::failure::{Failure, Report};
+use crate::sharded::failure::{Failure, Report, result_type_changed};
 use crate::sharded::oids::row_with_arrays;
 use crate::sharded::shapes::Shape;
 
@@ -39,6 +39,8 @@ pub(crate) struct Passing<'a> {
     pub(crate) tags: bool,
     /// The RowDescription that is passed on instead. Rows of other names and types are refused.
     pub(crate) expected: Option<&'a [u8]>,
+    /// Names and types of the columns that the client was told, as `row_type` gives them.
+    pub(crate) columns: Option<&'a [u8]>,
 }
 
 /// How statements that were passed on have ended.
@@ -66,8 +68,14 @@ struct Reading {
 }
 
 impl Passing<'static> {
-    pub(crate) const NOTHING: Self =
-        Self { description: false, completions: false, rows: false, tags: false, expected: None };
+    pub(crate) const NOTHING: Self = Self {
+        description: false,
+        completions: false,
+        rows: false,
+        tags: false,
+        expected: None,
+        columns: None,
+    };
     /// Rows only: the rest is said by somebody else.
     pub(crate) const ROWS: Self = Self { rows: true, ..Self::NOTHING };
     /// All that a client sees of a simple query.
@@ -310,6 +318,12 @@ impl Branch {
                             return Err(failure);
                         }
                     };
+                    if let Some(columns) = passing.columns
+                        && row_type(&body).as_deref() != Some(columns)
+                    {
+                        self.abandon().await?;
+                        return Err(result_type_changed());
+                    }
                     if let Some(expected) = passing.expected
                         && row_type(expected) != row_type(&body)
                     {

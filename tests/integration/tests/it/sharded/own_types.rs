@@ -23,8 +23,8 @@ fn bind(value: &[u8]) -> Vec<u8> {
 
 #[test]
 fn clients_see_the_types_of_the_first_shard() -> Result<()> {
-    // Databases of one server have OIDs of their own.
-    let cluster = ShardedCluster::builder(3).schema(SCHEMA).sharded_by("user_id").start()?;
+    let cluster =
+        ShardedCluster::builder(3).servers(2).schema(SCHEMA).sharded_by("user_id").start()?;
     let mut twins = Twins::of(cluster)?;
     let oid_of = "SELECT 'mood'::regtype::oid::bigint";
     let oids =
