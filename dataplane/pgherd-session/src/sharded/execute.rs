@@ -100,10 +100,15 @@ impl<'a> Job<'a> {
     }
 
     /// What of the replies of the first shard goes to the client.
-    pub(crate) fn passing(&self) -> Passing<'a> {
+    pub(crate) fn passing(&self) -> Passing<'static> {
+        Passing { description: self.is_simple, ..Passing::ROWS }
+    }
+
+    /// The same of the client's own text, whose columns it was told.
+    fn passing_own(&self) -> Passing<'a> {
         let told = self.statement.filter(|_| !self.is_simple).and_then(|it| it.shape.as_ref());
         let columns = told.map(|it| &*it.columns).filter(|it| !it.is_empty());
-        Passing { description: self.is_simple, columns, ..Passing::ROWS }
+        Passing { columns, ..self.passing() }
     }
 }
 
@@ -301,7 +306,7 @@ impl Coordinator {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        let done = branch.forward(job.passing()).await;
+        let done = branch.forward(job.passing_own()).await;
         if job.nature == Nature::Defines && !self.transaction.is_open() {
             self.forget_catalog();
         }
