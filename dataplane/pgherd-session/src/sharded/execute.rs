@@ -103,13 +103,6 @@ impl<'a> Job<'a> {
     pub(crate) fn passing(&self) -> Passing<'static> {
         Passing { description: self.is_simple, ..Passing::ROWS }
     }
-
-    /// The same of the client's own text, whose columns it was told.
-    fn passing_own(&self) -> Passing<'a> {
-        let told = self.statement.filter(|_| !self.is_simple).and_then(|it| it.shape.as_ref());
-        let columns = told.map(|it| &*it.columns).filter(|it| !it.is_empty());
-        Passing { columns, ..self.passing() }
-    }
 }
 
 /// The failure that a refusal is.
@@ -147,8 +140,11 @@ impl Coordinator {
 
     /// What a client was told of the columns must hold for what it is sent.
     async fn check_columns(&mut self, job: &Job<'_>) -> Result<(), Failure> {
-        let told = job.statement.and_then(|it| it.shape.as_ref()).map(|it| it.columns.clone());
-        let Some(told) = told.filter(|_| !job.is_simple) else { return Ok(()) };
+        let own = job
+            .statement
+            .filter(|it| !job.is_simple && definition_text(&it.definition) == job.text.as_bytes());
+        let told = own.and_then(|it| it.shape.as_ref()).map(|it| it.columns.clone());
+        let Some(told) = told else { return Ok(()) };
         let now = self.shape(job.text, job.types).await?;
         match now.row.as_deref().and_then(row_type).unwrap_or_default()[..] == told[..] {
             true => Ok(()),
@@ -302,11 +298,15 @@ impl Coordinator {
             let is_readable = encoding == Encoding::Utf8 || job.text.is_ascii();
             !job.is_simple && is_readable && definition_text(&it.definition) == job.text.as_bytes()
         };
-        match job.statement.filter(is_its_own).filter(|_| branch.translation.is_none()) {
+        let own = job.statement.filter(is_its_own);
+        match own.filter(|_| branch.translation.is_none()) {
             Some(statement) => branch.send_statement(statement, &job.question(job.text)).await?,
             None => send(branch, job, job.text).await?,
         }
-        let done = branch.forward(job.passing_own()).await;
+        // What the client was told of its own text must hold.
+        let told = own.and_then(|it| it.shape.as_ref()).map(|it| &*it.columns);
+        let passing = Passing { columns: told.filter(|it| !it.is_empty()), ..job.passing() };
+        let done = branch.forward(passing).await;
         if job.nature == Nature::Defines && !self.transaction.is_open() {
             self.forget_catalog();
         }
