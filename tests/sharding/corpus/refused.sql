@@ -47,4 +47,4 @@ SELECT * FROM nowhere;
 -- refused system column
 SELECT max(xmin::text) FROM orders;
 SELECT o.lower FROM orders o;
-SELECT pg_typeof(o.*) FROM orders o;
+SELECT pg_typeof(o.*)::text FROM orders o;

@@ -4,7 +4,7 @@ SELECT count(o), count(o.*), count(*) FROM users u LEFT JOIN orders o ON o.id = 
 SELECT json_agg(o ORDER BY o.id) FROM orders o WHERE total > (SELECT avg(total) * 1.9 FROM orders);
 SELECT u.id, o IS NULL, o IS NOT NULL FROM users u LEFT JOIN orders o ON o.id = u.id + 200;
 SELECT (o).id, (o).status FROM orders o JOIN users u ON o.id = u.id;
-SELECT pg_typeof(o), o::text FROM orders o JOIN users u ON o.id = u.id;
+SELECT pg_typeof(o)::text, o::text FROM orders o JOIN users u ON o.id = u.id;
 SELECT x.id FROM (SELECT * FROM orders o WHERE id < 5) o JOIN users x ON x.id = o.id;
 SELECT jsonb_agg(row_to_json(x) ORDER BY (x.o).id, x.name) FROM (SELECT o, u.name FROM orders o JOIN users u ON o.id = u.id) x;
 SELECT DISTINCT o FROM orders o JOIN users u ON o.id = u.id WHERE u.id < 9;
