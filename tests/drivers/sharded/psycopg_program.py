@@ -1,7 +1,12 @@
 """What programs do with psycopg; prints every answer."""
 
+import logging
+
 import psycopg
 from psycopg.rows import dict_row
+
+# Whether it warns of an error that it ignores depends on what has been answered by then.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def show(what, *answer):
