@@ -119,8 +119,7 @@ impl Coordinator {
         let said = self.front.said();
         let mut attempts = self.attempts();
         loop {
-            let r = self.execute_once(job).await;
-            match r {
+            match self.execute_once(job).await {
                 // Perhaps somebody else has changed the schema, and the client has heard nothing yet.
                 Err(failure)
                     if self.transaction.state == State::None
@@ -270,10 +269,12 @@ impl Coordinator {
     pub(crate) fn shard_for(&self, text: &str) -> usize {
         const OF_FIRST: [&str; 7] =
             ["pg_", "information_schema", "reg", "lo_", "loread", "lowrite", "txid_"];
+        if !self.oids.are_alike() {
+            return 0;
+        }
         let text = text.to_ascii_lowercase();
         let is_in = |it: &&str| memchr::memmem::find(text.as_bytes(), it.as_bytes()).is_some();
-        let of_first = !self.oids.are_alike() || OF_FIRST.iter().any(is_in);
-        if of_first { 0 } else { self.any_shard() }
+        if OF_FIRST.iter().any(is_in) { 0 } else { self.any_shard() }
     }
 
     /// The client's text on one shard.

@@ -214,11 +214,7 @@ impl Coordinator {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.types.is_empty() { &shape.parameters } else { job.types };
         let job = Job { types, ..*job };
-        let (gathers, first) = (&finish.gathers, finish.first_parameter);
-        let gathered = match finish.locks {
-            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
-            None => self.with_gathered(gathers, first, &job).await?,
-        };
+        let gathered = self.gathered_for(finish, &job).await?;
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let sql = format!("{} {}", cut.head, finish.query);
         let question = Question { formats: &[], arguments, ..job.question(&sql) };

@@ -20,19 +20,8 @@ const FIRST: usize = 0;
 impl Coordinator {
     /// Answers a FunctionCall.
     pub(crate) async fn function_call(&mut self, body: &[u8]) -> Result<(), End> {
-        match self.call(body).await {
-            Ok(()) => {}
-            Err(Failure::End(end)) => return Err(end),
-            Err(failure) => self.fail(&failure).await,
-        }
-        if self.transaction.state == State::Implicit {
-            match self.finish_transaction().await {
-                Ok(()) => {}
-                Err(Failure::End(end)) => return Err(end),
-                Err(failure) => self.fail(&failure).await,
-            }
-        }
-        self.ready().await
+        let called = self.call(body).await;
+        self.answered(called).await
     }
 
     async fn call(&mut self, body: &[u8]) -> Result<(), Failure> {

@@ -23,6 +23,12 @@ impl Coordinator {
             Some(_) => Err(malformed(tag::QUERY, body)),
             None => self.run_query(definition_text(body)).await,
         };
+        self.answered(asked).await
+    }
+
+    /// What follows a request that stands by itself: its failure, the end of its transaction, and
+    /// ReadyForQuery.
+    pub(super) async fn answered(&mut self, asked: Result<(), Failure>) -> Result<(), End> {
         match asked {
             Ok(()) => {}
             Err(Failure::End(end)) => return Err(end),

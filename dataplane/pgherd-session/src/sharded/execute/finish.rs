@@ -5,11 +5,24 @@ use pgherd_wire::owed::Audience;
 
 use super::gather::about_own_text;
 use super::{Done, Job};
-use crate::sharded::branch::{Passing, Question};
+use crate::sharded::branch::{Arguments, Passing, Question};
 use crate::sharded::coordinator::Coordinator;
 use crate::sharded::failure::Failure;
 
 impl Coordinator {
+    /// The arguments of the final query, if rows are gathered for it.
+    pub(crate) async fn gathered_for(
+        &mut self,
+        finish: &Finish,
+        job: &Job<'_>,
+    ) -> Result<Option<Arguments>, Failure> {
+        let (gathers, first) = (&finish.gathers, finish.first_parameter);
+        match finish.locks {
+            Some(locks) => self.with_locked(gathers, first, locks, job).await,
+            None => self.with_gathered(gathers, first, job).await,
+        }
+    }
+
     pub(super) async fn finish_plan(
         &mut self,
         finish: &Finish,
@@ -19,11 +32,7 @@ impl Coordinator {
         let shape = self.shape(job.text, job.types).await?;
         let types = if job.is_simple { &shape.parameters } else { job.types };
         let job = Job { types, ..*job };
-        let (gathers, first) = (&finish.gathers, finish.first_parameter);
-        let gathered = match finish.locks {
-            Some(locks) => self.with_locked(gathers, first, locks, &job).await?,
-            None => self.with_gathered(gathers, first, &job).await?,
-        };
+        let gathered = self.gathered_for(finish, &job).await?;
         let arguments = gathered.as_ref().unwrap_or(job.arguments);
         let question =
             Question { sql: finish.query.as_bytes(), types, arguments, formats: job.formats };

@@ -174,17 +174,27 @@ impl Coordinator {
             left = left.map(|it| it.saturating_sub(rows));
             add(&mut all, answer);
         }
-        Ok(Some(arguments(gathers, &all, job)))
+        arguments(gathers, &all, job).map(Some)
     }
 }
 
-/// The client's arguments with the gathered arrays behind them.
-pub(super) fn arguments(gathers: &[Gather], gathered: &[Gathered], job: &Job<'_>) -> Arguments {
+/// The client's arguments with the gathered arrays behind them; a Bind counts them in 16 bits.
+pub(super) fn arguments(
+    gathers: &[Gather],
+    gathered: &[Gathered],
+    job: &Job<'_>,
+) -> Result<Arguments, Failure> {
     let mut arguments = job.arguments.clone();
     for (gather, gathered) in gathers.iter().zip(gathered) {
         gathered.push_to(&mut arguments, gather.columns.iter().map(|it| it.type_oid));
     }
-    arguments
+    match arguments.len() <= usize::from(u16::MAX) {
+        true => Ok(arguments),
+        false => Err(Failure::unsupported(
+            "a query of so many parameters that those of its gathered rows find no place",
+            "Pass an array instead.",
+        )),
+    }
 }
 
 fn by_shard(gathers: &[Gather]) -> BTreeMap<usize, Vec<usize>> {

@@ -86,14 +86,7 @@ impl Coordinator {
         }
         check_count(job, first_parameter)?;
         let gathered = self.gather(gathers, job).await?;
-        let arguments = arguments(gathers, &gathered, job);
-        if arguments.len() > usize::from(u16::MAX) {
-            return Err(Failure::unsupported(
-                "a query of so many parameters that those of its gathered rows find no place",
-                "Pass an array instead.",
-            ));
-        }
-        Ok(Some(arguments))
+        arguments(gathers, &gathered, job).map(Some)
     }
 
     /// Runs the parts one after the other, in the order of shards, so that two clients cannot wait
